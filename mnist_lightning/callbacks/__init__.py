@@ -1,0 +1,1 @@
+"""What happens around training: one artefact or one habit a file."""

@@ -1,0 +1,30 @@
+"""Training loss and learning rate every so many steps, for the loggers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+
+class Curves(pl.Callback):
+    """Collects points in the steps and hands them to the loggers after each epoch, so that no step waits."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, Tensor, float]] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the loss where it is, on the device."""
+        if batch_idx % trainer.log_every_n_steps == 0:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            self.points.append((trainer.global_step, outputs["loss"].detach(), float(rate)))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the epoch's points."""
+        for step, loss, rate in self.points:
+            for logger in trainer.loggers:
+                logger.log_metrics({"train_loss_step": float(loss), "learning_rate": rate}, step)
+        self.points.clear()

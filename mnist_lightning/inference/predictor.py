@@ -1,0 +1,61 @@
+"""One Predictor for every trained network: images in, logits or probabilities out.
+
+Needs no config and no Lightning; the card in the checkpoint says all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.models import checkpoint
+from mnist_lightning.models.networks import to_input
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`cpu`, `cuda`, `mps`, or with `auto` the fastest that is there.
+
+    Raises:
+        UserError: the device asked for is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, usable in there.items() if usable))
+    if not there[name]:
+        raise UserError(f"device={name} is not there on this machine: leave it at device=auto.")
+    return torch.device(name)
+
+
+class Predictor:
+    """A trained network as a function of images.
+
+    Attributes:
+        class_names: one name a class, in the order of the logits.
+        card: the checkpoint's card (see `models/checkpoint.py`).
+    """
+
+    def __init__(self, network: nn.Module, card: dict[str, Any], device: torch.device) -> None:
+        self.network, self.card, self.device = network.to(device).eval(), card, device
+        self.class_names: tuple[str, ...] = tuple(card["class_names"])
+
+    @classmethod
+    def load(cls, path: Path, device: str = "auto") -> Predictor:
+        """Load a checkpoint file. Raises UserError where it is none of ours or broken."""
+        network, card = checkpoint.restore(path)
+        return cls(network, card, pick_device(device))
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor | np.ndarray, batch_size: int = 1000) -> Tensor:
+        """Logits, float32 [N, C] on the CPU, of images uint8 [N, 28, 28], bright ink on 0."""
+        images = torch.as_tensor(images)
+        parts = [self.network(to_input(part.to(self.device))).float().cpu() for part in images.split(batch_size)]
+        return torch.cat(parts) if parts else torch.empty(0, len(self.class_names))
+
+    def probabilities(self, images: Tensor | np.ndarray) -> np.ndarray:
+        """Probabilities, float32 [N, C] that add up to 1 in each row, of images uint8 [N, 28, 28]."""
+        return self.logits(images).softmax(1).numpy()

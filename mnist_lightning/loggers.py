@@ -1,0 +1,75 @@
+"""Loggers by name, and what they get when a run has ended: pictures, hyperparameters, final metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning.errors import UserError
+
+
+def build(settings: Mapping[str, Mapping[str, Any]] | None, run: Path, outputs: Path) -> list[Any]:
+    """Make the Lightning loggers of `conf/logger/`, all offline unless told otherwise.
+
+    Raises:
+        UserError: the package that one needs is not installed.
+    """
+    return [_build(name, dict(knobs), run, outputs) for name, knobs in (settings or {}).items()]
+
+
+def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
+    try:
+        if name == "tensorboard":
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            return TensorBoardLogger(
+                run, name="tensorboard", version="", log_graph=knobs["graph"], default_hp_metric=False
+            )
+        if name == "csv":
+            from lightning.pytorch.loggers import CSVLogger
+
+            return CSVLogger(run, name="csv", version="", **knobs)
+        if name == "mlflow":
+            from lightning.pytorch.loggers import MLFlowLogger
+
+            knobs["tracking_uri"] = knobs["tracking_uri"] or f"sqlite:///{outputs.resolve()}/mlflow.db"
+            return MLFlowLogger(run_name=run.name, artifact_location=str(outputs.resolve() / "mlflow"), **knobs)
+        if name == "wandb":
+            from lightning.pytorch.loggers import WandbLogger
+
+            return WandbLogger(name=run.name, save_dir=run, **knobs)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f'logger={name} needs a package that is not installed: pip install -e ".[{name}]" ({error}).'
+        ) from None
+    raise UserError(f"There is no logger={name}; choose tensorboard, csv, mlflow, wandb or none.")
+
+
+def finish(
+    loggers: list[Any], hyperparameters: Mapping[str, Any], final: Mapping[str, float], pictures: Mapping[str, Any]
+) -> None:
+    """Hand over the end of a run.
+
+    Args:
+        loggers: what `build` returned.
+        hyperparameters: the run's settings, nested plain data.
+        final: the numbers that runs are compared by.
+        pictures: name -> `matplotlib.figure.Figure`, or pixels uint8 [H, W, 3].
+    """
+    for logger in loggers:
+        kind = type(logger).__name__
+        if kind == "TensorBoardLogger":
+            logger.log_hyperparams(dict(hyperparameters), dict(final))
+            for name, pixels in pictures.items():
+                logger.experiment.add_image(name, pixels, dataformats="HWC")
+        else:
+            logger.log_hyperparams(dict(hyperparameters))
+            logger.log_metrics(dict(final))
+            if kind == "WandbLogger":
+                for name, pixels in pictures.items():
+                    logger.log_image(name, [pixels])
+            if kind == "MLFlowLogger":
+                for name, pixels in pictures.items():
+                    logger.experiment.log_image(logger.run_id, pixels, f"{name}.png")
+        logger.finalize("success")

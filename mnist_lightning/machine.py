@@ -1,0 +1,90 @@
+"""This machine and this process: memory allocator, precision, and what goes into a run's record.
+
+Torch is imported only inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # names and numbers from glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of handing it back to the kernel.
+
+    A CPU training step frees and takes tens of megabytes; getting them back from the kernel page by page costs up to
+    half the step. Results stay identical. Call it before torch is imported.
+
+    Returns:
+        Whether it took effect: only glibc (Linux) has these knobs.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library, such as musl
+        return False
+    done = [mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, 2**31 - 1), mallopt(_M_TOP_PAD, 256 * 2**20)]
+    return all(done)
+
+
+def pick_precision(device_type: str) -> str:
+    """Lightning's name of the fastest precision that trains well on `cpu`, `cuda` or `mps`.
+
+    bfloat16 where the hardware multiplies it; elsewhere it is emulated and slow.
+    """
+    import torch
+
+    if device_type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16-mixed"
+    if device_type == "cpu" and _cpu_multiplies_bf16():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return False
+    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
+    return "avx512_bf16" in flags.split() or "amx_bf16" in flags.split()
+
+
+def describe(device: str, precision: str) -> dict[str, Any]:
+    """What a run was made with, for its record: commit, versions, device, threads."""
+    import torch
+
+    packages = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
+    return {
+        **_git(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else (_cpu_name() if device == "cpu" else device),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git() -> dict[str, Any]:
+    """Commit of the project's checkout and whether files in it were changed; None where there is no git."""
+    command = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return {"git_commit": None, "git_dirty": None}
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
+    return {"git_commit": commit, "git_dirty": any(not line.startswith("#") for line in lines)}
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())

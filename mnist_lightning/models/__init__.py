@@ -1,0 +1,1 @@
+"""What learns: plain networks, and the LightningModule that trains them."""

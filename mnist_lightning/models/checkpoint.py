@@ -1,0 +1,131 @@
+"""A checkpoint as plain data: what goes in beside the weights, and how a network comes out again.
+
+A file is read with `weights_only=True` and networks are built by name from our own table, so a file from a
+stranger runs nothing of the stranger's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.models import networks
+
+CARD = "mnist_lightning"
+"""Key of a checkpoint under which its card lies."""
+
+FORMAT = 1
+_PREFIX = "network."
+
+
+def make_card(
+    network: Mapping[str, Any], image_size: int, dataset: str, class_names: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What rebuilds a network, and says where it comes from.
+
+    Args:
+        network: its settings, {"name": ..., **knobs}.
+        image_size: side of the images it takes, pixels.
+        dataset: name of the set it was trained on.
+        class_names: one name a class, in the order of the logits.
+        settings: the whole config of its run, as plain data.
+    """
+    return {
+        "format": FORMAT,
+        "network": dict(network),
+        "image_size": image_size,
+        "dataset": dataset,
+        "class_names": list(class_names),
+        "settings": dict(settings),
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint file, to the CPU.
+
+    Raises:
+        UserError: it cannot be read, is cut off, holds more than plain data, or is not one of ours.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"The checkpoint {path} cannot be read: {error.strerror}.") from None
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise UserError(
+                f"{path} is no checkpoint of this project, or holds more than plain data, and is not loaded."
+            ) from None
+        raise UserError(f"The checkpoint {path} is broken: train it again or take another.") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError):
+        raise UserError(f"The checkpoint {path} is broken or cut off: train it again or take another.") from None
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CARD), dict):
+        raise UserError(f"{path} is no checkpoint of this project: it does not say which network it holds.")
+    if checkpoint[CARD].get("format", 0) > FORMAT:
+        raise UserError(f"{path} was written by a later version of this project: update to read it.")
+    return checkpoint
+
+
+def restore(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network in a checkpoint file, in evaluation mode on the CPU, and its card.
+
+    Raises:
+        UserError: as `read`, or the weights do not fit the network that the card names.
+    """
+    checkpoint = read(path)
+    card = checkpoint[CARD]
+    try:
+        network = networks.build(
+            card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"]
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"The checkpoint {path} is broken: its card lacks or garbles {error}.") from None
+    load_weights(network, checkpoint, path)
+    return network.eval(), card
+
+
+def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Put a checkpoint's weights into `network`.
+
+    Raises:
+        UserError: they belong to another architecture.
+    """
+    weights = {
+        name.removeprefix(_PREFIX): value
+        for name, value in checkpoint.get("state_dict", {}).items()
+        if name.startswith(_PREFIX)
+    }
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise UserError(
+            f"The weights in {path} do not fit this network: they belong to "
+            f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
+        ) from None
+
+
+def describe(card: Mapping[str, Any]) -> str:
+    """A network in a few words, as one would type it: `model=cnn model.channels=[8] with 10 classes`."""
+    settings = dict(card["network"])
+    name = settings.pop("name")
+    knobs = " ".join(f"model.{key}={'null' if value is None else value}" for key, value in settings.items())
+    return f"model={name} {knobs}".strip() + f" with {len(card['class_names'])} classes"
+
+
+def strip(source: Path, target: Path) -> None:
+    """Write a checkpoint's weights and card alone, without what resuming needs: a third of the size."""
+    checkpoint = read(source)
+    torch.save({"state_dict": checkpoint["state_dict"], CARD: checkpoint[CARD]}, target)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=strip.__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    strip(**vars(parser.parse_args()))

@@ -1,0 +1,112 @@
+"""The LightningModule: what one training step does, and what an epoch measures.
+
+Knows nothing of files, data sets or the config as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnist_lightning.models.checkpoint import CARD
+from mnist_lightning.models.optim import build_optimizer, build_schedule
+
+class Classifier(pl.LightningModule):
+    """Trains a network to tell classes apart.
+
+    Args:
+        network: float images [N, 1, 28, 28] in [0, 1] -> logits [N, C].
+        optimizer: settings of `conf/optimizer/`.
+        scheduler: settings of `conf/scheduler/`.
+        label_smoothing: share of the target spread over all classes; training only.
+        card: plain data that goes into each checkpoint under `CARD`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Mapping[str, Any],
+        scheduler: Mapping[str, Any],
+        label_smoothing: float = 0.0,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer_settings, self.scheduler_settings = optimizer, scheduler
+        self.label_smoothing = label_smoothing
+        self.card = card
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images [N, 1, 28, 28] in [0, 1] -> logits [N, C]."""
+        return self.network(images)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy of one batch."""
+        images, labels = batch
+        loss = F.cross_entropy(self.network(images).float(), labels, label_smoothing=self.label_smoothing)
+        self.train_sums[0] += loss.detach() * len(labels)
+        self.train_sums[1] += len(labels)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Add one batch to the validation sums: loss without label smoothing, and hits."""
+        images, labels = batch
+        logits = self.network(images).float()
+        self.val_sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+        self.val_sums[1] += (logits.argmax(1) == labels).sum()
+        self.val_sums[2] += len(labels)
+
+    # Sums over an epoch (loss, images; loss, hits, images) stay on the device: reading one in a step would make the
+    # step wait for it, and self.log in a step costs as much as a small network. No buffers, since weight averaging
+    # averages buffers.
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's sums anew."""
+        self.train_sums = torch.zeros(2, device=self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the validation's sums anew."""
+        self.val_sums = torch.zeros(3, device=self.device)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's means; validation closes every epoch, so the training loss is complete here too."""
+        sums = torch.cat([self.train_sums, self.val_sums])
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        train_loss, train_images, val_loss, hits, val_images = sums.double().tolist()
+        self.log_dict(
+            {
+                "train_loss": train_loss / max(train_images, 1),
+                "val_loss": val_loss / max(val_images, 1),
+                "val_accuracy": hits / max(val_images, 1),
+            }
+        )
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and, unless there is none, schedule with its interval, frequency and monitored metric."""
+        optimizer = build_optimizer(self.optimizer_settings, self.network)
+        interval = self.scheduler_settings.get("interval", "epoch")
+        frequency = self.scheduler_settings.get("frequency", 1)
+        length = self.trainer.estimated_stepping_batches if interval == "step" else self.trainer.max_epochs
+        schedule = build_schedule(self.scheduler_settings, optimizer, int(length or 1) // frequency)
+        if schedule is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": schedule,
+                "interval": interval,
+                "frequency": frequency,
+                "monitor": self.scheduler_settings.get("monitor", "val_loss"),
+            },
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the card in."""
+        if self.card is not None:
+            checkpoint[CARD] = dict(self.card)

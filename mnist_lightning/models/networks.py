@@ -1,0 +1,195 @@
+"""The networks that learn: plain `nn.Module`s from float images in [0, 1] to logits.
+
+This file knows neither Lightning nor Hydra, no training, no files. Cropping and normalisation are part of
+each network, so a checkpoint or an export takes raw pixels and no caller has to know the mean of MNIST.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnist_lightning.errors import UserError
+
+MNIST_MEAN = 0.1307  # mean and standard deviation of the training pixels, as fractions of white
+MNIST_STD = 0.3081
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Turn uint8 [N, H, W] into what every network takes: float [N, 1, H, W] in [0, 1]."""
+    return images.unsqueeze(1).float().div_(255)
+
+
+class Prepare(nn.Module):
+    """Central crop and normalisation, the first module of every network.
+
+    Takes and returns float [N, 1, H, W]; `crop` is the side of the square that is kept, None for all.
+    MNIST centres a 20x20 digit by its mass in 28x28: 24x24 loses next to nothing and saves a quarter of the
+    work.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, image_size: int, crop: int | None, mean: float, std: float) -> None:
+        super().__init__()
+        if crop is not None and not 0 < crop <= image_size:
+            raise UserError(f"model.crop={crop} does not fit the {image_size}x{image_size} images; use null or less.")
+        if std <= 0:
+            raise UserError(f"model.std={std} must be above 0.")
+        self.size = crop or image_size
+        self.border = (image_size - self.size) // 2
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("std", torch.tensor(float(std)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Crop and normalise."""
+        inside = slice(self.border, self.border + self.size)
+        return (images[:, :, inside, inside] - self.mean) / self.std
+
+
+class Block(nn.Module):
+    """Convolution, maximum pooling, batch norm, ReLU.
+
+    Pooling comes first because the other two then touch a quarter of the values. For a norm with a positive
+    weight, as it starts, the order of the two makes no difference to what the block can compute.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, pool: int, padding: int) -> None:
+        super().__init__()
+        # The norm brings the bias.
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)
+        self.pool = nn.MaxPool2d(pool) if pool > 1 else nn.Identity()
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Float [N, inputs, H, W] -> [N, outputs, H', W']."""
+        return F.relu(self.norm(self.pool(self.conv(maps))), inplace=True)
+
+
+class CNN(nn.Module):
+    """Blocks of convolution and pooling, then one linear layer.
+
+    `channels`, `kernels` and `pools` have one entry a block: feature maps, side of the square kernel, side of
+    the pooling window (1 for none). With `padding` an odd kernel keeps the size, without it the map shrinks.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        image_size: int = 28,
+        channels: Sequence[int] = (32, 64, 128),
+        kernels: Sequence[int] = (5, 3, 3),
+        pools: Sequence[int] = (2, 2, 2),
+        padding: bool = False,
+        dropout: float = 0.0,
+        crop: int | None = None,
+        mean: float = MNIST_MEAN,
+        std: float = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        if not len(channels) == len(kernels) == len(pools) > 0:
+            raise UserError("model.channels, model.kernels and model.pools need one entry for each block, all alike.")
+        self.prepare = Prepare(image_size, crop, mean, std)
+        size, inputs = self.prepare.size, 1
+        blocks = []
+        for outputs, kernel, pool in zip(channels, kernels, pools, strict=True):
+            border = kernel // 2 if padding else 0
+            blocks.append(Block(inputs, outputs, kernel, pool, border))
+            size = (size + 2 * border - kernel + 1) // pool
+            if size < 1:
+                raise UserError(
+                    f"model.kernels={list(kernels)} and model.pools={list(pools)} leave nothing of the image."
+                )
+            inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(inputs * size * size, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images [N, 1, H, W] in [0, 1] -> logits [N, num_classes]."""
+        return self.head(self.dropout(self.blocks(self.prepare(images)).flatten(1)))
+
+
+class MLP(nn.Module):
+    """Fully connected layers with ReLU; `hidden_sizes` gives the width of each hidden one."""
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        image_size: int = 28,
+        hidden_sizes: Sequence[int] = (256, 128),
+        dropout: float = 0.0,
+        crop: int | None = None,
+        mean: float = MNIST_MEAN,
+        std: float = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        self.prepare = Prepare(image_size, crop, mean, std)
+        layers: list[nn.Module] = []
+        inputs = self.prepare.size**2
+        for width in hidden_sizes:
+            layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+            inputs = width
+        self.hidden = nn.Sequential(*layers)
+        self.head = nn.Linear(inputs, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images [N, 1, H, W] in [0, 1] -> logits [N, num_classes]."""
+        return self.head(self.hidden(self.prepare(images).flatten(1)))
+
+
+class LeNet5(nn.Module):
+    """The classic of LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    As it is taught today: tanh, average pooling, C3 connected to all of S2, a linear output in place of the
+    radial basis functions. Padding in the first layer stands for the paper's 32x32 input.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        image_size: int = 28,
+        crop: int | None = None,
+        mean: float = MNIST_MEAN,
+        std: float = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        self.prepare = Prepare(image_size, crop, mean, std)
+        side = (self.prepare.size // 2 - 4) // 2
+        if side < 1:
+            raise UserError(
+                f"model=lenet5 needs images of at least 12x12, not {self.prepare.size}x{self.prepare.size}."
+            )
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
+        )  # fmt: skip
+        self.hidden = nn.Sequential(nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh())
+        self.head = nn.Linear(84, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images [N, 1, H, W] in [0, 1] -> logits [N, num_classes]."""
+        return self.head(self.hidden(self.features(self.prepare(images)).flatten(1)))
+
+
+NETWORKS: dict[str, type[nn.Module]] = {"cnn": CNN, "mlp": MLP, "lenet5": LeNet5}
+
+
+def build(settings: Mapping[str, Any], *, num_classes: int, image_size: int = 28) -> nn.Module:
+    """Make the network that `settings` describes: {"name": "cnn", **knobs}.
+
+    `settings` is plain data from a config or a checkpoint; knobs that are left out take the network's defaults.
+    Raises UserError for an unknown name or knob.
+    """
+    knobs = dict(settings)
+    name = knobs.pop("name", None)
+    if name not in NETWORKS:
+        raise UserError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
+    known = set(inspect.signature(NETWORKS[name]).parameters) - {"num_classes", "image_size"}
+    if unknown := sorted(set(knobs) - known):
+        raise UserError(f"model={name} has no knob {unknown[0]!r}; it has {', '.join(sorted(known))}.")
+    return NETWORKS[name](num_classes=num_classes, image_size=image_size, **knobs)

@@ -1,0 +1,148 @@
+"""The run folder: make one, find one, read and write what lies in it.
+
+Knows nothing of torch, Lightning or Hydra; paths and plain data only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning.errors import UserError
+
+METRICS_FILE = "training_metrics.json"
+BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
+PRETRAINED = Path(__file__).parent / "pretrained" / "mnist.ckpt"
+
+# The folder of the current run. In the environment, so that the worker processes of a run find the same one.
+RUN_FOLDER = "MNIST_LIGHTNING_RUN_FOLDER"
+
+
+def new_run_folder(root: str) -> str:
+    """Make `<root>/<date>/<time>-<short id>` and return it; the same one for the rest of this process.
+
+    `mkdir` fails where the folder is there already, so two runs started in the same instant never share one.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    if made := os.environ.get(RUN_FOLDER):
+        return made
+    while True:
+        folder = Path(root) / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{secrets.token_hex(3)}"
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            if folder.is_dir():
+                continue
+            raise UserError(f"{folder.parent} is not a folder: move it away or set another `outputs=`.") from None
+        except FileNotFoundError:  # another run just removed the day's folder, which had become empty
+            continue
+        except OSError as error:
+            raise UserError(
+                f"The run folder {folder} cannot be made ({error.strerror}): choose another with `outputs=`."
+            ) from None
+        os.environ[RUN_FOLDER] = str(folder)
+        return str(folder)
+
+
+def forget_run_folder() -> None:
+    """Let the next `new_run_folder` make a new one."""
+    os.environ.pop(RUN_FOLDER, None)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader, or a run killed meanwhile, sees the old file or the new one whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain data as JSON, atomically; NaN and infinity, which JSON has not, become null."""
+    write_atomically(path, (json.dumps(_finite(data), indent=2) + "\n").encode())
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """The `training_metrics.json` of a run folder.
+
+    Raises:
+        UserError: the folder holds none, or it is no JSON.
+    """
+    path = run / METRICS_FILE
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{run} is no run folder: it holds no {METRICS_FILE}.") from None
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON: was it edited by hand?") from None
+
+
+def mark_latest(run: Path, outputs: Path) -> None:
+    """Let `<outputs>/latest` point to `run`: a relative link, or a text file where links are not to be had."""
+    target, link = os.path.relpath(run.resolve(), outputs.resolve()), outputs / "latest"
+    temporary = outputs / f".latest.{secrets.token_hex(4)}"
+    try:
+        temporary.symlink_to(target, target_is_directory=True)
+    except OSError:
+        temporary.write_text(target)
+    temporary.replace(link)
+
+
+def latest(outputs: Path) -> Path | None:
+    """The last finished training run under `outputs`, or None."""
+    link = outputs / "latest"
+    run = outputs / link.read_text().strip() if link.is_file() else link.resolve()
+    return run if run.is_dir() else None
+
+
+def find_checkpoint(ckpt: str | None, outputs: Path) -> tuple[Path, str]:
+    """What `ckpt=` names, and a word for it: a `.ckpt` file, a run folder (its best), `latest` or `pretrained`.
+
+    None takes `latest` if there is one, else `pretrained`.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    if ckpt is None:
+        ckpt = "latest" if latest(outputs) is not None else "pretrained"
+    if ckpt == "pretrained":
+        return PRETRAINED, "pretrained, the network that ships with the project"
+    if ckpt == "latest":
+        run = latest(outputs)
+        if run is None:
+            raise UserError(
+                f"There is no finished run under {outputs} yet: train one with `python scripts/train.py`, "
+                "or take ckpt=pretrained."
+            )
+        return _best_of(run), f"latest, {run}"
+    path = Path(ckpt).expanduser()
+    if path.is_dir():
+        return _best_of(path), str(path)
+    if path.is_file():
+        return path, str(path)
+    raise UserError(
+        f"There is no checkpoint {ckpt}: give a .ckpt file, a run folder, `latest` or `pretrained` as ckpt=."
+    )
+
+
+def _best_of(run: Path) -> Path:
+    if (run / BEST).is_file():
+        return run / BEST
+    raise UserError(f"The run folder {run} holds no {BEST}: did its first epoch end?")

@@ -1,0 +1,256 @@
+"""What each setting may be. Checked before any data is read, so a typing error costs a second and no run.
+
+`conf/` says what a setting does; the table here says which values make sense. Knows nothing of torch or Hydra.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be, in words, and the test for it."""
+
+    wanted: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number(low: float, high: float | None = None, *, above: bool = False, below: bool = False) -> Rule:
+    """A number from `low` to `high`; `above` and `below` leave out the ends."""
+    words = f"above {low}" if above else f"{low} or more"
+    if high is not None:
+        words += f" and below {high}" if below else f" and at most {high}"
+
+    def holds(value: Any) -> bool:
+        if not _is_number(value) or not (value > low if above else value >= low):
+            return False
+        return high is None or (value < high if below else value <= high)
+
+    return Rule(f"a number {words}", holds)
+
+
+def whole(low: int) -> Rule:
+    """A whole number, `low` or more."""
+    return Rule(
+        f"a whole number, {low} or more",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low,
+    )
+
+
+def one_of(*names: str) -> Rule:
+    """One of the names."""
+    return Rule(f"one of {', '.join(names)}", lambda value: value in names)
+
+
+def list_of(rule: Rule, length: int | None = None) -> Rule:
+    """A list, each entry after `rule`."""
+    count = f"{length} entries" if length else "entries"
+    return Rule(
+        f"a list of {count}, each {rule.wanted}",
+        lambda value: isinstance(value, list) and length in (None, len(value)) and all(map(rule.holds, value)),
+    )
+
+
+def maybe(rule: Rule) -> Rule:
+    """`rule`, or null."""
+    return Rule(f"{rule.wanted}, or null", lambda value: value is None or rule.holds(value))
+
+
+flag = Rule("true or false", lambda value: isinstance(value, bool))
+text = Rule("a text", lambda value: isinstance(value, str) and value != "")
+any_number = Rule("a number", _is_number)
+part = Rule(
+    "a share above 0 and at most 1.0, or a whole number of batches",
+    lambda value: _is_number(value) and (value >= 1 if isinstance(value, int) else 0 < value <= 1),
+)
+share = number(0, 1, below=True)
+metric = one_of("val_loss", "val_accuracy", "train_loss")
+
+_DATA = {
+    "data.name": text,
+    "data.folder": text,
+    "data.mirrors": list_of(text),
+    "data.batch_size": whole(1),
+    "data.eval_batch_size": whole(1),
+    "data.shuffle": flag,
+    "data.num_workers": whole(0),
+    "data.val_size": maybe(whole(1)),
+    "data.split_seed": whole(0),
+    "data.limit": maybe(whole(1)),
+    "data.num_folds": whole(0),
+    "data.fold": whole(0),
+}
+_TRAIN = {
+    "seed": whole(0),
+    "ckpt_path": maybe(text),
+    "loss.label_smoothing": share,
+    "averaging.decay": share,
+    "averaging.every_n_steps": whole(1),
+    "checkpoint.monitor": one_of("val_loss", "val_accuracy", "last"),
+    "early_stopping.patience": maybe(whole(1)),
+    "early_stopping.min_delta": number(0),
+    "runtime.compile": flag,
+    "runtime.channels_last": flag,
+    "runtime.keep_memory": flag,
+    "runtime.threads": maybe(whole(1)),
+    "model.name": text,
+    "model.channels": list_of(whole(1)),
+    "model.kernels": list_of(whole(1)),
+    "model.pools": list_of(whole(1)),
+    "model.padding": flag,
+    "model.hidden_sizes": list_of(whole(1)),
+    "model.dropout": share,
+    "model.crop": maybe(whole(1)),
+    "model.mean": any_number,
+    "model.std": number(0, above=True),
+    "optimizer.name": text,
+    "optimizer.lr": number(0, above=True),
+    "optimizer.betas": list_of(share, 2),
+    "optimizer.weight_decay": number(0),
+    "optimizer.momentum": share,
+    "optimizer.nesterov": flag,
+    "scheduler.name": text,
+    "scheduler.warmup": share,
+    "scheduler.start": number(0, 1),
+    "scheduler.end": number(0, 1),
+    "scheduler.interval": one_of("step", "epoch"),
+    "scheduler.frequency": whole(1),
+    "scheduler.step_size": whole(1),
+    "scheduler.gamma": number(0, 1, above=True),
+    "scheduler.monitor": metric,
+    "scheduler.patience": whole(0),
+    "scheduler.factor": number(0, 1, above=True, below=True),
+    "augment.degrees": number(0, 180),
+    "augment.translate": number(0),
+    "augment.scale": list_of(number(0, above=True), 2),
+    "augment.shear": number(0, 90, below=True),
+    "augment.elastic": number(0),
+    "augment.elastic_cells": whole(1),
+    "augment.erase": number(0, 1),
+    "augment.erase_size": list_of(number(0, 1, above=True), 2),
+    "augment.stroke": number(0, 1),
+    "trainer.accelerator": one_of("auto", "cpu", "gpu", "mps"),
+    "trainer.devices": whole(1),
+    "trainer.max_epochs": whole(1),
+    "trainer.precision": one_of("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "trainer.gradient_clip_val": maybe(number(0, above=True)),
+    "trainer.accumulate_grad_batches": whole(1),
+    "trainer.deterministic": flag,
+    "trainer.limit_train_batches": part,
+    "trainer.limit_val_batches": part,
+    "trainer.overfit_batches": Rule(f"0.0 (off), or {part.wanted}", lambda v: v == 0 or part.holds(v)),
+    "trainer.log_every_n_steps": whole(1),
+    "trainer.profiler": maybe(one_of("simple", "advanced")),
+    "trainer.detect_anomaly": flag,
+    "trainer.enable_progress_bar": flag,
+    "logger": Rule("a choice of conf/logger/", lambda value: value in (None, {})),
+    "logger.tensorboard.graph": flag,
+    "logger.csv.flush_every_n_steps": whole(1),
+    "logger.mlflow.experiment_name": text,
+    "logger.mlflow.tracking_uri": maybe(text),
+    "logger.wandb.project": text,
+    "logger.wandb.offline": flag,
+}
+_USE = {"ckpt": maybe(text), "outputs": text, "device": one_of("auto", "cpu", "cuda", "mps"), "image": text}
+
+RULES: dict[str, Rule] = _DATA | _TRAIN | _USE
+"""For each dotted key of `conf/` what its value must be."""
+
+
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as (`group.key`, value)."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Hold each value against its rule, and the values against each other.
+
+    Args:
+        settings: the composed config as plain dicts, lists, numbers and strings.
+
+    Raises:
+        UserError: the first setting that is unknown, missing or out of its range.
+    """
+    known = dict(dotted(settings))
+    for key, value in known.items():
+        rule = RULES.get(key)
+        if rule is None:
+            raise UserError(f"There is no setting {key}{did_you_mean(key, list(RULES))}.")
+        if value == "???":
+            raise UserError(f"{key} is not given: add {key}=... to the command.")
+        if not rule.holds(value):
+            raise UserError(f"{key}={_shown(value)} does not do: it must be {rule.wanted}.")
+    folds, fold = known.get("data.num_folds", 0), known.get("data.fold", 0)
+    if folds == 1:
+        raise UserError("data.num_folds=1 does not do: cross-validation needs 2 folds or more (0 for the plain split).")
+    if folds and fold >= folds:
+        raise UserError(f"data.fold={fold} does not do: with data.num_folds={folds} it is 0 to {folds - 1}.")
+    if known.get("optimizer.nesterov") and known.get("optimizer.momentum") == 0:
+        raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0.")
+    if known.get("scheduler.name") == "plateau" and known["scheduler.interval"] == "step":
+        raise UserError("scheduler.interval=step does not do with scheduler=plateau: metrics come once an epoch.")
+    if known.get("ckpt") and known.get("ckpt_path"):
+        raise UserError("ckpt= starts anew from given weights, ckpt_path= resumes a run: give one of the two.")
+    scale = known.get("augment.scale", [1, 1])
+    if scale[0] > scale[1]:
+        raise UserError(f"augment.scale={_shown(scale)} does not do: the smaller factor comes first.")
+
+
+def without_effect(settings: Mapping[str, Any]) -> list[str]:
+    """A sentence for each setting that was given but changes nothing in this run."""
+    known = dict(dotted(settings))
+
+    def given(key: str, default: Any) -> bool:
+        return key in known and known[key] != default
+
+    said = []
+    if given("data.fold", 0) and not known["data.num_folds"]:
+        said.append("data.fold has no effect without data.num_folds.")
+    if given("data.val_size", None) and known["data.num_folds"] and known.get("data.name") != "digits":
+        said.append("data.val_size has no effect with data.num_folds: the fold is the validation set.")
+    if known.get("averaging.decay") == 0 and given("averaging.every_n_steps", 5):
+        said.append("averaging.every_n_steps has no effect with averaging.decay=0.")
+    if known.get("early_stopping.patience") is None and given("early_stopping.min_delta", 0.0):
+        said.append("early_stopping.min_delta has no effect without early_stopping.patience.")
+    if known.get("early_stopping.patience") and known.get("checkpoint.monitor") == "last":
+        said.append("early_stopping.patience watches val_loss, since checkpoint.monitor=last compares nothing.")
+    if known.get("augment.elastic") == 0 and given("augment.elastic_cells", 4):
+        said.append("augment.elastic_cells has no effect with augment.elastic=0.")
+    if known.get("augment.erase") == 0 and given("augment.erase_size", [0.1, 0.3]):
+        said.append("augment.erase_size has no effect with augment.erase=0.")
+    if known.get("data.name") == "digits" and known.get("data.mirrors"):
+        said.append("data.mirrors has no effect with data=digits: nothing is downloaded.")
+    return said
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """The known dotted name most like `name`: by its whole, then by its last part."""
+    if found := difflib.get_close_matches(name, known, n=1, cutoff=0.7):
+        return found[0]
+    tails = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
+    close = difflib.get_close_matches(name.rsplit(".", 1)[-1], list(tails), n=1, cutoff=0.6)
+    return tails[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """`: did you mean ...?`, or nothing where no known name is near."""
+    found = nearest(name, known)
+    return f": did you mean {found}?" if found else ""
+
+
+def _shown(value: Any) -> str:
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))

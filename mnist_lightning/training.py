@@ -1,0 +1,356 @@
+"""train(settings, run) and evaluate(settings, run): the only places that see a whole config and build a Trainer.
+
+Everything heavy is imported inside them, after the allocator has been told what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_lightning import cli, machine, runs
+from mnist_lightning.cli import Settings
+from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.settings import without_effect
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from torch import nn
+
+    from mnist_lightning.callbacks.run_folder import RunFolder
+    from mnist_lightning.data.datamodule import DigitsDataModule
+
+log = logging.getLogger(__name__)
+
+
+def train(settings: Settings, run: Path) -> dict[str, Any]:
+    """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
+
+    Args:
+        settings: `conf/train.yaml` composed and checked.
+        run: the run folder, which exists.
+
+    Returns:
+        What `training_metrics.json` holds.
+
+    Raises:
+        UserError: something asked for cannot be had; nothing was trained.
+        Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
+    """
+    for sentence in without_effect(settings):
+        log.warning("%s", sentence)
+    outputs = Path(settings["outputs"])
+    if settings["runtime"]["keep_memory"]:
+        machine.keep_freed_memory()
+
+    import lightning.pytorch as pl
+    import torch
+
+    from mnist_lightning import loggers
+    from mnist_lightning.data.augment import Augment
+    from mnist_lightning.data.datamodule import DigitsDataModule
+    from mnist_lightning.models import checkpoint, networks
+    from mnist_lightning.models.classifier import Classifier
+
+    _quiet()
+    if settings["runtime"]["threads"]:
+        torch.set_num_threads(settings["runtime"]["threads"])
+    pl.seed_everything(settings["seed"], verbose=False)
+
+    resumed_from = _resumable(settings)
+    augment = Augment(**settings["augment"])
+    data = DigitsDataModule(**settings["data"], augment=augment)
+    data.prepare_data()
+    data.setup()
+
+    class_names = data.source.class_names
+    network = networks.build(settings["model"], num_classes=len(class_names))
+    for path, other in _given_weights(settings, resumed_from):
+        checkpoint.load_weights(network, other, path)
+    if settings["runtime"]["channels_last"]:
+        network = network.to(memory_format=torch.channels_last)
+    if settings["runtime"]["compile"]:
+        network.compile()
+
+    hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger")}
+    card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
+    classifier = Classifier(
+        network, settings["optimizer"], settings["scheduler"], settings["loss"]["label_smoothing"], card
+    )
+    metrics: dict[str, Any] = {
+        "schema_version": 1,
+        "status": "running",
+        "dataset": {
+            "name": data.source.name,
+            "requested": settings["data"]["name"],
+            "train": len(data.train),
+            "val": len(data.val),
+            "test": len(data.test),
+        },
+        "seed": settings["seed"],
+        "history": {},
+        "best": None,
+        "test": None,
+        "hyperparameters": hyperparameters,
+        "parameters": sum(weight.numel() for weight in network.parameters() if weight.requires_grad),
+        "timing": {},
+        "environment": {},
+    }
+    kept = loggers.build(settings["logger"], run, outputs)
+    trainer, folder = _build_trainer(settings, run, metrics, kept, resumed_from)
+    if kept:
+        classifier.example_input_array = torch.zeros(1, 1, 28, 28)
+    metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
+    log.info(
+        "%s, %s parameters, on %s (%s training, %s validation, %s test images)",
+        settings["model"]["name"],
+        f"{metrics['parameters']:,}",
+        data.source.name,
+        *(f"{metrics['dataset'][part]:,}" for part in ("train", "val", "test")),
+    )
+
+    metrics["timing"]["startup_seconds"] = time.perf_counter() - cli.STARTED
+    interruption = None
+    try:
+        with _signals_interrupt():
+            trainer.fit(classifier, data, ckpt_path=resumed_from, weights_only=True)
+        metrics["timing"]["fit_seconds"] = time.perf_counter() - folder.began
+        metrics["status"] = "finished"
+    except Interrupted as error:
+        interruption = error
+        metrics["status"] = "interrupted"
+    except Exception:
+        metrics["status"] = "failed"
+        runs.write_json(run / runs.METRICS_FILE, metrics)
+        raise
+    _finish(run, data, metrics, kept)
+    if interruption is not None:
+        log.info("Resume with: python scripts/train.py ckpt_path=%s", run / runs.LAST)
+        raise interruption
+    runs.mark_latest(run, outputs)
+    _summarise(run, metrics)
+    return metrics
+
+
+def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
+    """Score a trained network on the test images of a data set, leave pictures and `evaluation.json` in `run`.
+
+    Args:
+        settings: `conf/eval.yaml` composed and checked.
+        run: the run folder, which exists.
+
+    Returns:
+        What `evaluation.json` holds.
+
+    Raises:
+        UserError: the checkpoint or the data cannot be had, or they do not fit each other.
+    """
+    path, word = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
+
+    from mnist_lightning.data.datamodule import DigitsDataModule
+    from mnist_lightning.evaluation import artefacts
+    from mnist_lightning.inference.predictor import Predictor
+
+    log.info("Checkpoint: %s", word)
+    predictor = Predictor.load(path, settings["device"])
+    data = DigitsDataModule(**settings["data"])
+    data.prepare_data()
+    data.setup()
+    if len(predictor.class_names) != data.source.num_classes:
+        raise UserError(
+            f"{path} tells {len(predictor.class_names)} classes apart, {data.source.name} has "
+            f"{data.source.num_classes}: choose the data= it was trained on."
+        )
+    began = time.perf_counter()
+    logits = predictor.logits(data.test.images, settings["data"]["eval_batch_size"])
+    seconds = time.perf_counter() - began
+    found, _ = artefacts.score_and_draw(run, data.test.images, data.test.labels, logits, data.source.class_names)
+    result = {
+        "schema_version": 1,
+        "checkpoint": str(path),
+        "trained_on": predictor.card["dataset"],
+        "dataset": {
+            "name": data.source.name,
+            "requested": settings["data"]["name"],
+            "test": len(data.test),
+        },
+        **found,
+        "class_names": list(data.source.class_names),
+        "images_per_second": len(data.test) / seconds,
+        "environment": machine.describe(predictor.device.type, "32-true"),
+    }
+    runs.write_json(run / "evaluation.json", result)
+    log.info(
+        "accuracy %.2f %% of %s images of %s, loss %.4f", 100 * found["accuracy"], f"{len(data.test):,}",
+        data.source.name, found["loss"],
+    )  # fmt: skip
+    log.info("evaluation: %s", run)
+    return result
+
+
+def _quiet() -> None:
+    """Drop Lightning's advice that does not fit here: batches need no workers, the logger is set up on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+
+
+def _resumable(settings: Settings) -> Path | None:
+    """The checkpoint to resume from, if one is asked for and the run it belongs to has epochs left."""
+    from mnist_lightning.models import checkpoint
+
+    if settings["ckpt_path"] is None:
+        return None
+    path, _ = runs.find_checkpoint(settings["ckpt_path"], Path(settings["outputs"]))
+    kept = checkpoint.read(path)
+    if "loops" not in kept:
+        raise UserError(f"{path} holds weights only and cannot be resumed: start from it anew with ckpt={path}.")
+    done = len(kept["callbacks"]["RunFolder"]["history"]["epoch"])
+    if done >= settings["trainer"]["max_epochs"]:
+        raise UserError(
+            f"{path} has done {done} epochs already: ask for more with trainer.max_epochs={done + 1} or higher."
+        )
+    return path
+
+
+def _given_weights(settings: Settings, resumed_from: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The checkpoint whose weights the network must take: to start from, or, on resuming, to be of one kind with."""
+    from mnist_lightning.models import checkpoint
+
+    if settings["ckpt"] is not None:
+        path, word = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
+        log.info("Starting from %s", word)
+        yield path, checkpoint.read(path)
+    if resumed_from is not None:
+        log.info("Resuming %s", resumed_from)
+        yield resumed_from, checkpoint.read(resumed_from)
+
+
+def _build_trainer(
+    settings: Settings, run: Path, metrics: dict[str, Any], kept: list[Any], resumed_from: Path | None
+) -> tuple[pl.Trainer, RunFolder]:
+    import lightning.pytorch as pl
+    import torch
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    from mnist_lightning.callbacks.averaging import Averaging
+    from mnist_lightning.callbacks.curves import Curves
+    from mnist_lightning.callbacks.progress import Progress
+    from mnist_lightning.callbacks.run_folder import RunFolder
+    from mnist_lightning.inference.predictor import pick_device
+
+    arguments = dict(settings["trainer"])
+    monitor = settings["checkpoint"]["monitor"]
+    folder = RunFolder(run, metrics, monitor, resumed_from)
+    callbacks: list[pl.Callback] = [folder, Progress(arguments.pop("enable_progress_bar"))]
+    if kept:
+        callbacks.append(Curves())
+    if settings["averaging"]["decay"]:
+        callbacks.append(Averaging(**settings["averaging"]))
+    if settings["early_stopping"]["patience"]:
+        watched = "val_loss" if monitor == "last" else monitor
+        mode = "max" if watched == "val_accuracy" else "min"
+        callbacks.append(EarlyStopping(watched, mode=mode, check_on_train_epoch_end=True, **settings["early_stopping"]))
+
+    kind = {"gpu": "cuda"}.get(arguments["accelerator"], arguments["accelerator"])
+    device = pick_device(kind)
+    if arguments["precision"] == "auto":
+        arguments["precision"] = machine.pick_precision(device.type)
+    if arguments["profiler"]:
+        profilers = {"simple": pl.profilers.SimpleProfiler, "advanced": pl.profilers.AdvancedProfiler}
+        arguments["profiler"] = profilers[arguments["profiler"]](dirpath=run, filename="profile")
+    if arguments["deterministic"]:
+        # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    arguments["accelerator"] = {"cuda": "gpu"}.get(device.type, device.type)
+    try:
+        trainer = pl.Trainer(
+            **arguments,
+            callbacks=callbacks,
+            logger=kept,
+            default_root_dir=run,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"The trainer cannot be set up so: {' '.join(str(error).split())}") from None
+    return trainer, folder
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM raise Interrupted; a second one ends the program the usual way."""
+
+    def interrupt(signum: int, _frame: Any) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        raise Interrupted(signum)
+
+    try:
+        before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals go elsewhere
+        yield
+        return
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _finish(run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: list[Any]) -> None:
+    """Score the best checkpoint, draw, write the final record, close the loggers."""
+    from mnist_lightning import loggers
+    from mnist_lightning.evaluation import artefacts, figures
+    from mnist_lightning.inference.predictor import Predictor
+
+    best = metrics["best"]
+    drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
+    figures.save(drawn["loss_graph"], run / "loss_graph.png")
+    if best is not None:
+        predictor = Predictor.load(run / runs.BEST)
+        logits = predictor.logits(data.test.images, data.eval_batch_size)
+        found, pictures = artefacts.score_and_draw(
+            run, data.test.images, data.test.labels, logits, data.source.class_names
+        )
+        metrics["test"] = found
+        drawn |= pictures
+    timing = metrics["timing"]
+    if timing["fit_seconds"]:
+        seen = metrics["dataset"]["train"] * len(timing["seconds_per_epoch"])
+        timing["samples_per_second"] = seen / max(sum(timing["seconds_per_epoch"]), 1e-9)
+    timing["total_seconds"] = time.perf_counter() - cli.STARTED
+    runs.write_json(run / runs.METRICS_FILE, metrics)
+    if kept:
+        final = {"parameters": float(metrics["parameters"]), "fit_seconds": timing["fit_seconds"]}
+        if best is not None:
+            final |= {"best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"]}
+            final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
+        loggers.finish(kept, metrics["hyperparameters"], final, {n: figures.pixels(f) for n, f in drawn.items()})
+
+
+def _summarise(run: Path, metrics: dict[str, Any]) -> None:
+    best, test, timing = metrics["best"], metrics["test"], metrics["timing"]
+    name, wanted = metrics["dataset"]["name"], metrics["dataset"]["requested"]
+    log.info("")
+    log.info("test accuracy  %.2f %% of %s images of %s", 100 * test["accuracy"], f"{metrics['dataset']['test']:,}", name)
+    if wanted not in (name, "auto") or (wanted == "auto" and name != "mnist"):
+        log.info("               not MNIST: it could not be had, and this is the small set of scikit-learn")
+    log.info(
+        "best epoch     %d of %d, validation accuracy %.2f %%",
+        best["epoch"],
+        len(metrics["history"]["epoch"]),
+        100 * best["val_accuracy"],
+    )
+    log.info("training took  %.1f s, the whole command %.1f s", timing["fit_seconds"], timing["total_seconds"])
+    log.info("run folder     %s", run)

@@ -1,0 +1,17 @@
+"""Train a network: `python scripts/train.py trainer.max_epochs=40`; settings in conf/train.yaml."""
+
+from pathlib import Path
+
+from mnist_lightning.cli import Settings, script
+
+
+@script("train")
+def main(settings: Settings, run: Path) -> float:
+    """Train, and return what a sweep compares: the best validation accuracy."""
+    from mnist_lightning.training import train
+
+    return train(settings, run)["best"]["val_accuracy"]
+
+
+if __name__ == "__main__":
+    main()
