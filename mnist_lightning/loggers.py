@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
 
 from mnist_lightning.errors import UserError
 
@@ -23,9 +28,7 @@ def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
         if name == "tensorboard":
             from lightning.pytorch.loggers import TensorBoardLogger
 
-            return TensorBoardLogger(
-                run, name="tensorboard", version="", log_graph=knobs["graph"], default_hp_metric=False
-            )
+            return TensorBoardLogger(run, name="tensorboard", version="", default_hp_metric=False)
         if name == "csv":
             from lightning.pytorch.loggers import CSVLogger
 
@@ -47,15 +50,22 @@ def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
 
 
 def finish(
-    loggers: list[Any], hyperparameters: Mapping[str, Any], final: Mapping[str, float], pictures: Mapping[str, Any]
+    loggers: list[Any],
+    settings: Mapping[str, Mapping[str, Any]],
+    hyperparameters: Mapping[str, Any],
+    final: Mapping[str, float],
+    pictures: Mapping[str, np.ndarray],
+    network: nn.Module | None,
 ) -> None:
     """Hand over the end of a run.
 
     Args:
         loggers: what `build` returned.
+        settings: what `build` was given.
         hyperparameters: the run's settings, nested plain data.
         final: the numbers that runs are compared by.
-        pictures: name -> `matplotlib.figure.Figure`, or pixels uint8 [H, W, 3].
+        pictures: name -> pixels, uint8 [H, W, 3].
+        network: the trained network, whose graph TensorBoard shows.
     """
     for logger in loggers:
         kind = type(logger).__name__
@@ -63,6 +73,10 @@ def finish(
             logger.log_hyperparams(dict(hyperparameters), dict(final))
             for name, pixels in pictures.items():
                 logger.experiment.add_image(name, pixels, dataformats="HWC")
+            if network is not None and settings["tensorboard"]["graph"]:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the tracer's: about itself, not about the network
+                    logger.experiment.add_graph(network, torch.zeros(1, 1, 28, 28))
         else:
             logger.log_hyperparams(dict(hyperparameters))
             logger.log_metrics(dict(final))

@@ -81,6 +81,7 @@ _DATA = {
     "data.folder": text,
     "data.mirrors": list_of(text),
     "data.batch_size": whole(1),
+    "data.fallback_batch_size": whole(1),
     "data.eval_batch_size": whole(1),
     "data.shuffle": flag,
     "data.num_workers": whole(0),

@@ -21,7 +21,6 @@ from mnist_lightning.settings import without_effect
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
-    from torch import nn
 
     from mnist_lightning.callbacks.run_folder import RunFolder
     from mnist_lightning.data.datamodule import DigitsDataModule
@@ -104,8 +103,6 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     }
     kept = loggers.build(settings["logger"], run, outputs)
     trainer, folder = _build_trainer(settings, run, metrics, kept, resumed_from)
-    if kept:
-        classifier.example_input_array = torch.zeros(1, 1, 28, 28)
     metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
     log.info(
         "%s, %s parameters, on %s (%s training, %s validation, %s test images)",
@@ -129,7 +126,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         metrics["status"] = "failed"
         runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
-    _finish(run, data, metrics, kept)
+    _finish(settings, run, data, metrics, kept)
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", run / runs.LAST)
         raise interruption
@@ -199,7 +196,7 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
 
 
 def _resumable(settings: Settings) -> Path | None:
@@ -252,7 +249,7 @@ def _build_trainer(
     folder = RunFolder(run, metrics, monitor, resumed_from)
     callbacks: list[pl.Callback] = [folder, Progress(arguments.pop("enable_progress_bar"))]
     if kept:
-        callbacks.append(Curves())
+        callbacks.append(Curves(arguments["log_every_n_steps"]))
     if settings["averaging"]["decay"]:
         callbacks.append(Averaging(**settings["averaging"]))
     if settings["early_stopping"]["patience"]:
@@ -269,7 +266,7 @@ def _build_trainer(
         arguments["profiler"] = profilers[arguments["profiler"]](dirpath=run, filename="profile")
     if arguments["deterministic"]:
         # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     arguments["accelerator"] = {"cuda": "gpu"}.get(device.type, device.type)
     try:
         trainer = pl.Trainer(
@@ -308,23 +305,23 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _finish(run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: list[Any]) -> None:
+def _finish(settings: Settings, run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: list[Any]) -> None:
     """Score the best checkpoint, draw, write the final record, close the loggers."""
     from mnist_lightning import loggers
-    from mnist_lightning.evaluation import artefacts, figures
+    from mnist_lightning.evaluation import artefacts, figures, style
     from mnist_lightning.inference.predictor import Predictor
 
-    best = metrics["best"]
+    best, network = metrics["best"], None
     drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
-    figures.save(drawn["loss_graph"], run / "loss_graph.png")
+    style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None:
         predictor = Predictor.load(run / runs.BEST)
         logits = predictor.logits(data.test.images, data.eval_batch_size)
-        found, pictures = artefacts.score_and_draw(
+        network = predictor.network.cpu()
+        metrics["test"], scored = artefacts.score_and_draw(
             run, data.test.images, data.test.labels, logits, data.source.class_names
         )
-        metrics["test"] = found
-        drawn |= pictures
+        drawn |= scored
     timing = metrics["timing"]
     if timing["fit_seconds"]:
         seen = metrics["dataset"]["train"] * len(timing["seconds_per_epoch"])
@@ -336,21 +333,18 @@ def _finish(run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: li
         if best is not None:
             final |= {"best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"]}
             final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
-        loggers.finish(kept, metrics["hyperparameters"], final, {n: figures.pixels(f) for n, f in drawn.items()})
+        pictures = {name: style.pixels(figure) for name, figure in drawn.items()}
+        loggers.finish(kept, settings["logger"], metrics["hyperparameters"], final, pictures, network)
 
 
 def _summarise(run: Path, metrics: dict[str, Any]) -> None:
-    best, test, timing = metrics["best"], metrics["test"], metrics["timing"]
-    name, wanted = metrics["dataset"]["name"], metrics["dataset"]["requested"]
+    best, dataset, timing = metrics["best"], metrics["dataset"], metrics["timing"]
+    accuracy, name = metrics["test"]["accuracy"], dataset["name"]
     log.info("")
-    log.info("test accuracy  %.2f %% of %s images of %s", 100 * test["accuracy"], f"{metrics['dataset']['test']:,}", name)
-    if wanted not in (name, "auto") or (wanted == "auto" and name != "mnist"):
-        log.info("               not MNIST: it could not be had, and this is the small set of scikit-learn")
-    log.info(
-        "best epoch     %d of %d, validation accuracy %.2f %%",
-        best["epoch"],
-        len(metrics["history"]["epoch"]),
-        100 * best["val_accuracy"],
-    )
+    log.info("test accuracy  %.2f %% of %s images of %s", 100 * accuracy, f"{dataset['test']:,}", name)
+    if dataset["requested"] == "auto" and name != "mnist":
+        log.info("               not MNIST, which could not be had: this is scikit-learn's small set")
+    epochs = len(metrics["history"]["epoch"])
+    log.info("best epoch     %d of %d, validation accuracy %.2f %%", best["epoch"], epochs, 100 * best["val_accuracy"])
     log.info("training took  %.1f s, the whole command %.1f s", timing["fit_seconds"], timing["total_seconds"])
     log.info("run folder     %s", run)

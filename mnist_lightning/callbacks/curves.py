@@ -9,16 +9,21 @@ from torch import Tensor
 
 
 class Curves(pl.Callback):
-    """Collects points in the steps and hands them to the loggers after each epoch, so that no step waits."""
+    """Collects points in the steps and hands them to the loggers after each epoch, so that no step waits.
 
-    def __init__(self) -> None:
+    Args:
+        every_n_steps: batches between two points.
+    """
+
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
         self.points: list[tuple[int, Tensor, float]] = []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the loss where it is, on the device."""
-        if batch_idx % trainer.log_every_n_steps == 0:
+        if batch_idx % self.every_n_steps == 0:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self.points.append((trainer.global_step, outputs["loss"].detach(), float(rate)))
 

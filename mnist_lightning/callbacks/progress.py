@@ -30,7 +30,9 @@ class Progress(pl.Callback):
         self.began = time.perf_counter()
         if self.wants_bar and trainer.is_global_zero:
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.bar = tqdm(total=int(trainer.num_training_batches), desc=title, leave=False, mininterval=0.2, unit="batch")
+            self.bar = tqdm(
+                total=int(trainer.num_training_batches), desc=title, leave=False, mininterval=0.2, unit="batch"
+            )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Count a batch."""

@@ -29,9 +29,7 @@ class RunFolder(Checkpoint):
         resumed_from: the checkpoint that the run goes on from; the best one beside it is taken over.
     """
 
-    def __init__(
-        self, folder: Path, metrics: dict[str, Any], monitor: str, resumed_from: Path | None = None
-    ) -> None:
+    def __init__(self, folder: Path, metrics: dict[str, Any], monitor: str, resumed_from: Path | None = None) -> None:
         self.folder, self.metrics, self.monitor, self.resumed_from = folder, metrics, monitor, resumed_from
         metrics["history"] = {name: [] for name in HISTORY}
         metrics["best"] = None

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_lightning.evaluation import figures, scores
+from mnist_lightning.evaluation import figures, scores, style
 
 MOST_MISTAKES = 40
 
@@ -49,5 +49,5 @@ def score_and_draw(
         "confusion_matrix": figures.confusion_matrix(np.asarray(found["confusion_matrix"]), class_names),
     }
     for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
+        style.save(figure, folder / f"{name}.png")
     return found, drawn

@@ -1,36 +1,30 @@
 """The pictures of a run: loss graph, sample prediction, worst mistakes, confusion matrix.
 
-Each function turns plain numbers into a `matplotlib.figure.Figure`; `save` writes one as a PNG. Knows nothing
-of torch, runs or file names. There is no pyplot here and so no global state: figures are freed like any object,
-and drawing works in any thread and without a display.
-
-All layout is in pixels of the saved picture. Axes are placed by hand, because matplotlib's automatic layouts draw
-everything twice or more, and a run of seconds must not wait for its pictures.
+Each function turns plain numbers into a `matplotlib.figure.Figure`. Knows nothing of torch, runs or file names.
 """
 
-import io
-import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-DPI = 150
-# Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour blindness.
-BLUE, ORANGE, VERMILLION = "#0072B2", "#E69F00", "#D55E00"
-INK, GREY, FAINT = "#222222", "#767676", "#DDDDDD"
-MARGIN = 36  # around every picture
-HEADER = 116  # from the top edge down to the picture's content: title and subtitle
-TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 12.0, 9.0, 7.5  # points
+from mnist_lightning.evaluation import style
+from mnist_lightning.evaluation.style import (
+    BLUE,
+    DPI,
+    FAINT,
+    GREY,
+    HEADER,
+    INK,
+    MARGIN,
+    ORANGE,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    VERMILLION,
+)
 
 
 def loss_graph(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> Figure:
@@ -42,18 +36,18 @@ def loss_graph(history: Mapping[str, Sequence[float]], best_epoch: int | None) -
         best_epoch: one of `epoch`, or None for no mark.
     """
     width, height = 1200, 675
-    figure = _figure(width, height, "Loss per epoch")
+    figure = style.blank(width, height, "Loss per epoch")
     epochs = np.asarray(history["epoch"], dtype=int)
     if len(epochs) == 0:
-        return _nothing(figure, "no finished epoch")
+        return style.nothing(figure, "no finished epoch")
     curves = [np.asarray(history[key], dtype=float) for key in ("train_loss", "val_loss")]
     curves = [np.where(np.isfinite(curve), curve, np.nan) for curve in curves]
     losses = np.concatenate(curves)
     losses = losses[~np.isnan(losses)]
     if len(losses) == 0:
-        return _nothing(figure, f"no finite loss in {_count(len(epochs), 'epoch')}")
+        return style.nothing(figure, f"no finite loss in {style.count(len(epochs), 'epoch')}")
 
-    axes = _axes(figure, 116, 84, width - 116 - MARGIN, height - 84 - HEADER)
+    axes = style.place_axes(figure, 116, 84, width - 116 - MARGIN, height - 84 - HEADER)
     axes.set_xlabel("epoch", color=INK, fontsize=TEXT_SIZE)
     marker_size = 5 if len(epochs) <= 20 else 2.5  # never 0: an epoch between two gaps has no line
     looks = [("training", BLUE, "s", "--"), ("validation", VERMILLION, "o", "-")]
@@ -73,10 +67,10 @@ def loss_graph(history: Mapping[str, Sequence[float]], best_epoch: int | None) -
     axes.set_ylabel("mean loss (logarithmic)" if logarithmic else "mean loss", color=INK, fontsize=TEXT_SIZE)
     axes.grid(axis="y", color=FAINT, lw=0.8)
 
-    subtitle = _count(len(epochs), "epoch")
+    subtitle = style.count(len(epochs), "epoch")
     if best_epoch is not None and best_epoch in epochs:
         index = int(np.flatnonzero(epochs == best_epoch)[-1])
-        loss, accuracy = curves[1][index], percent(float(np.asarray(history["val_accuracy"], dtype=float)[index]))
+        loss, accuracy = curves[1][index], style.percent(float(np.asarray(history["val_accuracy"], dtype=float)[index]))
         subtitle += f" · best epoch {best_epoch}: validation loss {loss:.4g}, validation accuracy {accuracy}"
         axes.axvline(best_epoch, color=GREY, lw=1, ls=":", zorder=1)
         axes.plot(
@@ -93,7 +87,7 @@ def loss_graph(history: Mapping[str, Sequence[float]], best_epoch: int | None) -
     broken = int(np.isnan(np.stack(curves)).any(axis=0).sum())
     if broken:
         subtitle += f" · loss not finite in {broken} of them"
-    _subtitle(figure, subtitle)
+    style.subtitle(figure, subtitle)
     figure.legend(
         loc="upper right", bbox_to_anchor=(1 - MARGIN / width, 1 - 24 / height), ncols=3, frameon=False,
         fontsize=TEXT_SIZE, labelcolor=INK, borderaxespad=0, borderpad=0, handletextpad=0.5, columnspacing=1.6,
@@ -117,28 +111,28 @@ def sample_prediction(
     shown = list(range(len(chances)))
     if len(chances) > 15:
         shown = sorted({*np.argsort(-chances, kind="stable")[:10].tolist(), label})
-    name_width = max(_text_width(class_names[index], TEXT_SIZE) for index in shown)
+    name_width = max(style.text_width(class_names[index], TEXT_SIZE) for index in shown)
     side = 420  # 15 pixels for each of the image's 28
     bars_left = MARGIN + side + 60 + name_width
     width, height = int(bars_left + 560 + MARGIN), HEADER + max(side + 78, 40 * len(shown) + 40) + 10
     verdict = "Right" if predicted == label else "Wrong"
-    figure = _figure(width, height, f"{verdict}: predicted {class_names[predicted]}, labelled {class_names[label]}")
-    doubt = "" if predicted == label else f", {percent(chances[label])} for the label"
-    _subtitle(figure, f"{percent(chances[predicted])} confident{doubt}")
+    figure = style.blank(width, height, f"{verdict}: predicted {class_names[predicted]}, labelled {class_names[label]}")
+    doubt = "" if predicted == label else f", {style.percent(chances[label])} for the label"
+    style.subtitle(figure, f"{style.percent(chances[predicted])} confident{doubt}")
 
-    picture = _axes(figure, MARGIN, height - HEADER - side, side, side, bare=True)
+    picture = style.place_axes(figure, MARGIN, height - HEADER - side, side, side, bare=True)
     picture.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     caption = f"label: {class_names[label]}\nprediction: {class_names[predicted]}"
-    _text(figure, MARGIN, height - HEADER - side - 14, caption, TEXT_SIZE, va="top", linespacing=1.5)
+    style.write(figure, MARGIN, height - HEADER - side - 14, caption, TEXT_SIZE, va="top", linespacing=1.5)
 
     bars_height = max(side, 40 * len(shown))
-    axes = _axes(figure, bars_left, height - HEADER - bars_height, 560, bars_height)
+    axes = style.place_axes(figure, bars_left, height - HEADER - bars_height, 560, bars_height)
     colours = [BLUE if index == predicted else ORANGE if index == label else "#BBBBBB" for index in shown]
     rows = np.arange(len(shown))
     axes.barh(rows, chances[shown], color=colours, height=0.72)
     for row, index in zip(rows, shown, strict=True):
         tags = [tag for tag, tagged in (("predicted", predicted), ("label", label)) if tagged == index]
-        text = "  ".join([percent(chances[index]), *([" = ".join(tags)] if tags else [])])
+        text = "  ".join([style.percent(chances[index]), *([" = ".join(tags)] if tags else [])])
         # A long bar carries its number inside, where there is always room.
         inside = chances[index] > 0.6
         axes.annotate(
@@ -178,7 +172,7 @@ def worst_mistakes(
     """
     title = "Worst mistakes"
     if len(images) == 0:
-        return _nothing(_figure(900, 360, title), "no mistakes")
+        return style.nothing(style.blank(900, 360, title), "no mistakes")
     order = np.argsort(-np.asarray(confidences, dtype=float), kind="stable")[:40]
     true_names = [class_names[index] for index in np.asarray(labels)[order]]
     read_names = [class_names[index] for index in np.asarray(predictions)[order]]
@@ -187,7 +181,7 @@ def worst_mistakes(
     captions = [[f"{true} → {read}"] for true, read in zip(true_names, read_names, strict=True)]
     scale, gap = 5, 8  # pixels of the picture for one of the image; image pixels between two tiles
     pitch = 28 + gap
-    if max(_text_width(lines[0], SMALL_SIZE) for lines in captions) > scale * pitch - 20:
+    if max(style.text_width(lines[0], SMALL_SIZE) for lines in captions) > scale * pitch - 20:
         captions = [[true, f"→ {read}"] for true, read in zip(true_names, read_names, strict=True)]
     line_height = 20
     row_pitch = pitch + 2 + line_height // scale * len(captions[0])
@@ -201,18 +195,18 @@ def worst_mistakes(
         mosaic[top : top + 28, left : left + 28] = images[index]
     width = 2 * MARGIN + scale * (mosaic.shape[1] - gap)
     height = HEADER + scale * mosaic.shape[0] + 10
-    figure = _figure(width, height, title)
+    figure = style.blank(width, height, title)
     selection = "" if len(order) == total else f", the {len(order)} most confident"
-    _subtitle(figure, f"{_count(total, 'mistake')}{selection}: label → prediction, confidence")
-    axes = _axes(figure, MARGIN, 10, scale * mosaic.shape[1], scale * mosaic.shape[0], bare=True)
+    style.subtitle(figure, f"{style.count(total, 'mistake')}{selection}: label → prediction, confidence")
+    axes = style.place_axes(figure, MARGIN, 10, scale * mosaic.shape[1], scale * mosaic.shape[0], bare=True)
     axes.imshow(mosaic, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     for place, (lines, chance) in enumerate(zip(captions, chances, strict=True)):
         x = MARGIN + place % columns * pitch * scale
         y = height - HEADER - (place // columns * row_pitch + 28) * scale - 22
         for line in lines:
-            _text(figure, x, y, line, SMALL_SIZE, weight="bold")
+            style.write(figure, x, y, line, SMALL_SIZE, weight="bold")
             y -= line_height
-        _text(figure, x, y, percent(chance), SMALL_SIZE, color=GREY)
+        style.write(figure, x, y, style.percent(chance), SMALL_SIZE, color=GREY)
     return figure
 
 
@@ -230,22 +224,22 @@ def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
     cell = int(np.clip(1200 / classes, 25, 80))
     side = cell * classes
     label_size = min(TEXT_SIZE, 0.62 * cell * 72 / DPI)
-    label_width = max(_text_width(name, label_size) for name in class_names)
+    label_width = max(style.text_width(name, label_size) for name in class_names)
     upright = label_width > cell - 6
     left = MARGIN + 40 + label_width
     bottom = 60 + (label_width if upright else 24)
     width, height = max(int(left + side + MARGIN), 800), int(bottom + side + HEADER)
     right, total = int(matrix.trace()), int(matrix.sum())
-    figure = _figure(width, height, "Confusion matrix")
-    _subtitle(figure, f"{right:,} of {total:,} right ({percent(right / max(total, 1))})")
+    figure = style.blank(width, height, "Confusion matrix")
+    style.subtitle(figure, f"{right:,} of {total:,} right ({style.percent(right / max(total, 1))})")
 
-    axes = _axes(figure, left, bottom, side, side, bare=True)
+    axes = style.place_axes(figure, left, bottom, side, side, bare=True)
     axes.imshow(_cell_colours(matrix), interpolation="nearest", aspect="auto")
     edges = np.arange(classes + 1) - 0.5
     axes.hlines(edges, -0.5, classes - 0.5, color="#E8E8E8", lw=0.6, clip_on=False)
     axes.vlines(edges, -0.5, classes - 0.5, color="#E8E8E8", lw=0.6, clip_on=False)
     axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5))
-    size = min(TEXT_SIZE, TEXT_SIZE * 0.82 * cell / _text_width(str(matrix.max()), TEXT_SIZE))
+    size = min(TEXT_SIZE, TEXT_SIZE * 0.82 * cell / style.text_width(str(matrix.max()), TEXT_SIZE))
     for row, column in np.argwhere((matrix > 0) | (classes <= 20)):
         value = matrix[row, column]
         strong = row == column and value > 0
@@ -257,82 +251,9 @@ def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
     axes.set_xticks(ticks, class_names, rotation=90 if upright else 0)
     axes.set_yticks(ticks, class_names)
     axes.tick_params(length=0, labelsize=label_size, labelcolor=INK)
-    _text(figure, left + side / 2, 22, "predicted class", TEXT_SIZE, ha="center")
-    _text(figure, 24, bottom + side / 2, "true class", TEXT_SIZE, ha="left", va="center", rotation=90)
+    style.write(figure, left + side / 2, 22, "predicted class", TEXT_SIZE, ha="center")
+    style.write(figure, 24, bottom + side / 2, "true class", TEXT_SIZE, ha="left", va="center", rotation=90)
     return figure
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, whole or not at all; the same figure gives the same bytes.
-
-    Raises:
-        OSError: the folder is missing or cannot be written.
-    """
-    path = Path(path)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # else the file names matplotlib's version
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def percent(fraction: float) -> str:
-    """Format a fraction from 0 to 1 as percent with two decimals, never rounding a near one up to 100%."""
-    if 0.99995 <= fraction < 1:
-        return ">99.99%"
-    if 0 < fraction < 0.00005:
-        return "<0.01%"
-    return f"{100 * fraction:.2f}%" if fraction == fraction else "NaN"
-
-
-def _count(number: int, noun: str) -> str:
-    """Write "1 epoch", "1,000 epochs"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _figure(width: int, height: int, title: str) -> Figure:
-    """Make a white figure of `width` x `height` pixels with a title."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    _text(figure, MARGIN, height - 24, title, TITLE_SIZE, va="top", weight="bold")
-    return figure
-
-
-def _subtitle(figure: Figure, text: str) -> None:
-    """Write the line under the title."""
-    _text(figure, MARGIN, figure.bbox.height - 66, text, TEXT_SIZE, va="top", color=GREY)
-
-
-def _nothing(figure: Figure, text: str) -> Figure:
-    """Say in the middle of the picture that there is nothing to draw."""
-    _text(figure, figure.bbox.width / 2, figure.bbox.height / 2, text, TITLE_SIZE, ha="center", color=GREY)
-    return figure
-
-
-def _text(figure: Figure, x: float, y: float, text: str, size: float, color: str = INK, **options: Any) -> Text:
-    """Write text at pixels counted from the lower left corner."""
-    return figure.text(x / figure.bbox.width, y / figure.bbox.height, text, fontsize=size, color=color, **options)
-
-
-def _axes(figure: Figure, left: float, bottom: float, width: float, height: float, bare: bool = False) -> Axes:
-    """Place axes at pixels counted from the lower left corner; `bare` has neither frame nor ticks."""
-    full_width, full_height = figure.bbox.width, figure.bbox.height
-    axes = figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(color=GREY, labelcolor=INK, labelsize=TEXT_SIZE)
-    if bare:
-        axes.spines[:].set_visible(False)
-        axes.set(xticks=[], yticks=[])
-    return axes
-
-
-def _text_width(text: str, size: float) -> float:
-    """Measure one line of text of `size` points, in pixels."""
-    return RendererAgg(1, 1, DPI).get_text_width_height_descent(text, FontProperties(size=size), False)[0]
 
 
 def _cell_colours(matrix: NDArray[np.int_]) -> NDArray[np.float64]:

@@ -81,9 +81,7 @@ def restore(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     checkpoint = read(path)
     card = checkpoint[CARD]
     try:
-        network = networks.build(
-            card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"]
-        )
+        network = networks.build(card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"])
     except (KeyError, TypeError) as error:
         raise UserError(f"The checkpoint {path} is broken: its card lacks or garbles {error}.") from None
     load_weights(network, checkpoint, path)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mnist_lightning.models.checkpoint import CARD
 from mnist_lightning.models.optim import build_optimizer, build_schedule
 
+
 class Classifier(pl.LightningModule):
     """Trains a network to tell classes apart.
 

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau, S
 
 from mnist_lightning.errors import UserError
 
-OPTIMIZERS: dict[str, type[optim.Optimizer]] = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD}
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD}
 
 
 def build_optimizer(settings: Mapping[str, Any], network: nn.Module) -> optim.Optimizer:
@@ -67,8 +67,8 @@ def build_schedule(
     if name == "step":
         return StepLR(optimizer, settings["step_size"], settings["gamma"])
     if name == "plateau":
-        better = "max" if settings["monitor"] == "val_accuracy" else "min"
-        return ReduceLROnPlateau(optimizer, better, settings["factor"], settings["patience"])
+        rises = settings["monitor"] == "val_accuracy"
+        return ReduceLROnPlateau(optimizer, "max" if rises else "min", settings["factor"], settings["patience"])
     if name == "none":
         return None
     raise UserError(f"There is no scheduler.name={name}; choose onecycle, cosine, step, plateau or none.")
