@@ -11,10 +11,11 @@ class UserError(Exception):
     """
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """Ctrl-C or SIGTERM ended a run, and what it had done so far is on disk.
 
-    The scripts exit with 128 + `signum`, as a shell expects.
+    The scripts exit with 128 + `signum`, as a shell expects. No `Exception`, like KeyboardInterrupt: a signal may
+    arrive anywhere, for example inside `logging`, which swallows those.
     """
 
     def __init__(self, signum: int) -> None:

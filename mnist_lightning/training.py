@@ -119,8 +119,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
             trainer.fit(classifier, data, ckpt_path=resumed_from, weights_only=True)
         metrics["timing"]["fit_seconds"] = time.perf_counter() - folder.began
         metrics["status"] = "finished"
-    except Interrupted as error:
-        interruption = error
+    except (Interrupted, SystemExit) as error:  # SystemExit: Lightning's own answer to SIGTERM, where it came first
+        interruption = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
         metrics["status"] = "interrupted"
     except Exception:
         metrics["status"] = "failed"

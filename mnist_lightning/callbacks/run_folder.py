@@ -34,7 +34,6 @@ class RunFolder(Checkpoint):
         metrics["history"] = {name: [] for name in HISTORY}
         metrics["best"] = None
         metrics["timing"] = {"startup_seconds": None, "fit_seconds": 0.0, "seconds_per_epoch": []}
-        self.rng_state: torch.Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on with: history, best epoch, random numbers."""
@@ -42,19 +41,21 @@ class RunFolder(Checkpoint):
             "history": self.metrics["history"],
             "best": self.metrics["best"],
             "seconds_per_epoch": self.metrics["timing"]["seconds_per_epoch"],
-            "rng_state": torch.get_rng_state(),
+            "rng_state": self.rng_state,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the state of the run that is resumed."""
         self.metrics["history"], self.metrics["best"] = state_dict["history"], state_dict["best"]
         self.metrics["timing"]["seconds_per_epoch"] = state_dict["seconds_per_epoch"]
-        self.rng_state = state_dict["rng_state"]
+        torch.set_rng_state(state_dict["rng_state"])
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Note the random state before the first epoch's loader draws its seed from it."""
+        self.rng_state = torch.get_rng_state()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the first last.ckpt, and bring over the best one of a resumed run."""
-        if self.rng_state is not None:
-            torch.set_rng_state(self.rng_state)
         if trainer.is_global_zero:
             (self.folder / "checkpoints").mkdir(exist_ok=True)
             best = self.resumed_from.with_name("best.ckpt") if self.resumed_from else None
@@ -81,6 +82,7 @@ class RunFolder(Checkpoint):
             self.metrics["best"] = {name: now[name] for name in ("epoch", "val_loss", "val_accuracy")}
             self.metrics["best"]["checkpoint"] = runs.BEST
         self.metrics["timing"]["seconds_per_epoch"].append(time.perf_counter() - self.epoch_began)
+        self.rng_state = torch.get_rng_state()
         trainer.save_checkpoint(self.folder / runs.LAST)
         if better and trainer.is_global_zero:
             temporary = self.folder / "checkpoints" / ".best.tmp"

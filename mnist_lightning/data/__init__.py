@@ -1,0 +1,1 @@
+"""Which digits, how they are split, batched and augmented."""

@@ -1,0 +1,161 @@
+"""One DataModule for every data set: split, batches, and augmentation after the transfer to the device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mnist_lightning.data import sources
+from mnist_lightning.data.augment import Augment
+from mnist_lightning.errors import UserError
+from mnist_lightning.models.networks import to_input
+
+Batch = tuple[Tensor, Tensor]
+
+
+class InMemory(Dataset[Batch]):
+    """Images and labels as two tensors; a batch is one indexing operation.
+
+    Args:
+        images: uint8 [N, 28, 28].
+        labels: int64 [N].
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.images[index], self.labels[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Several at once, already a batch: the standard DataLoader asks here first."""
+        chosen = torch.as_tensor(indices, device=self.images.device)
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+
+def as_is(batch: Any) -> Any:
+    """Collate nothing: `__getitems__` made the batch."""
+    return batch
+
+
+@functools.lru_cache(maxsize=2)
+def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
+    """Load a set once a process, so that a sweep's later jobs find it in memory."""
+    if name == "auto":
+        return sources.load_auto(Path(folder), mirrors)
+    return sources.load(name, Path(folder), mirrors)
+
+
+class DigitsDataModule(pl.LightningDataModule):
+    """Training, validation and test images of one data set.
+
+    The arguments are the settings of `conf/data/`, with their comments; `augment` changes training batches.
+
+    Attributes (after `prepare_data` and `setup`):
+        source: the loaded set, whole.
+        train, val, test: the parts as `InMemory`.
+
+    Raises:
+        UserError: the set cannot be had, or the sizes asked for do not fit it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: str = "data",
+        mirrors: Sequence[str] = (),
+        batch_size: int = 128,
+        fallback_batch_size: int = 32,
+        eval_batch_size: int = 1000,
+        shuffle: bool = True,
+        num_workers: int = 0,
+        val_size: int | None = None,
+        split_seed: int = 0,
+        limit: int | None = None,
+        num_folds: int = 0,
+        fold: int = 0,
+        augment: Augment | None = None,
+    ) -> None:
+        super().__init__()
+        self.requested, self.folder, self.mirrors = name, folder, tuple(mirrors)
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.fallback_batch_size = fallback_batch_size
+        self.shuffle, self.num_workers = shuffle, num_workers
+        self.val_size, self.split_seed, self.limit = val_size, split_seed, limit
+        self.num_folds, self.fold = num_folds, fold
+        self.augment = augment
+
+    def prepare_data(self) -> None:
+        """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
+        _load(self.requested, self.folder, self.mirrors)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load into memory and split; a second call changes nothing."""
+        if hasattr(self, "source"):
+            return
+        self.source = source = _load(self.requested, self.folder, self.mirrors)
+        if self.requested == "auto" and source.name == "digits":
+            self.batch_size = self.fallback_batch_size
+        train, val = self._split(len(source.train_labels))
+        self.train = InMemory(source.train_images[train], source.train_labels[train])
+        self.val = InMemory(source.train_images[val], source.train_labels[val])
+        self.test = InMemory(source.test_images[: self.limit], source.test_labels[: self.limit])
+
+    def _split(self, count: int) -> tuple[Tensor, Tensor]:
+        """Which of `count` training images train, and which validate; drawn by `split_seed` alone."""
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.split_seed))
+        if self.num_folds:
+            if self.num_folds > count:
+                raise UserError(f"data.num_folds={self.num_folds} is more than the {count} images there are.")
+            folds = list(order.tensor_split(self.num_folds))
+            val = folds.pop(self.fold)
+            train = torch.cat(folds)
+        else:
+            size = self.val_size if self.val_size is not None else max(1, count // 12)
+            if size >= count:
+                raise UserError(
+                    f"data.val_size={size} leaves nothing to train on: {self.source.name} has {count} training images."
+                )
+            val, train = order[:size], order[size:]
+        # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
+        return train[: self.limit].sort().values, val[: self.limit].sort().values
+
+    def _loader(self, data: InMemory, batch_size: int, shuffle: bool) -> DataLoader[Batch]:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if device.type == "cuda" and self.num_workers == 0:
+            # The whole set fits on any GPU: indexing happens there, and a step transfers only its indices.
+            data = InMemory(data.images.to(device), data.labels.to(device))
+        return DataLoader(
+            data,
+            batch_size,
+            shuffle,
+            num_workers=self.num_workers,
+            collate_fn=as_is,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of `batch_size`, in a new order each epoch."""
+        return self._loader(self.train, self.batch_size, self.shuffle)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of `eval_batch_size`, in order."""
+        return self._loader(self.val, self.eval_batch_size, False)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """On the device: uint8 to float in [0, 1], and in training the augmentation, each batch as a whole."""
+        images, labels = batch
+        images = to_input(images)
+        if self.augment is not None and self.trainer is not None and self.trainer.training:
+            images = self.augment(images)
+        return images, labels

@@ -1,0 +1,161 @@
+"""Named data sets as uint8 tensors in memory, fetched once and then read straight from IDX files.
+
+Knows where they lie and what makes one whole; not how they are split, batched or augmented.
+"""
+
+import difflib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_lightning.data.archives import TEST, TORCHVISION, TRAIN, fetch
+from mnist_lightning.data.download import Unavailable
+from mnist_lightning.data.idx import BrokenFile, read_idx
+from mnist_lightning.errors import UserError
+
+logger = logging.getLogger("mnist_lightning")
+
+NAMES: tuple[str, ...] = (*TORCHVISION, "digits")
+
+_DIGITS = tuple("0123456789")
+_CLASS_NAMES = {
+    "fashion_mnist": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}
+_DIGITS_TRAIN = 1500  # scikit-learn's digits come writer by writer: the last 297 are from other hands
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set in memory.
+
+    Attributes:
+        name: what was really loaded, one of `NAMES`.
+        train_images: uint8 [N, 28, 28], bright ink (255) on dark (0).
+        train_labels: int64 [N], from 0 to `num_classes` - 1.
+        test_images: uint8 [M, 28, 28].
+        test_labels: int64 [M].
+        class_names: one a class, in the order of the labels.
+    """
+
+    name: str
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    class_names: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, as many as the set defines even if some do not occur."""
+        return len(self.class_names)
+
+
+def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
+    """Load a data set from the data folder; what is missing there or broken is fetched first.
+
+    Args:
+        name: one of `NAMES`.
+        folder: data folder in torchvision's layout (`<folder>/MNIST/raw/...`), made if it is not there.
+        mirrors: https://, http:// or file:// bases or folders, tried before the official addresses. For
+            MNIST those in the environment variable `MNIST_MIRROR` (separated by commas) follow them.
+
+    Raises:
+        UserError: no such set, it cannot be fetched, or the folder cannot be read or written.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(NAMES)}"
+        raise UserError(f"There is no data set {name!r}; {hint}.")
+    if name == "digits":
+        return _load_digits()
+    try:
+        return _load_files(name, folder, mirrors)
+    except Unavailable as error:
+        setting = "MNIST_MIRROR" if name == "mnist" else "data.mirrors"
+        raise UserError(
+            f"{error}; set {setting} to a folder or address that has the published files, "
+            "or take data=digits, which needs no network."
+        ) from error
+
+
+def load_auto(folder: Path, mirrors: Sequence[str] = ()) -> Source:
+    """Load MNIST if it is on disk or any address has it, and otherwise, with a warning, scikit-learn's digits.
+
+    Args and errors as for `load`; a folder that cannot be written is an error here too.
+    """
+    try:
+        return _load_files("mnist", folder, mirrors)
+    except Unavailable as error:
+        logger.warning("NOT MNIST: this run takes scikit-learn's 1,797 small digits (data=digits). %s.", error)
+        return _load_digits()
+
+
+def _load_files(name: str, folder: Path, mirrors: Sequence[str]) -> Source:
+    """As `load` for a set kept in files; raises Unavailable, with half a sentence, if one cannot be fetched."""
+    folder = folder.expanduser()
+    raw = folder / TORCHVISION[name] / "raw"
+    class_names = _CLASS_NAMES.get(name, _DIGITS)
+    if name == "mnist":
+        mirrors = [*mirrors, *filter(None, map(str.strip, os.environ.get("MNIST_MIRROR", "").split(",")))]
+    try:
+        arrays, faults = _read(raw, len(class_names))
+        if faults:
+            logger.info("Fetching %s into %s", TORCHVISION[name], raw)
+            try:
+                fetch(name, faults, folder, mirrors)
+            except Unavailable as error:
+                broken = [f"{raw / part} {fault}" for part, fault in faults.items() if fault]
+                subject = f"{broken[0]} and" if broken else TORCHVISION[name]
+                raise Unavailable(f"{subject} cannot be fetched ({error})") from error
+            arrays, faults = _read(raw, len(class_names))
+    except OSError as error:
+        path = str(error.filename or raw)
+        raise UserError(
+            f"Cannot read or write {raw if path.endswith('.part') else path} ({error.strerror or error}); "
+            "put that right or choose another data.folder."
+        ) from error
+    if faults:
+        part, fault = next(iter(faults.items()))
+        raise UserError(f"{raw / part} {fault or 'is missing'} even after a fresh download; check the disk.")
+    images, labels = ([torch.from_numpy(arrays[part]) for part in parts] for parts in zip(TRAIN, TEST, strict=True))
+    return Source(name, images[0], labels[0].long(), images[1], labels[1].long(), class_names)
+
+
+def _read(raw: Path, num_classes: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The four IDX files, and what is wrong with those that are missing ("") or broken (half a sentence)."""
+    arrays: dict[str, np.ndarray] = {}
+    faults: dict[str, str] = {}
+    for part in (*TRAIN, *TEST):
+        try:
+            arrays[part] = read_idx(raw / part)
+        except (FileNotFoundError, NotADirectoryError):  # noqa: PERF203
+            faults[part] = ""
+        except BrokenFile as error:
+            faults[part] = str(error)
+    for images, labels in (TRAIN, TEST):
+        if images in arrays and (arrays[images].shape[1:] != (28, 28) or not len(arrays[images])):
+            faults[images] = "does not hold 28x28 images"
+        if labels in arrays and (arrays[labels].ndim != 1 or arrays[labels].max(initial=0) >= num_classes):
+            faults[labels] = f"does not hold labels from 0 to {num_classes - 1}"
+        if faults.keys().isdisjoint((images, labels)) and len(arrays[images]) != len(arrays[labels]):
+            faults[images] = faults[labels] = f"and {labels} are not of the same length"
+    return arrays, faults
+
+
+def _load_digits() -> Source:
+    from mnist_lightning.data.small import load_sklearn_digits  # OpenCV, which the other sets do without
+
+    images, labels = (torch.from_numpy(values) for values in load_sklearn_digits())
+    labels = labels.long()
+    train, test = slice(_DIGITS_TRAIN), slice(_DIGITS_TRAIN, None)
+    return Source("digits", images[train], labels[train], images[test], labels[test], _DIGITS)

@@ -1,0 +1,221 @@
+"""What the pen did: strokes, a drawing with undo and redo, and the file format they are kept in.
+
+Knows neither pixels nor windows. Coordinates are floats in whatever unit the source uses (canvas pixels,
+tablet units); x points right and y down, as on a screen.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.ink.paths import cut_path, smooth_path
+
+PEN_WIDTH = 20.0  # of a stroke that does not say its own, in units of its coordinates
+MAX_POINTS = 100_000  # of one drawing read from outside; an hour of drawing has fewer
+
+
+@dataclass
+class Stroke:
+    """One pen-down run: its points in drawing order and the width of the pen, in the same unit."""
+
+    points: list[tuple[float, float]]
+    width: float = PEN_WIDTH
+
+    def path(self) -> np.ndarray:
+        """The points as float64 [n, 2]."""
+        return np.asarray(self.points, dtype=np.float64).reshape(-1, 2)
+
+
+@dataclass
+class Drawing:
+    """Strokes on a sheet, with undo and redo of every gesture (a stroke, an erasure, a clearing).
+
+    A gesture is `begin` or `begin_erase`, any number of `move`, and `end`: the three things a mouse does.
+    A finished stroke is never changed in place, so whoever keeps one may compare it by identity.
+    """
+
+    strokes: list[Stroke] = field(default_factory=list)
+    _past: list[list[Stroke]] = field(default_factory=list, repr=False, compare=False)
+    _future: list[list[Stroke]] = field(default_factory=list, repr=False, compare=False)
+    _pen: Stroke | None = field(default=None, repr=False, compare=False)
+    _eraser: tuple[float, float, float] | None = field(default=None, repr=False, compare=False)
+
+    def begin(self, x: float, y: float, width: float = PEN_WIDTH) -> None:
+        """Put the pen down: starts a stroke, and a gesture that `undo` takes back whole."""
+        self._remember()
+        self._pen = Stroke([(float(x), float(y))], float(width))
+        self.strokes.append(self._pen)
+
+    def begin_erase(self, x: float, y: float, radius: float) -> None:
+        """Put an eraser of this radius down; it removes all ink that it touches until `end`."""
+        self._remember()
+        self._eraser = (float(x), float(y), float(radius))
+        self.move(x, y)
+
+    def move(self, x: float, y: float) -> None:
+        """Move the pen or the eraser; without one on the sheet nothing happens."""
+        x, y = float(x), float(y)
+        if self._pen is not None and self._pen.points[-1] != (x, y):
+            self._pen.points.append((x, y))
+        if self._eraser is not None:
+            was_x, was_y, radius = self._eraser
+            kept = [_without(stroke, (was_x, was_y), (x, y), radius) for stroke in self.strokes]
+            self.strokes = [stroke for pieces in kept for stroke in pieces]
+            self._eraser = (x, y, radius)
+
+    def end(self) -> None:
+        """Lift the pen or the eraser. An erasure that met no ink leaves no trace in the history."""
+        if self._eraser is not None and _same(self.strokes, self._past[-1]):
+            self._past.pop()
+        self._pen = self._eraser = None
+
+    def clear(self) -> None:
+        """Remove all strokes; `undo` brings them back."""
+        if self.strokes:
+            self._remember()
+            self.strokes = []
+
+    def undo(self) -> bool:
+        """Take the last gesture back; False if there is none."""
+        return self._step(self._past, self._future)
+
+    def redo(self) -> bool:
+        """Do again what `undo` took back; False if there is nothing, or something was drawn since."""
+        return self._step(self._future, self._past)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for JSON: `strokes` as in the stroke files, and `widths`, one a stroke."""
+        return {
+            "strokes": [[[round(x, 2), round(y, 2)] for x, y in stroke.points] for stroke in self.strokes],
+            "widths": [round(stroke.width, 2) for stroke in self.strokes],
+        }
+
+    @classmethod
+    def from_data(cls, data: Any) -> Drawing:
+        """The inverse of `to_data`; `widths` may be missing. The history is empty.
+
+        Raises:
+            UserError: `data` is no such thing, a coordinate is not finite, or there are over 100,000 points.
+        """
+        if not isinstance(data, dict) or "strokes" not in data:
+            raise UserError('A drawing is {"strokes": [[[x, y], ...], ...]}; the key "strokes" is missing.')
+        strokes = [[_point(point) for point in _list(points)] for points in _list(data["strokes"])]
+        widths = _list(data.get("widths", [PEN_WIDTH] * len(strokes)))
+        if len(widths) != len(strokes):
+            raise UserError(f"A drawing has {len(strokes)} strokes but {len(widths)} widths; give one each.")
+        if sum(map(len, strokes)) > MAX_POINTS:
+            raise UserError(f"A drawing may have at most {MAX_POINTS} points; thin the strokes out.")
+        for width in widths:
+            if not _is_number(width) or width <= 0:
+                raise UserError(f"A pen width is a positive number, not {width!r}.")
+        return cls([Stroke(points, float(w)) for points, w in zip(strokes, widths, strict=True) if points])
+
+    def _remember(self) -> None:
+        self.end()
+        self._past.append(list(self.strokes))
+        self._future.clear()
+
+    def _step(self, source: list[list[Stroke]], target: list[list[Stroke]]) -> bool:
+        self.end()
+        if not source:
+            return False
+        target.append(list(self.strokes))
+        self.strokes = source.pop()
+        return True
+
+
+@dataclass(frozen=True)
+class WrittenDigit:
+    """One line of a stroke file: a digit, who wrote it, and how."""
+
+    id: str
+    label: int
+    writer: str
+    strokes: list[Stroke]
+
+
+def read_digits(path: str | Path) -> Iterator[WrittenDigit]:
+    """Read a stroke file: one JSON object a line, `.jsonl` or `.jsonl.gz`.
+
+    Each line is `{"id": str, "label": 0-9, "writer": str, "strokes": [[[x, y], ...], ...]}`, y pointing
+    down; `id`, `writer` and `widths` (one a stroke) may be missing. Blank lines are skipped.
+
+    Raises:
+        UserError: there is no such file, or a line is not in this form (the text names the line).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no stroke file {path}; check the path.")
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _digit(line, f"{path}, line {number}")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no stroke file that can be read: {error}.") from error
+
+
+def bounds(strokes: Iterable[Stroke]) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom of the pen's path (not of the ink around it); None if there are no points."""
+    points = [point for stroke in strokes for point in stroke.points]
+    if not points:
+        return None
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def transformed(strokes: Iterable[Stroke], scale: float, dx: float, dy: float) -> list[Stroke]:
+    """New strokes with each point at (x * scale + dx, y * scale + dy), their width times `scale`."""
+    return [Stroke([(x * scale + dx, y * scale + dy) for x, y in s.points], s.width * scale) for s in strokes]
+
+
+def _without(stroke: Stroke, start: tuple[float, float], end: tuple[float, float], radius: float) -> list[Stroke]:
+    """What an eraser that moves from `start` to `end` leaves of a stroke: itself if it is not touched."""
+    # The round cap that the rest ends in must not reach back under the eraser.
+    reach = radius + stroke.width / 2
+    path = smooth_path(stroke.path(), spacing=max(radius / 4, 0.5))
+    pieces = cut_path(path, np.array(start), np.array(end), reach)
+    if len(pieces) == 1 and len(pieces[0]) == len(path):
+        return [stroke]
+    return [Stroke([(float(x), float(y)) for x, y in piece], stroke.width) for piece in pieces]
+
+
+def _same(first: Sequence[Stroke], second: Sequence[Stroke]) -> bool:
+    return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
+
+
+def _digit(line: str, where: str) -> WrittenDigit:
+    try:
+        data = json.loads(line)
+        drawing = Drawing.from_data(data)
+        label = data.get("label")
+        if isinstance(label, bool) or label not in range(10):
+            raise UserError(f'"label" must be a digit from 0 to 9, not {label!r}.')
+    except (json.JSONDecodeError, UserError) as error:
+        raise UserError(f"{where}: {error}") from error
+    return WrittenDigit(str(data.get("id", "")), int(label), str(data.get("writer", "")), drawing.strokes)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise UserError('"strokes" must be lists of [x, y] points, and "widths" a list of numbers.')
+    return value
+
+
+def _point(value: Any) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
+        raise UserError(f"A point of a stroke is [x, y] with two finite numbers, not {value!r}.")
+    return float(value[0]), float(value[1])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
