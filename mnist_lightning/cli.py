@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import string
 import sys
 import time
 from collections.abc import Callable
@@ -27,8 +28,15 @@ from omegaconf.errors import OmegaConfBaseException
 from mnist_lightning import runs, settings
 from mnist_lightning.errors import Interrupted, UserError
 
-STARTED = time.perf_counter()
-"""When the script began, as near as Python code can tell."""
+_script_began: float | None = time.perf_counter()
+
+
+def job_began() -> float:
+    """When this job began, by `time.perf_counter`: the script's first job with the script, a later one now."""
+    global _script_began
+    began, _script_began = _script_began, None
+    return time.perf_counter() if began is None else began
+
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -50,10 +58,10 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
 
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> Any:
-            plain = OmegaConf.to_container(cfg, resolve=True)
             try:
-                settings.check(plain)  # type: ignore[arg-type]
-                return task(plain, Path(HydraConfig.get().runtime.output_dir))  # type: ignore[arg-type]
+                plain = _plain(cfg)
+                settings.check(plain)
+                return task(plain, Path(HydraConfig.get().runtime.output_dir))
             except (UserError, Interrupted) as error:
                 told.append(error)  # raised again below, past Hydra, which would print a line of its own
                 _discard_empty_run_folder()
@@ -71,6 +79,12 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
             # Hydra then hands exceptions on instead of printing them, and we say them our way.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
+                for argument in sys.argv[1:]:
+                    if argument.startswith("~") and not argument.startswith("~hydra"):
+                        raise UserError(f"{argument} takes away what the program needs: set it to another value.")
+                if {"--help", "-h"} & set(sys.argv[1:]):
+                    print(_help(config_name))
+                    return
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
                 if told:
                     raise told[0]
@@ -86,6 +100,10 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
                 if traceback:
                     raise
                 _fail(_explain(error), 2)
+            except ValueError as error:  # Hydra's own answer to model=3
+                if traceback or "Config group override" not in str(error):
+                    raise
+                _fail("A choice such as model=cnn is a name: a number or another value does not do there.", 2)
             finally:
                 if wanted is None:
                     os.environ.pop("HYDRA_FULL_ERROR", None)
@@ -93,6 +111,37 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
         return main
 
     return decorate
+
+
+def _help(config_name: str) -> str:
+    """What `--help` prints: the template in the script's config, filled in.
+
+    Hydra would do it too, but takes a second to list the groups, and lists those of other scripts with them.
+    """
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(config_name, overrides, return_hydra_config=True)
+    template = string.Template(cfg.hydra.help.template)
+    groups = [group for group in cfg.hydra.runtime.choices if not group.startswith(("hydra/", "local"))]
+    OmegaConf.set_struct(cfg, False)
+    del cfg.hydra
+    return template.substitute(
+        APP_CONFIG_GROUPS="".join(f"{group}: {', '.join(_choices(group))}\n" for group in sorted(groups)),
+        CONFIG=OmegaConf.to_yaml(cfg),
+    )
+
+
+def _choices(group: str) -> list[str]:
+    """What can be chosen of a group: `cnn`, `lenet5` and `mlp` of `model`."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
+
+
+def _plain(cfg: DictConfig) -> Settings:
+    """The composed config with its interpolations filled in, whole."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(_explain(error)) from None
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
@@ -116,11 +165,13 @@ def _discard_empty_run_folder() -> None:
 def _explain(error: Exception) -> str:
     """One sentence for what Hydra or OmegaConf found wrong in the command line or in `conf/`."""
     text = str(error).strip()
+    if match := re.search(r"UserError raised while resolving interpolation: (.*)", text):  # new_run_folder's
+        return match[1]
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match[1])
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, choice = match[1].rpartition("/")
-        known = sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
+        known = _choices(group)
         return f"There is no {group}={choice}{settings.did_you_mean(choice, known)}; known: {', '.join(known)}."
     if match := re.search(r"Could not load '([^']+)'", text):
         return f"There is no config {match[1]}: is conf/ complete?"

@@ -34,6 +34,8 @@ def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
 
             return CSVLogger(run, name="csv", version="", **knobs)
         if name == "mlflow":
+            import alembic  # noqa: F401  what MLflow needs for a database, and mlflow-skinny does not bring
+            import sqlalchemy  # noqa: F401
             from lightning.pytorch.loggers import MLFlowLogger
 
             knobs["tracking_uri"] = knobs["tracking_uri"] or f"sqlite:///{outputs.resolve()}/mlflow.db"

@@ -33,6 +33,7 @@ def new_run_folder(root: str) -> str:
     """
     if made := os.environ.get(RUN_FOLDER):
         return made
+    retries = 10
     while True:
         folder = Path(root) / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{secrets.token_hex(3)}"
         try:
@@ -42,9 +43,10 @@ def new_run_folder(root: str) -> str:
             if folder.is_dir():
                 continue
             raise UserError(f"{folder.parent} is not a folder: move it away or set another `outputs=`.") from None
-        except FileNotFoundError:  # another run just removed the day's folder, which had become empty
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and retries:
+                retries -= 1  # another run may just have removed the day's folder, which had become empty
+                continue
             raise UserError(
                 f"The run folder {folder} cannot be made ({error.strerror}): choose another with `outputs=`."
             ) from None

@@ -103,6 +103,7 @@ _TRAIN = {
     "runtime.compile": flag,
     "runtime.channels_last": flag,
     "runtime.keep_memory": flag,
+    "runtime.wait_asleep": flag,
     "runtime.threads": maybe(whole(1)),
     "model.name": text,
     "model.channels": list_of(whole(1)),

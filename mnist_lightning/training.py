@@ -42,11 +42,17 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         UserError: something asked for cannot be had; nothing was trained.
         Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
     """
+    began = cli.job_began()
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
     outputs = Path(settings["outputs"])
+    for wanted in (settings["ckpt"], settings["ckpt_path"]):
+        if wanted is not None:
+            runs.find_checkpoint(wanted, outputs)  # a wrong path is said before anything is imported or fetched
     if settings["runtime"]["keep_memory"]:
         machine.keep_freed_memory()
+    if settings["runtime"]["wait_asleep"]:
+        machine.wait_asleep()
 
     import lightning.pytorch as pl
     import torch
@@ -112,7 +118,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         *(f"{metrics['dataset'][part]:,}" for part in ("train", "val", "test")),
     )
 
-    metrics["timing"]["startup_seconds"] = time.perf_counter() - cli.STARTED
+    metrics["timing"]["startup_seconds"] = time.perf_counter() - began
     interruption = None
     try:
         with _signals_interrupt():
@@ -126,7 +132,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         metrics["status"] = "failed"
         runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
-    _finish(settings, run, data, metrics, kept)
+    _finish(settings, run, data, metrics, kept, began)
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", run / runs.LAST)
         raise interruption
@@ -240,6 +246,7 @@ def _build_trainer(
 
     from mnist_lightning.callbacks.averaging import Averaging
     from mnist_lightning.callbacks.curves import Curves
+    from mnist_lightning.callbacks.no_profiler import NoProfiler
     from mnist_lightning.callbacks.progress import Progress
     from mnist_lightning.callbacks.run_folder import RunFolder
     from mnist_lightning.inference.predictor import pick_device
@@ -264,6 +271,8 @@ def _build_trainer(
     if arguments["profiler"]:
         profilers = {"simple": pl.profilers.SimpleProfiler, "advanced": pl.profilers.AdvancedProfiler}
         arguments["profiler"] = profilers[arguments["profiler"]](dirpath=run, filename="profile")
+    else:
+        arguments["profiler"] = NoProfiler()
     if arguments["deterministic"]:
         # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -305,7 +314,9 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _finish(settings: Settings, run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: list[Any]) -> None:
+def _finish(
+    settings: Settings, run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: list[Any], began: float
+) -> None:
     """Score the best checkpoint, draw, write the final record, close the loggers."""
     from mnist_lightning import loggers
     from mnist_lightning.evaluation import artefacts, figures, style
@@ -326,7 +337,7 @@ def _finish(settings: Settings, run: Path, data: DigitsDataModule, metrics: dict
     if timing["fit_seconds"]:
         seen = metrics["dataset"]["train"] * len(timing["seconds_per_epoch"])
         timing["samples_per_second"] = seen / max(sum(timing["seconds_per_epoch"]), 1e-9)
-    timing["total_seconds"] = time.perf_counter() - cli.STARTED
+    timing["total_seconds"] = time.perf_counter() - began
     runs.write_json(run / runs.METRICS_FILE, metrics)
     if kept:
         final = {"parameters": float(metrics["parameters"]), "fit_seconds": timing["fit_seconds"]}
@@ -346,5 +357,5 @@ def _summarise(run: Path, metrics: dict[str, Any]) -> None:
         log.info("               not MNIST, which could not be had: this is scikit-learn's small set")
     epochs = len(metrics["history"]["epoch"])
     log.info("best epoch     %d of %d, validation accuracy %.2f %%", best["epoch"], epochs, 100 * best["val_accuracy"])
-    log.info("training took  %.1f s, the whole command %.1f s", timing["fit_seconds"], timing["total_seconds"])
+    log.info("training took  %.1f s, the whole job %.1f s", timing["fit_seconds"], timing["total_seconds"])
     log.info("run folder     %s", run)

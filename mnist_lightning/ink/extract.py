@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_FAINT = 0.1  # ink below this share of the strongest counts only next to stronger ink (JPEG rings around it)
+FAINT = 25  # ink up to this (of 255) counts only right beside stronger ink: JPEG rings around strokes
+_THUMBNAIL = 40  # longest side of a picture too small to be a photograph, pixels
 _PHOTO_SIDE = 256  # photographs are shrunk to this longest side, pixels
 _PAPER_SIDE = 96  # and their paper is estimated at this one
 _MIN_CONTRAST = 20.0  # of ink in a photograph, of 255; below it a sheet counts as empty
@@ -38,7 +39,7 @@ def extract_ink(image: np.ndarray) -> np.ndarray:
         return np.zeros_like(distance)
     if peak < 250:
         distance = cv2.LUT(distance, stretch(peak))
-    strong = cv2.compare(distance, 255 * _FAINT, cv2.CMP_GT)
+    strong = cv2.compare(distance, FAINT, cv2.CMP_GT)
     return cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8)))
 
 
@@ -82,7 +83,10 @@ def _largest_channel(image: np.ndarray) -> np.ndarray:
 
 def _is_clean(distance: np.ndarray, peak: int) -> bool:
     """Whether a picture is flat but for its ink, judged by the distance of its pixels to the background."""
-    flat = cv2.countNonZero(cv2.compare(distance, 1, cv2.CMP_LE))
+    # A thumbnail has no room for uneven light, but JPEG noise all over: judged like a photograph it would
+    # lose its strokes to the smoothing.
+    tolerance = FAINT / 255 * peak if max(distance.shape) <= _THUMBNAIL else 1
+    flat = cv2.countNonZero(cv2.compare(distance, tolerance, cv2.CMP_LE))
     # Soft shadows on a saturated sheet leave much of it flat, but also much of it faintly dark.
     faint = distance.size - flat - cv2.countNonZero(cv2.compare(distance, max(0.3 * peak, 1), cv2.CMP_GT))
     return flat >= 0.3 * distance.size and faint <= 0.2 * distance.size
@@ -94,7 +98,7 @@ def _photo_ink(image: np.ndarray) -> np.ndarray:
     if factor < 1:
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     grey = cv2.medianBlur(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), 3)
-    paper = _paper(grey).astype(np.float32)
+    paper = _paper(grey)
     signed = paper - grey
     peaks = [_peak(side) for side in (signed, -signed)]
     # Ink takes away a share of the light, chalk adds to it: only the former is weaker in a shadow.
@@ -110,18 +114,41 @@ def _photo_ink(image: np.ndarray) -> np.ndarray:
 
 
 def _paper(grey: np.ndarray) -> np.ndarray:
-    """The sheet without its ink: the median of a wide neighbourhood, which follows light and shadow edges."""
+    """The sheet without its ink, float32 in the shape of `grey`: the median of a wide neighbourhood."""
     height, width = grey.shape
     factor = min(1.0, _PAPER_SIDE / max(height, width))
-    small = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # The median follows the edges of shadows but flattens the hump of a lamp; with the light's trend taken
+    # out it is the other way round. Whichever leaves less on the sheet is right.
+    papers = [trend + _wide_median(small - trend) for trend in (np.zeros_like(small), _trend(small))]
+    paper = min(papers, key=lambda sheet: float(np.minimum(np.abs(small - sheet), 30).mean()))
+    return np.clip(cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255)
+
+
+def _wide_median(small: np.ndarray) -> np.ndarray:
+    """Median over half the side of float32 [h, w], rounded to whole grey levels."""
     reach = max(1, max(small.shape) // 4)
     # Beyond the rim the light goes on as it came: mirrored and turned over.
     pad = [(min(reach, side - 1),) * 2 for side in small.shape]
-    wide = np.pad(small.astype(np.int16), pad, mode="reflect", reflect_type="odd")
-    median = cv2.medianBlur(np.clip(wide, 0, 255).astype(np.uint8), 2 * reach + 1)
+    wide = np.pad(small, pad, mode="reflect", reflect_type="odd")
+    offset = 128 - float(np.median(small))  # into the middle of the 8 bits that OpenCV's wide median takes
+    median = cv2.medianBlur(np.clip(wide + offset, 0, 255).astype(np.uint8), 2 * reach + 1)
     (top, _), (left, _) = pad
-    median = median[top : top + small.shape[0], left : left + small.shape[1]]
-    return cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR)
+    return median[top : top + small.shape[0], left : left + small.shape[1]] - np.float32(offset)
+
+
+def _trend(grey: np.ndarray) -> np.ndarray:
+    """The quadratic surface, float32 [h, w], through most of the pixels: the fall-off of light and lens."""
+    height, width = grey.shape
+    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    values, weight = grey.ravel(), np.ones(grey.size)
+    for _ in range(4):  # least squares, reweighted until the ink counts for little
+        normal = (terms * weight[:, None]).T
+        surface = terms @ np.linalg.lstsq(normal @ terms, normal @ values, rcond=None)[0]
+        error = np.abs(values - surface)
+        weight = 1 / (1 + (error / (1.48 * np.median(error) + 1)) ** 2)
+    return surface.reshape(height, width).astype(np.float32)
 
 
 def _peak(contrast: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mnist_lightning.ink.extract import extract_ink, stretch
+from mnist_lightning.ink.extract import FAINT, extract_ink, stretch
 
 SIZE = 28  # side of the field that the network sees, pixels
 BOX = 20  # longest side of the ink in it, pixels
@@ -35,11 +35,15 @@ def normalise(image: np.ndarray, *, stroke_width: tuple[float, float] | None = S
         uint8 [28, 28], bright ink on 0; all zeros if there is no ink.
     """
     ink = extract_ink(image)
-    box = bounding_box(ink)
+    # The faint rim of a stroke may be JPEG's ringing: it is kept, but the box does not follow it.
+    box = bounding_box(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1]) if ink.size else None
     if box is None:
         return np.zeros((SIZE, SIZE), np.uint8)
     left, top, right, bottom = box
-    return centre(_fit(ink[top:bottom, left:right], stroke_width))
+    fitted = _fit(ink[top:bottom, left:right], stroke_width)
+    if fitted is None:  # its strokes and its size are MNIST's already
+        fitted = ink[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
+    return centre(fitted)
 
 
 def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -77,8 +81,8 @@ def measure_stroke_width(ink: np.ndarray) -> float:
     return 4 * (float(distance.sum()) / pixels - 0.5) if pixels else 0.0
 
 
-def _fit(ink: np.ndarray, stroke_width: tuple[float, float] | None) -> np.ndarray:
-    """Shrink (or blow up) tightly cropped ink so that its longest side is 20."""
+def _fit(ink: np.ndarray, stroke_width: tuple[float, float] | None) -> np.ndarray | None:
+    """Shrink (or blow up) tightly cropped ink so that its longest side is 20; None if nothing is to do."""
     if max(ink.shape) > BOX * _FINE:
         ink = _resize(ink, BOX * _FINE)
     if stroke_width is not None:
@@ -88,7 +92,7 @@ def _fit(ink: np.ndarray, stroke_width: tuple[float, float] | None) -> np.ndarra
         wanted = min(max(width, stroke_width[0]), stroke_width[1])
         if wanted != width:
             return _with_width(cv2.LUT(fine, stretch(peak)), width, wanted)
-    return _resize(ink, BOX)
+    return None if max(ink.shape) == BOX else _resize(ink, BOX)
 
 
 def _resize(ink: np.ndarray, longest: int) -> np.ndarray:

@@ -5,50 +5,51 @@ from __future__ import annotations
 import numpy as np
 
 
-def smooth_path(points: np.ndarray, spacing: float) -> np.ndarray:
-    """A smooth curve through the points, sampled at most `spacing` apart.
+def smooth_path(points: np.ndarray, spacing: float, start: int = 0, end: int | None = None) -> np.ndarray:
+    """A smooth curve through the points, sampled at most about `spacing` apart.
 
     A fast mouse reports few points; straight lines between them would show as corners. The curve is the
     centripetal Catmull-Rom spline, which passes through every point and never loops (Yuksel, Schaefer and
-    Keyser, "Parameterization and applications of Catmull-Rom curves", 2011). Where points already lie close
-    together they come back as they are.
+    Keyser, "Parameterization and applications of Catmull-Rom curves", 2011). It is local: a step bends only
+    with the points before and after it. Where points already lie close together they come back as they are.
 
     Args:
         points: [n, 2], in drawing order.
         spacing: longest step wanted in the result, above 0.
+        start: index of the point to start from.
+        end: index of the point to stop at; the last one if None.
 
     Returns:
-        [m, 2], starting and ending where `points` do; repeated points are dropped.
+        [m, 2], from points[start] to points[end], both included.
     """
-    if len(points) > 1:
-        moved = np.any(np.diff(points, axis=0) != 0, axis=1)
-        points = points[np.concatenate([[True], moved])]
-    if len(points) < 3 and spacing > 0:
-        return _subdivided(points, spacing)
-    length = np.hypot(*np.diff(points, axis=0).T)
-    if length.max() <= spacing:
-        return points
-    # Beyond both ends the path goes on as its last step came in.
-    padded = np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
+    last = len(points) - 1 if end is None else end
+    inside = points[start : last + 1]
+    length = np.hypot(*np.diff(inside, axis=0).T)
+    if length.size == 0 or length.max() <= spacing:
+        return inside
+    # Beyond its ends the path goes on as its first and last step did.
+    before = points[start - 1] if start > 0 else 2 * points[0] - points[1]
+    after = points[last + 1] if last + 1 < len(points) else 2 * points[last] - points[last - 1]
+    padded = np.concatenate([before[None], inside, after[None]])
     step = np.diff(padded, axis=0)
-    knot = np.hypot(*step.T)[:, None] ** 0.5  # centripetal: the square root of the chord
+    knot = np.maximum(np.hypot(*step.T)[:, None], 1e-12) ** 0.5  # centripetal: the square root of the chord
     speed = step / knot
     across = (padded[2:] - padded[:-2]) / (knot[:-1] + knot[1:])
     inner = knot[1:-1]
     leave = inner * (speed[:-2] - across[:-1] + speed[1:-1])  # tangent where each step starts
     arrive = inner * (speed[1:-1] - across[1:] + speed[2:])  # and where it ends
-    count = np.ceil(length / spacing).astype(int)
+    count = np.maximum(np.ceil(length / spacing), 1).astype(int)
     which = np.repeat(np.arange(len(count)), count)
     first = np.repeat(np.cumsum(count) - count, count)
     t = ((np.arange(len(which)) - first) / count[which])[:, None]
-    start, end, m0, m1 = points[which], points[which + 1], leave[which], arrive[which]
+    begin, finish, m0, m1 = inside[which], inside[which + 1], leave[which], arrive[which]
     curve = (
-        (2 * t**3 - 3 * t**2 + 1) * start
+        (2 * t**3 - 3 * t**2 + 1) * begin
         + (t**3 - 2 * t**2 + t) * m0
-        + (3 * t**2 - 2 * t**3) * end
+        + (3 * t**2 - 2 * t**3) * finish
         + (t**3 - t**2) * m1
     )
-    return np.concatenate([curve, points[-1:]])
+    return np.concatenate([curve, inside[-1:]])
 
 
 def cut_path(path: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float) -> list[np.ndarray]:
@@ -69,11 +70,3 @@ def cut_path(path: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float)
     away = np.hypot(*(path - start - along[:, None] * line).T) > reach
     edges = np.flatnonzero(np.diff(away)) + 1
     return [run for run, kept in zip(np.split(path, edges), np.split(away, edges), strict=True) if kept[0]]
-
-
-def _subdivided(points: np.ndarray, spacing: float) -> np.ndarray:
-    """A dot as it is; a straight line in steps of at most `spacing`."""
-    if len(points) < 2:
-        return points
-    count = int(np.ceil(np.hypot(*(points[1] - points[0])) / spacing))
-    return points[0] + np.linspace(0, 1, count + 1)[:, None] * (points[1] - points[0])

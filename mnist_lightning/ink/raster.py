@@ -85,21 +85,19 @@ class Layer:
             if index == len(self._drawn):
                 self._drawn.append((stroke, 0))
             done = self._drawn[index][1]
-            # The last two steps of a curve still bend with the next point: they are not settled.
-            settled = len(stroke.points) - 2
-            if settled > done:
+            # The last step of the stroke being drawn still bends with the next point: it is not settled.
+            settled = len(stroke.points) - (2 if index == len(strokes) - 1 else 1)
+            if settled > done or (settled == 0 and index < len(strokes) - 1):
                 self._draw(self._settled, stroke, done, settled)
                 self._drawn[index] = (stroke, settled)
         shown = self._settled.copy()
-        for stroke, done in self._drawn:
-            self._draw(shown, stroke, max(done, 0), len(stroke.points) - 1)
+        if strokes:
+            self._draw(shown, strokes[-1], self._drawn[-1][1], len(strokes[-1].points) - 1)
         return shown
 
     def _draw(self, image: np.ndarray, stroke: Stroke, start: int, end: int) -> None:
-        """Draw the curve from point `start` to point `end`, bent as its neighbours ask."""
-        first = max(start - 1, 0)
-        points = np.asarray(stroke.points[first : end + 2], dtype=np.float64) * self.scale
-        _draw_path(image, smooth_path(points, _SPACING), stroke.width * self.scale)
+        points = stroke.path() * self.scale
+        _draw_path(image, smooth_path(points, _SPACING, start, end), stroke.width * self.scale)
 
 
 def _draw_path(image: np.ndarray, path: np.ndarray, width: float) -> None:

@@ -7,6 +7,7 @@ stranger runs nothing of the stranger's.
 from __future__ import annotations
 
 import argparse
+import io
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,16 +55,18 @@ def read(path: Path) -> dict[str, Any]:
         UserError: it cannot be read, is cut off, holds more than plain data, or is not one of ours.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"The checkpoint {path} cannot be read: {error.strerror}.") from None
+    try:
+        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise UserError(
                 f"{path} is no checkpoint of this project, or holds more than plain data, and is not loaded."
             ) from None
         raise UserError(f"The checkpoint {path} is broken: train it again or take another.") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError):
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError):
         raise UserError(f"The checkpoint {path} is broken or cut off: train it again or take another.") from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CARD), dict):
         raise UserError(f"{path} is no checkpoint of this project: it does not say which network it holds.")

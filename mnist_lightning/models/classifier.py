@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mnist_lightning.models.checkpoint import CARD
 from mnist_lightning.models.optim import build_optimizer, build_schedule
@@ -41,6 +42,14 @@ class Classifier(pl.LightningModule):
         self.optimizer_settings, self.scheduler_settings = optimizer, scheduler
         self.label_smoothing = label_smoothing
         self.card = card
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes in this attribute which hook it is in, some forty times a step. The Module's own way, which
+        # looks whether the value is a parameter, costs more than the forward pass of a small network.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images [N, 1, 28, 28] in [0, 1] -> logits [N, C]."""
@@ -92,17 +101,18 @@ class Classifier(pl.LightningModule):
         """Optimiser and, unless there is none, schedule with its interval, frequency and monitored metric."""
         optimizer = build_optimizer(self.optimizer_settings, self.network)
         interval = self.scheduler_settings.get("interval", "epoch")
-        frequency = self.scheduler_settings.get("frequency", 1)
         length = self.trainer.estimated_stepping_batches if interval == "step" else self.trainer.max_epochs
-        schedule = build_schedule(self.scheduler_settings, optimizer, int(length or 1) // frequency)
+        schedule = build_schedule(self.scheduler_settings, optimizer, int(length or 1))
         if schedule is None:
             return optimizer
+        # Lightning counts a frequency in batches, and from the start of each epoch: good only for plateau.
+        watches = isinstance(schedule, ReduceLROnPlateau)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {
                 "scheduler": schedule,
                 "interval": interval,
-                "frequency": frequency,
+                "frequency": self.scheduler_settings["frequency"] if watches else 1,
                 "monitor": self.scheduler_settings.get("monitor", "val_loss"),
             },
         }

@@ -50,22 +50,23 @@ _CURVES: dict[str, Callable[[float, float, float, float], float]] = {"onecycle":
 
 
 def build_schedule(
-    settings: Mapping[str, Any], optimizer: optim.Optimizer, changes: int
+    settings: Mapping[str, Any], optimizer: optim.Optimizer, steps: int
 ) -> LRScheduler | ReduceLROnPlateau | None:
     """Make the schedule of `conf/scheduler/`.
 
     Args:
-        settings: its name and knobs.
+        settings: its name and knobs. Curves and `step` change the rate every `frequency` steps by themselves;
+            `plateau` leaves that to whoever steps it.
         optimizer: whose learning rate it steps.
-        changes: how often it will be stepped in the whole run. The curves are functions of the share of the run
+        steps: how often it will be stepped in the whole run. The curves are functions of the share of the run
             that is done, so a run resumed with more epochs goes on along the longer curve.
     """
-    name = settings["name"]
+    name, frequency = settings["name"], settings.get("frequency", 1)
     if name in _CURVES:
         curve, knobs = _CURVES[name], [settings[knob] for knob in ("warmup", "start", "end")]
-        return LambdaLR(optimizer, lambda change: curve(change / max(changes, 1), *knobs))
+        return LambdaLR(optimizer, lambda step: curve(step // frequency * frequency / max(steps, 1), *knobs))
     if name == "step":
-        return StepLR(optimizer, settings["step_size"], settings["gamma"])
+        return StepLR(optimizer, settings["step_size"] * frequency, settings["gamma"])
     if name == "plateau":
         rises = settings["monitor"] == "val_accuracy"
         return ReduceLROnPlateau(optimizer, "max" if rises else "min", settings["factor"], settings["patience"])

@@ -1,0 +1,89 @@
+"""What the tests share. Torch is imported by the fixtures that need it, so that the light tests stay light."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, here and in the processes started here
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """Whatever the developer's shell has set, and whatever another test has left."""
+    for name in ("MNIST_MIRROR", "MNIST_LIGHTNING_RUN_FOLDER", "HYDRA_FULL_ERROR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def conf():
+    """The config folder."""
+    return PROJECT / "conf"
+
+
+@pytest.fixture(scope="session")
+def compose():
+    """`compose("train", "model=mlp")`: the settings as a script gets them, before they are checked."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    def compose(config, *overrides):
+        with hydra.initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+            return OmegaConf.to_container(hydra.compose(config, list(overrides)), resolve=True)
+
+    return compose
+
+
+@pytest.fixture(scope="session")
+def make_source():
+    """`make_source(train=120, test=30)`: a data set whose images tell themselves apart by their first two pixels.
+
+    The label of an image is its place in the set, modulo 10, and its middle rows are the brighter the higher the
+    label, so that a network can learn it. In the training set the first two pixels hold the place itself.
+    """
+    import torch
+
+    from mnist_lightning.data.sources import Source
+
+    def part(count):
+        labels = torch.arange(count) % 10
+        images = torch.zeros(count, 28, 28, dtype=torch.uint8)
+        images[:, 8:20, 8:20] = (labels * 25 + 20).to(torch.uint8)[:, None, None]
+        images[:, 0, 0], images[:, 0, 1] = torch.arange(count) // 256, torch.arange(count) % 256
+        return images, labels
+
+    def make(train=120, test=30, name="mnist"):
+        return Source(name, *part(train), *part(test), tuple("0123456789"))
+
+    return make
+
+
+@pytest.fixture
+def use_source(monkeypatch):
+    """`use_source(source)`: let every DataModule load it, whatever its name and folder."""
+    from mnist_lightning.data import datamodule
+
+    def use(source):
+        monkeypatch.setattr(datamodule, "_load", lambda name, folder, mirrors: source)
+        return source
+
+    return use
+
+
+@pytest.fixture(scope="session")
+def checkpoint_file(tmp_path_factory):
+    """A checkpoint of a small untrained MLP, as a stripped one lies on disk."""
+    import torch
+
+    from mnist_lightning.models import checkpoint, networks
+
+    settings = {"name": "mlp", "hidden_sizes": [16]}
+    torch.manual_seed(0)
+    network = networks.build(settings, num_classes=10)
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    card = checkpoint.make_card(settings, 28, "mnist", tuple("0123456789"), {"seed": 0, "model": settings})
+    path = tmp_path_factory.mktemp("checkpoint") / "small.ckpt"
+    torch.save({"state_dict": weights, checkpoint.CARD: card}, path)
+    return path

@@ -1,0 +1,215 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mnist_lightning.data.augment import Augment
+from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
+from mnist_lightning.errors import UserError
+from mnist_lightning.models.networks import to_input
+
+
+@pytest.fixture
+def data(use_source, make_source):
+    """`data(batch_size=7)`: a DataModule over 120 + 30 images, set up."""
+    source = use_source(make_source(120, 30))
+
+    def make(**knobs):
+        module = DigitsDataModule("mnist", **knobs)
+        module.prepare_data()
+        module.setup()
+        assert module.source is source
+        return module
+
+    return make
+
+
+def places(part):
+    """Which training images a part holds, by the place that is written into their first two pixels."""
+    images = part if isinstance(part, torch.Tensor) else part.images
+    return (images[:, 0, 0].int() * 256 + images[:, 0, 1]).tolist()
+
+
+def test_a_twelfth_of_the_training_images_validates(data):
+    module = data()
+    assert (len(module.train), len(module.val), len(module.test)) == (110, 10, 30)
+
+
+def test_mnist_splits_into_55000_and_5000(data):
+    train, val = data()._split(60000)
+    assert (len(train), len(val)) == (55000, 5000)
+
+
+def test_every_training_image_trains_or_validates_and_none_does_both(data):
+    module = data(val_size=50)
+    train, val = places(module.train), places(module.val)
+    assert (len(train), len(val)) == (70, 50)
+    assert sorted(train + val) == list(range(120))
+    assert torch.equal(module.test.images, module.source.test_images)
+
+
+def test_images_keep_their_labels_through_the_split(data):
+    module = data(val_size=50, num_folds=3)
+    for part in (module.train, module.val):
+        assert part.labels.tolist() == [place % 10 for place in places(part)]
+
+
+def test_the_split_seed_alone_draws_the_split(data):
+    torch.manual_seed(1)
+    first = places(data(val_size=50).val)
+    torch.manual_seed(2)
+    assert places(data(val_size=50).val) == first
+    other = places(data(val_size=50, split_seed=1).val)
+    assert other != first
+    assert 5 < len(set(first) & set(other)) < 45  # of 50: drawn, not cut off at one end
+
+
+@pytest.mark.parametrize("num_folds", [2, 5, 7, 120])
+def test_the_folds_share_out_the_training_images(data, num_folds):
+    seen = []
+    for fold in range(num_folds) if num_folds < 100 else (0, 1, 119):
+        module = data(num_folds=num_folds, fold=fold)
+        assert sorted(places(module.train) + places(module.val)) == list(range(120))
+        assert len(module.val) in (120 // num_folds, 120 // num_folds + 1)
+        seen += places(module.val)
+    assert len(set(seen)) == len(seen)
+    if num_folds < 100:
+        assert sorted(seen) == list(range(120))
+
+
+def test_the_limit_holds_for_each_part(data):
+    assert [len(part) for part in (lambda m: (m.train, m.val, m.test))(data(val_size=50, limit=20))] == [20, 20, 20]
+    assert [len(part) for part in (lambda m: (m.train, m.val, m.test))(data(val_size=50, limit=60))] == [60, 50, 30]
+    assert [len(part) for part in (lambda m: (m.train, m.val))(data(num_folds=4, limit=10))] == [10, 10]
+
+
+def test_a_limited_set_is_a_part_of_the_whole_one(data):
+    whole, limited = data(val_size=50), data(val_size=50, limit=20)
+    assert set(places(limited.train)) < set(places(whole.train))
+    assert set(places(limited.val)) < set(places(whole.val))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        ({"val_size": 120}, "data.val_size=120 leaves nothing to train on: mnist has 120 training images."),
+        ({"val_size": 9999}, "data.val_size=9999 leaves nothing to train on: mnist has 120 training images."),
+        ({"num_folds": 121}, "data.num_folds=121 is more than the 120 images there are."),
+    ],
+)
+def test_a_size_that_does_not_fit_is_said(data, knobs, told):
+    with pytest.raises(UserError, match=f"^{told}$"):
+        data(**knobs)
+
+
+def test_a_second_setup_changes_nothing(data):
+    module = data()
+    train = module.train
+    module.setup("fit")
+    module.setup("test")
+    assert module.train is train
+
+
+def test_a_batch_is_one_indexing_operation(data, monkeypatch):
+    module = data(batch_size=32, eval_batch_size=4)
+    singly = []
+    monkeypatch.setattr(InMemory, "__getitem__", lambda self, index: singly.append(index))
+    batches = list(module.train_dataloader())
+    assert [tuple(images.shape) for images, _ in batches] == [(32, 28, 28)] * 3 + [(14, 28, 28)]
+    assert [tuple(labels.shape) for _, labels in batches] == [(32,)] * 3 + [(14,)]
+    assert {(images.dtype, labels.dtype) for images, labels in batches} == {(torch.uint8, torch.int64)}
+    assert [len(labels) for _, labels in module.val_dataloader()] == [4, 4, 2]
+    assert singly == []
+
+
+def test_one_image_can_be_looked_up_too(data):
+    module = data()
+    image, label = module.train[3]
+    assert image.shape == (28, 28)
+    assert int(label) == places(module.train)[3] % 10
+
+
+def epoch(loader):
+    batches = list(loader)
+    return places(torch.cat([images for images, _ in batches])), torch.cat([labels for _, labels in batches]).tolist()
+
+
+def test_training_images_come_in_a_new_order_each_epoch_and_validation_images_do_not(data):
+    module = data(batch_size=32)
+    loader = module.train_dataloader()
+    torch.manual_seed(0)
+    (first, labels), (second, _) = epoch(loader), epoch(loader)
+    assert first != second
+    assert sorted(first) == sorted(second) == sorted(places(module.train))
+    assert labels == [place % 10 for place in first]
+    torch.manual_seed(0)
+    assert epoch(module.train_dataloader())[0] == first  # the run's seed repeats it
+    assert epoch(module.val_dataloader())[0] == places(module.val)
+
+
+def test_without_shuffle_training_images_come_in_the_sets_order(data):
+    module = data(batch_size=32, shuffle=False)
+    assert epoch(module.train_dataloader())[0] == sorted(places(module.train))
+
+
+def test_loader_processes_bring_the_same_images(data):
+    module = data(batch_size=16, shuffle=False, num_workers=2)
+    loader = module.train_dataloader()
+    assert loader.num_workers == 2
+    assert epoch(loader) == epoch(data(batch_size=16, shuffle=False).train_dataloader())
+
+
+def test_pixels_become_fractions_of_white_on_the_device(data):
+    module = data()
+    images, labels = next(iter(module.val_dataloader()))
+    floats, same = module.on_after_batch_transfer((images, labels), 0)
+    assert floats.shape == (10, 1, 28, 28)
+    assert floats.dtype == torch.float32
+    torch.testing.assert_close(floats[:, 0] * 255, images.float())
+    assert same is labels
+
+
+def test_only_training_batches_are_augmented(data):
+    module = data(augment=Augment(translate=3.0, generator=torch.Generator().manual_seed(0)))
+    batch = next(iter(module.train_dataloader()))
+    plain = to_input(batch[0])
+    assert torch.equal(module.on_after_batch_transfer(batch, 0)[0], plain)  # no trainer: used by hand
+    module.trainer = SimpleNamespace(training=False)
+    assert torch.equal(module.on_after_batch_transfer(batch, 0)[0], plain)
+    module.trainer = SimpleNamespace(training=True)
+    moved = module.on_after_batch_transfer(batch, 0)[0]
+    assert moved.shape == plain.shape
+    assert ((moved - plain).abs().amax((1, 2, 3)) > 0.01).all()  # each image
+
+
+def test_no_augmentation_leaves_training_batches_alone(data):
+    module = data()
+    images, labels = next(iter(module.train_dataloader()))
+    module.trainer = SimpleNamespace(training=True)
+    torch.testing.assert_close(module.on_after_batch_transfer((images, labels), 0)[0], images.unsqueeze(1) / 255)
+
+
+@pytest.mark.parametrize(
+    ("requested", "got", "batch_size"), [("auto", "digits", 8), ("auto", "mnist", 64), ("digits", "digits", 64)]
+)
+def test_the_fallback_batch_size_is_for_the_fallback(use_source, make_source, requested, got, batch_size):
+    use_source(make_source(name=got))
+    module = DigitsDataModule(requested, batch_size=64, fallback_batch_size=8)
+    module.setup()
+    assert next(iter(module.train_dataloader()))[0].shape[0] == batch_size
+
+
+def test_a_set_is_loaded_once_a_process(monkeypatch, make_source):
+    from mnist_lightning.data import datamodule, sources
+
+    loads = []
+    monkeypatch.setattr(sources, "load", lambda *arguments: loads.append(arguments) or make_source())
+    datamodule._load.cache_clear()
+    for _ in range(2):
+        module = DigitsDataModule("kmnist", folder="somewhere", mirrors=["file:///a"])
+        module.prepare_data()
+        module.setup()
+    datamodule._load.cache_clear()
+    assert [(name, str(folder), mirrors) for name, folder, mirrors in loads] == [
+        ("kmnist", "somewhere", ("file:///a",))
+    ]

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.inference.predictor import Predictor, pick_device
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint_file):
+    return Predictor.load(checkpoint_file, "cpu")
+
+
+def pictures(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.uint8)
+
+
+def test_probabilities_are_a_distribution_over_the_classes(predictor):
+    found = predictor.probabilities(pictures(20))
+    assert (found.shape, found.dtype) == ((20, 10), np.float32)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+    np.testing.assert_array_equal(found.argmax(1), predictor.logits(pictures(20)).argmax(1))
+
+
+def test_logits_are_the_networks_on_fractions_of_white(predictor):
+    images = pictures(3)
+    wanted = predictor.network(torch.from_numpy(images)[:, None] / 255)
+    torch.testing.assert_close(predictor.logits(images), wanted)
+    assert not predictor.logits(images).requires_grad
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 20, 1000])
+def test_the_batch_size_changes_nothing(predictor, batch_size):
+    torch.testing.assert_close(predictor.logits(pictures(20), batch_size), predictor.logits(pictures(20), 10))
+
+
+def test_tensors_and_arrays_give_the_same(predictor):
+    images = pictures(4)
+    assert torch.equal(predictor.logits(images), predictor.logits(torch.from_numpy(images)))
+
+
+def test_no_images_give_no_logits(predictor):
+    assert predictor.logits(pictures(0)).shape == (0, 10)
+    assert predictor.probabilities(pictures(0)).shape == (0, 10)
+
+
+def test_the_classes_are_the_checkpoints(predictor):
+    assert predictor.class_names == tuple("0123456789")
+    assert predictor.card["dataset"] == "mnist"
+    assert not predictor.network.training
+
+
+def test_auto_takes_the_fastest_device_that_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device() == pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device() == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device() == torch.device("cuda")
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_a_device_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"^device=cuda is not there on this machine: leave it at device=auto\.$"):
+        pick_device("cuda")
+
+
+def test_a_missing_checkpoint_is_said(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        Predictor.load(tmp_path / "some.ckpt")
