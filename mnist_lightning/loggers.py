@@ -32,7 +32,7 @@ def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
         if name == "csv":
             from lightning.pytorch.loggers import CSVLogger
 
-            return CSVLogger(run, name="csv", version="", **knobs)
+            return CSVLogger(run, name="csv", version="", flush_logs_every_n_steps=knobs["flush_every_n_steps"])
         if name == "mlflow":
             import alembic  # noqa: F401  what MLflow needs for a database, and mlflow-skinny does not bring
             import sqlalchemy  # noqa: F401
@@ -89,3 +89,5 @@ def finish(
                 for name, pixels in pictures.items():
                     logger.experiment.log_image(logger.run_id, pixels, f"{name}.png")
         logger.finalize("success")
+        if kind == "WandbLogger":
+            logger.experiment.finish()  # or else the next job of a sweep would write into this run

@@ -180,7 +180,9 @@ def test_wandb_keeps_each_run_on_this_disk(tmp_path, monkeypatch):
         ids.append(experiment.id)
         assert (experiment.project, experiment.name, experiment.offline) == ("digits", name, True)
         assert wandb.run is None  # closed
-        [file] = done.run.glob("wandb/offline-run-*/run-*.wandb")
+    wandb.teardown()  # as at the end of a process: waits until all is on disk
+    for name in ("first", "second"):
+        [file] = tmp_path.glob(f"outputs/{name}/wandb/offline-run-*/run-*.wandb")
         content = file.read_bytes()
         for word in (b"val_loss", b"learning_rate", b"test_accuracy", b"hidden_sizes", b"loss_graph"):
             assert word in content

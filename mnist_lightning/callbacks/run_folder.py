@@ -95,7 +95,7 @@ class RunFolder(Checkpoint):
         if best is None or self.monitor == "last":
             return True
         gain = now[self.monitor] - best[self.monitor]
-        return gain > 0 if self.monitor == "val_accuracy" else gain < 0
+        return gain >= 0 if self.monitor == "val_accuracy" else gain <= 0  # of equals the one that has seen more
 
     def write(self, trainer: pl.Trainer) -> None:
         """Write training_metrics.json."""

@@ -31,7 +31,7 @@ def extract_ink(image: np.ndarray) -> np.ndarray:
     image = _drop_alpha(image)
     if image.size == 0:
         return np.zeros((0, 0), np.uint8)
-    distance = _largest_channel(cv2.absdiff(image, _rim_median(image)))
+    distance = _largest_channel(cv2.absdiff(image, np.full_like(image, _rim_median(image))))
     peak = int(cv2.minMaxLoc(distance)[1])
     if not _is_clean(distance, peak):
         return _photo_ink(image)
@@ -39,7 +39,7 @@ def extract_ink(image: np.ndarray) -> np.ndarray:
         return np.zeros_like(distance)
     if peak < 250:
         distance = cv2.LUT(distance, stretch(peak))
-    strong = cv2.compare(distance, FAINT, cv2.CMP_GT)
+    strong = cv2.threshold(distance, FAINT, 255, cv2.THRESH_BINARY)[1]
     return cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8)))
 
 
@@ -67,11 +67,10 @@ def _drop_alpha(image: np.ndarray) -> np.ndarray:
     return (share * colour + (1 - share) * paper + 0.5).astype(np.uint8)
 
 
-def _rim_median(image: np.ndarray) -> tuple[float, ...]:
-    """Median of the pixels along the four edges, a channel each, as an OpenCV scalar."""
+def _rim_median(image: np.ndarray) -> np.ndarray:
+    """Median of the pixels along the four edges: uint8 [] or, of a colour picture, [3]."""
     rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    median = np.atleast_1d(np.median(rim, axis=0))
-    return (*(float(value) for value in median), *(0.0,) * (4 - len(median)))
+    return np.median(rim, axis=0).astype(np.uint8)
 
 
 def _largest_channel(image: np.ndarray) -> np.ndarray:
@@ -83,26 +82,29 @@ def _largest_channel(image: np.ndarray) -> np.ndarray:
 
 def _is_clean(distance: np.ndarray, peak: int) -> bool:
     """Whether a picture is flat but for its ink, judged by the distance of its pixels to the background."""
-    # A thumbnail has no room for uneven light, but JPEG noise all over: judged like a photograph it would
-    # lose its strokes to the smoothing.
-    tolerance = FAINT / 255 * peak if max(distance.shape) <= _THUMBNAIL else 1
-    flat = cv2.countNonZero(cv2.compare(distance, tolerance, cv2.CMP_LE))
-    # Soft shadows on a saturated sheet leave much of it flat, but also much of it faintly dark.
-    faint = distance.size - flat - cv2.countNonZero(cv2.compare(distance, max(0.3 * peak, 1), cv2.CMP_GT))
-    return flat >= 0.3 * distance.size and faint <= 0.2 * distance.size
+    if max(distance.shape) <= _THUMBNAIL:  # smoothing like a photograph's would wipe its strokes out
+        return True
+    # Paper has grain, a drawing's background has none.
+    near = distance.size - _count_above(distance, max(FAINT / 255 * peak, 8))
+    flat = distance.size - _count_above(distance, 1)
+    # Shadows on a saturated sheet leave much of it flat, but also much of it faintly dark.
+    faint = distance.size - near - _count_above(distance, 0.3 * peak)
+    return flat >= 0.7 * near and faint <= 0.15 * distance.size
+
+
+def _count_above(values: np.ndarray, level: float) -> int:
+    return cv2.countNonZero(cv2.threshold(values, level, 255, cv2.THRESH_BINARY)[1])
 
 
 def _photo_ink(image: np.ndarray) -> np.ndarray:
     """Ink of a photograph or scan, its longest side at most 256; in the form of `extract_ink`."""
-    factor = _PHOTO_SIDE / max(image.shape[:2])
-    if factor < 1:
-        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    image = _shrink(image, _PHOTO_SIDE)
     grey = cv2.medianBlur(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), 3)
     paper = _paper(grey)
     signed = paper - grey
     peaks = [_peak(side) for side in (signed, -signed)]
-    # Ink takes away a share of the light, chalk adds to it: only the former is weaker in a shadow.
-    contrast = signed * (255 / np.maximum(paper, 32)) if peaks[0] >= peaks[1] else -signed
+    # Both ink and chalk change a share of the light that falls on the sheet: in a shadow it is less of it.
+    contrast = (signed if peaks[0] >= peaks[1] else -signed) * (255 / np.maximum(paper, 32))
     peak = _peak(contrast)
     noise = 1.48 * float(np.median(np.abs(contrast)))
     if peak < max(_MIN_CONTRAST, 6 * noise):
@@ -113,11 +115,19 @@ def _photo_ink(image: np.ndarray) -> np.ndarray:
     return np.where(mask, ink, 0).astype(np.uint8)
 
 
+def _shrink(image: np.ndarray, longest: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    factor = longest / max(height, width)
+    if factor >= 1:
+        return image
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def _paper(grey: np.ndarray) -> np.ndarray:
     """The sheet without its ink, float32 in the shape of `grey`: the median of a wide neighbourhood."""
     height, width = grey.shape
-    factor = min(1.0, _PAPER_SIDE / max(height, width))
-    small = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = _shrink(grey, _PAPER_SIDE).astype(np.float32)
     # The median follows the edges of shadows but flattens the hump of a lamp; with the light's trend taken
     # out it is the other way round. Whichever leaves less on the sheet is right.
     papers = [trend + _wide_median(small - trend) for trend in (np.zeros_like(small), _trend(small))]

@@ -51,7 +51,7 @@ def decode_image(data: bytes | np.ndarray, name: str = "the image") -> np.ndarra
     if image is None:
         raise UserError(f"{name} is no image that OpenCV can read; save it as PNG or JPEG.")
     if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
+        image = (image // 256).astype(np.uint8)
     elif image.dtype != np.uint8:
         image = np.clip(image * 255.0, 0, 255).astype(np.uint8)
     return image

@@ -74,7 +74,7 @@ def measure_stroke_width(ink: np.ndarray) -> float:
 
     Across a stroke of width w the distance to its edge runs evenly from 0 to w / 2, mean w / 4.
     """
-    mask = cv2.compare(ink, 127, cv2.CMP_GT)
+    mask = cv2.threshold(ink, 127, 255, cv2.THRESH_BINARY)[1]
     # The rim makes ink that touches the edge of the picture end there.
     distance = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
     pixels = cv2.countNonZero(mask)
@@ -110,7 +110,7 @@ def _with_width(fine: np.ndarray, width: float, wanted: float) -> np.ndarray:
     scale = max(BOX - wanted, 1.0) / path
     pad = 2 * _FINE + round(_FINE * abs(wanted - width))
     fine = cv2.copyMakeBorder(fine, pad, pad, pad, pad, cv2.BORDER_CONSTANT)
-    mask = cv2.compare(fine, 127, cv2.CMP_GT)
+    mask = cv2.threshold(fine, 127, 255, cv2.THRESH_BINARY)[1]
     # Signed distance to the edge, positive inside, in fine pixels.
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     outside = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, 5)
@@ -118,7 +118,7 @@ def _with_width(fine: np.ndarray, width: float, wanted: float) -> np.ndarray:
     grow = _FINE * (wanted / scale - width) / 2
     redrawn = np.clip((signed + grow + 0.5) * 255, 0, 255).astype(np.uint8)
     box = bounding_box(redrawn)
-    if box is None:
-        box, redrawn = (pad, pad, fine.shape[1] - pad, fine.shape[0] - pad), fine
+    if box is None:  # thinned to nothing: better too thick
+        return _resize(fine[pad:-pad, pad:-pad], BOX)
     left, top, right, bottom = box
     return _resize(redrawn[top:bottom, left:right], BOX)

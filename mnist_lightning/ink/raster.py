@@ -34,7 +34,7 @@ def draw_digit(strokes: Sequence[Stroke], width: float = STROKE_WIDTH) -> np.nda
         width: width of the strokes, pixels of the 28x28 field.
 
     Returns:
-        uint8 [h, w], bright ink on 0, cropped, longest side 80; [1, 1] zero without strokes.
+        uint8 [h, w], bright ink on 0, its longest side 80 in a rim of one pixel; [1, 1] zero without strokes.
     """
     paths = [stroke.path() for stroke in strokes if stroke.points]
     if not paths:
@@ -54,7 +54,8 @@ def draw_digit(strokes: Sequence[Stroke], width: float = STROKE_WIDTH) -> np.nda
         cv2.polylines(paper, [fixed], False, 0, 1, cv2.LINE_8, _SHIFT)
     # OpenCV's thick lines come in whole odd widths; the distance to a thin line gives any width exactly.
     distance = cv2.distanceTransform(paper, cv2.DIST_L2, 5)
-    return cv2.addWeighted(distance, -255, distance, 0, 255 * (radius + 0.5), dtype=cv2.CV_8U)
+    ink = cv2.addWeighted(distance, -255, distance, 0, 255 * (radius + 0.5), dtype=cv2.CV_8U)
+    return cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT)  # a rim that shows the background
 
 
 class Layer:
@@ -69,11 +70,11 @@ class Layer:
     def update(self, strokes: Sequence[Stroke]) -> np.ndarray:
         """Bring the sheet up to date.
 
-        Costs the new points only, as long as strokes are added or the last ones grow; anything else
+        Costs the new points only, as long as strokes are added or the last one grows; anything else
         (undo, erase, clear) draws all again.
 
         Returns:
-            uint8 [height, width], ink 255 on 0, anti-aliased; a new array, the caller's to keep.
+            uint8 [height, width], ink 255 on 0, anti-aliased; a new array each time.
         """
         kept = len(self._drawn) <= len(strokes) and all(
             drawn is stroke for (drawn, _), stroke in zip(self._drawn, strokes, strict=False)
@@ -83,16 +84,16 @@ class Layer:
             self._drawn = []
         for index, stroke in enumerate(strokes):
             if index == len(self._drawn):
-                self._drawn.append((stroke, 0))
+                self._drawn.append((stroke, -1))
             done = self._drawn[index][1]
             # The last step of the stroke being drawn still bends with the next point: it is not settled.
             settled = len(stroke.points) - (2 if index == len(strokes) - 1 else 1)
-            if settled > done or (settled == 0 and index < len(strokes) - 1):
-                self._draw(self._settled, stroke, done, settled)
+            if settled > done:
+                self._draw(self._settled, stroke, max(done, 0), settled)
                 self._drawn[index] = (stroke, settled)
         shown = self._settled.copy()
         if strokes:
-            self._draw(shown, strokes[-1], self._drawn[-1][1], len(strokes[-1].points) - 1)
+            self._draw(shown, strokes[-1], max(self._drawn[-1][1], 0), len(strokes[-1].points) - 1)
         return shown
 
     def _draw(self, image: np.ndarray, stroke: Stroke, start: int, end: int) -> None:
@@ -105,7 +106,5 @@ def _draw_path(image: np.ndarray, path: np.ndarray, width: float) -> None:
     thickness = max(1, 2 * round((width - 1.5) / 2))  # OpenCV draws 2 n as 2 n + 1.5 wide, and 1 as 1.3
     fixed = np.round(np.clip(path, -1e4, 3e4) * (1 << _SHIFT)).astype(np.int32)
     if len(fixed) == 1:
-        centre = (int(fixed[0, 0]), int(fixed[0, 1]))
-        cv2.circle(image, centre, round(width * (1 << _SHIFT) / 2), 255, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-    else:
-        cv2.polylines(image, [fixed[:, None]], False, 255, thickness, cv2.LINE_AA, _SHIFT)
+        fixed = np.repeat(fixed, 2, axis=0)  # a line of no length is a dot
+    cv2.polylines(image, [fixed[:, None]], False, 255, thickness, cv2.LINE_AA, _SHIFT)

@@ -17,8 +17,7 @@ from mnist_lightning.ink.extract import FAINT
 from mnist_lightning.ink.normalise import measure_stroke_width
 from mnist_lightning.ink.strokes import Stroke
 
-# Shares of the height of the two pieces together, or of the narrower one's width. Chosen on the shared pen
-# strokes' two-stroke digits and on the training set of MNIST, see benchmarks.
+# Shares of the height of the two pieces together, or of the narrower one's width.
 _SHORT = 0.75  # a digit is about as high as its neighbour; a piece lower than this may be half a digit
 _NEAR = 0.14  # widest gap between the halves of a digit, as the two strokes of an open 4
 _OVERLAP = 0.3  # digits of the same height may lean over one another by this much of the narrower one
@@ -50,7 +49,7 @@ def segment_ink(ink: np.ndarray) -> list[np.ndarray]:
     Returns:
         For each digit, left to right, a copy of `ink` [h, w] with all other ink removed.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.compare(ink, FAINT, cv2.CMP_GT))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1])
     corner, size = stats[1:count, :2].astype(float), stats[1:count, 2:4].astype(float)
     half = np.minimum(measure_stroke_width(ink), size) / 2
     boxes = np.concatenate([corner + half, corner + size - half], axis=1)

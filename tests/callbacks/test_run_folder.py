@@ -35,7 +35,7 @@ class Trainer:
             self.current_epoch += 1
 
 
-EPOCHS = [(0.9, 0.50, 0.80), (0.8, 0.30, 0.85), (0.7, 0.40, 0.90), (0.6, 0.30, 0.90)]
+EPOCHS = [(0.9, 0.50, 0.80), (0.8, 0.30, 0.85), (0.7, 0.40, 0.90), (0.6, 0.45, 0.70)]
 
 
 def metrics_on_disk(folder):
@@ -49,15 +49,21 @@ def checkpoints(folder):
 @pytest.mark.parametrize(
     ("monitor", "best", "epoch"),
     [
-        ("val_loss", {"val_loss": 0.30, "val_accuracy": 0.85}, 2),  # the first of equals
+        ("val_loss", {"val_loss": 0.30, "val_accuracy": 0.85}, 2),
         ("val_accuracy", {"val_loss": 0.40, "val_accuracy": 0.90}, 3),
-        ("last", {"val_loss": 0.30, "val_accuracy": 0.90}, 4),
+        ("last", {"val_loss": 0.45, "val_accuracy": 0.70}, 4),
     ],
 )
 def test_the_best_epoch_is_kept_by_the_metric_that_is_monitored(tmp_path, monitor, best, epoch):
     Trainer().run(RunFolder(tmp_path, {}, monitor), EPOCHS)
     assert checkpoints(tmp_path) == {"best.ckpt": str(epoch), "last.ckpt": "4"}
     assert metrics_on_disk(tmp_path)["best"] == best | {"epoch": epoch, "checkpoint": "checkpoints/best.ckpt"}
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+def test_of_equal_epochs_the_last_is_the_best(tmp_path, monitor):
+    Trainer().run(RunFolder(tmp_path, {}, monitor), [EPOCHS[1], EPOCHS[1], EPOCHS[0]])
+    assert checkpoints(tmp_path)["best.ckpt"] == "2"
 
 
 def test_the_history_has_a_number_for_each_epoch(tmp_path):
@@ -67,8 +73,8 @@ def test_the_history_has_a_number_for_each_epoch(tmp_path):
     assert written["history"] == {
         "epoch": [1, 2, 3, 4],
         "train_loss": [0.9, 0.8, 0.7, 0.6],
-        "val_loss": [0.50, 0.30, 0.40, 0.30],
-        "val_accuracy": [0.80, 0.85, 0.90, 0.90],
+        "val_loss": [0.50, 0.30, 0.40, 0.45],
+        "val_accuracy": [0.80, 0.85, 0.90, 0.70],
     }
     assert written["seed"] == 7
     assert len(written["timing"]["seconds_per_epoch"]) == 4
@@ -111,7 +117,7 @@ def test_a_resumed_run_goes_on_with_history_and_best(tmp_path):
     trainer = Trainer()
     trainer.current_epoch = 2
     trainer.run(second, EPOCHS[2:])
-    assert metrics_on_disk(after)["history"]["val_loss"] == [0.50, 0.30, 0.40, 0.30]
+    assert metrics_on_disk(after)["history"]["val_loss"] == [0.50, 0.30, 0.40, 0.45]
     assert metrics_on_disk(after)["best"]["epoch"] == 2
     assert checkpoints(after) == {"best.ckpt": "2", "last.ckpt": "4"}
     assert len(metrics_on_disk(after)["timing"]["seconds_per_epoch"]) == 4

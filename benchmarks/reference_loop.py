@@ -1,0 +1,226 @@
+"""The yardstick: the same training as the framework's, in a plain PyTorch loop tuned by hand.
+
+    python benchmarks/reference_loop.py --data data/MNIST/raw --epochs 1 --json out.json
+
+No Lightning, no Hydra, no config files. Networks, augmentation, optimiser and schedule are the project's own, so the
+two sides differ in nothing but who runs the loop. What makes the framework fast belongs in here as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout without installation
+
+from mnist_lightning.machine import keep_freed_memory, wait_asleep
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass
+class Recipe:
+    """Everything that decides what is trained and how; names as in `conf/`, without their groups."""
+
+    model: dict[str, Any] = field(default_factory=lambda: {"name": "cnn"})  # as in conf/model/
+    augment: dict[str, Any] = field(default_factory=dict)  # as in conf/augment/; empty for none
+    epochs: int = 1
+    batch_size: int = 128
+    lr: float = 0.005  # peak of the schedule
+    weight_decay: float = 0.0
+    warmup: float = 0.2  # share of the run
+    start: float = 0.05  # first learning rate, as a fraction of the peak
+    label_smoothing: float = 0.05
+    ema_decay: float = 0.98  # 0: no averaging
+    ema_every: int = 5  # steps
+    precision: str = "bf16-mixed"  # or 32-true
+    channels_last: bool = True
+    val_size: int = 5000
+    limit: int = 0  # use only so many training and validation images; 0: all
+    seed: int = 0
+
+
+@dataclass
+class Data:
+    """uint8 images [N, 28, 28] and int64 labels [N] of the three splits, on the device."""
+
+    train: tuple[Tensor, Tensor]
+    val: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+
+def load(folder: Path, val_size: int, device: str) -> Data:
+    """Read MNIST's four IDX files (plain or .gz) and split as the framework does with `data.split_seed=0`."""
+    import torch
+
+    from mnist_lightning.data.idx import decode_idx, read_idx
+
+    def read(name: str) -> Tensor:
+        plain = folder / name
+        packed = folder / f"{name}.gz"
+        values = read_idx(plain) if plain.exists() else decode_idx(gzip.decompress(packed.read_bytes()))
+        return torch.from_numpy(values.copy()).to(device)
+
+    images, labels = read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte").long()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).to(device)
+    val, train = order[:val_size].sort().values, order[val_size:].sort().values
+    return Data(
+        (images[train], labels[train]),
+        (images[val], labels[val]),
+        (read("t10k-images-idx3-ubyte"), read("t10k-labels-idx1-ubyte").long()),
+    )
+
+
+def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
+    """Train once and score the last averaged weights.
+
+    Returns:
+        `fit_seconds` of all epochs, with validation after each where `validate`; `train_seconds` without it;
+        `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, a validation accuracy an epoch.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from mnist_lightning.data.augment import Augment
+    from mnist_lightning.models.networks import build, to_input
+    from mnist_lightning.models.optim import build_optimizer, onecycle
+
+    torch.manual_seed(recipe.seed)
+    images, labels = data.train
+    if recipe.limit:
+        images, labels = images[: recipe.limit], labels[: recipe.limit]
+    device = images.device.type
+    bf16 = recipe.precision == "bf16-mixed"
+    network = build(recipe.model, num_classes=10).to(device)
+    if recipe.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    augment = Augment(**recipe.augment) if recipe.augment else None
+    optimizer = build_optimizer({"name": "adam", "lr": recipe.lr, "weight_decay": recipe.weight_decay}, network)
+    live = [tensor.detach() for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
+    average = [tensor.clone() for tensor in live]
+
+    steps = recipe.epochs * -(-len(labels) // recipe.batch_size)
+    step, validating, history = 0, 0.0, []
+    started = time.perf_counter()
+    for _ in range(recipe.epochs):
+        network.train()
+        order = torch.randperm(len(labels), device=device)
+        for batch in order.split(recipe.batch_size):
+            rate = recipe.lr * onecycle(step / steps, recipe.warmup, recipe.start, 0.0)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            inputs = to_input(images[batch])
+            if augment is not None:
+                inputs = augment(inputs)
+            with torch.autocast(device, torch.bfloat16, enabled=bf16):
+                logits = network(inputs)
+            loss = F.cross_entropy(logits.float(), labels[batch], label_smoothing=recipe.label_smoothing)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            if recipe.ema_decay and step % recipe.ema_every == 0:
+                updates = step // recipe.ema_every - 1
+                keep = min(recipe.ema_decay, (1 + updates) / (10 + updates)) if updates else 0.0
+                torch._foreach_lerp_(average, live, 1 - keep)
+        if validate:
+            paused = time.perf_counter()
+            with _swapped(live, average, recipe.ema_decay > 0):
+                history.append(accuracy(network, data.val, bf16))
+            validating += time.perf_counter() - paused
+    if device == "cuda":
+        torch.cuda.synchronize()
+    fit_seconds = time.perf_counter() - started
+    with _swapped(live, average, recipe.ema_decay > 0):
+        val_accuracy, test_accuracy = accuracy(network, data.val, bf16), accuracy(network, data.test, bf16)
+    return {
+        "fit_seconds": fit_seconds,
+        "train_seconds": fit_seconds - validating,
+        "val_accuracy": val_accuracy,
+        "test_accuracy": test_accuracy,
+        "history": history,
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "loss": float(loss.detach()),
+    }
+
+
+@contextmanager
+def _swapped(live: list[Tensor], average: list[Tensor], wanted: bool) -> Iterator[None]:
+    """The averaged weights in place of the live ones for the length of a `with`."""
+    import torch
+
+    if not wanted:
+        yield
+        return
+    kept = [tensor.clone() for tensor in live]
+    torch._foreach_copy_(live, average)
+    yield
+    torch._foreach_copy_(live, kept)
+
+
+def accuracy(network: nn.Module, split: tuple[Tensor, Tensor], bf16: bool) -> float:
+    """Share of the split's images that the network names right, in evaluation mode."""
+    import torch
+
+    from mnist_lightning.models.networks import to_input
+
+    network.eval()
+    hits = torch.zeros((), device=split[0].device)
+    with torch.inference_mode(), torch.autocast(split[0].device.type, torch.bfloat16, enabled=bf16):
+        for images, labels in zip(split[0].split(1000), split[1].split(1000), strict=True):
+            hits += (network(to_input(images)).argmax(1) == labels).sum()
+    return float(hits) / len(split[1])
+
+
+def main() -> None:
+    """Train one recipe once for each seed; print a line for each and write all as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with MNIST's four IDX files, plain or .gz")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads; one a core unless given")
+    parser.add_argument("--no-validation", action="store_true", help="do not validate after each epoch")
+    for knob in fields(Recipe):
+        if knob.name == "seed":
+            continue
+        default = getattr(Recipe(), knob.name)
+        kind = json.loads if isinstance(default, dict | bool) else type(default)
+        shown = json.dumps(default) if isinstance(default, dict | bool) else default
+        parser.add_argument(f"--{knob.name.replace('_', '-')}", type=kind, default=default, help=f"default: {shown}")
+    given = vars(parser.parse_args())
+
+    keep_freed_memory()  # before torch is imported
+    wait_asleep()
+    import torch
+
+    if given["threads"]:
+        torch.set_num_threads(given["threads"])
+    knobs = {knob.name: given[knob.name] for knob in fields(Recipe) if knob.name != "seed"}
+    data = load(given["data"], given["val_size"], given["device"])
+    runs = []
+    for seed in given["seeds"]:
+        recipe = Recipe(**knobs, seed=seed)
+        result = train(recipe, data, validate=not given["no_validation"])
+        runs.append({"recipe": asdict(recipe), **result})
+        print(
+            f"seed {seed}: fit {result['fit_seconds']:.2f} s (training alone {result['train_seconds']:.2f} s), "
+            f"validation {result['val_accuracy']:.4f}, test {result['test_accuracy']:.4f}",
+            flush=True,
+        )
+    if given["json"]:
+        machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": given["device"]}
+        given["json"].write_text(json.dumps({"machine": machine, "runs": runs}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
