@@ -25,7 +25,7 @@ class Classifier(pl.LightningModule):
         network: float images [N, 1, 28, 28] in [0, 1] -> logits [N, C].
         optimizer: settings of `conf/optimizer/`.
         scheduler: settings of `conf/scheduler/`.
-        label_smoothing: share of the target spread over all classes; training only.
+        label_smoothing: share of the target spread over all classes, in what training minimises.
         card: plain data that goes into each checkpoint under `CARD`.
     """
 
@@ -55,45 +55,52 @@ class Classifier(pl.LightningModule):
         """Float images [N, 1, 28, 28] in [0, 1] -> logits [N, C]."""
         return self.network(images)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Mean cross-entropy of one batch."""
-        images, labels = batch
-        loss = F.cross_entropy(self.network(images).float(), labels, label_smoothing=self.label_smoothing)
-        self.train_sums[0] += loss.detach() * len(labels)
-        self.train_sums[1] += len(labels)
-        return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add one batch to the validation sums: loss without label smoothing, and hits."""
-        images, labels = batch
-        logits = self.network(images).float()
-        self.val_sums[0] += F.cross_entropy(logits, labels, reduction="sum")
-        self.val_sums[1] += (logits.argmax(1) == labels).sum()
-        self.val_sums[2] += len(labels)
-
-    # Sums over an epoch (loss, images; loss, hits, images) stay on the device: reading one in a step would make the
-    # step wait for it, and self.log in a step costs as much as a small network. No buffers, since weight averaging
-    # averages buffers.
+    # The sums of an epoch stay on the device: reading one in a step would make the step wait for it, and self.log in a
+    # step costs as much as a small network. They are no buffers, since weight averaging averages buffers.
 
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's sums anew."""
-        self.train_sums = torch.zeros(2, device=self.device)
+        self.train_loss, self.train_images = torch.zeros((), device=self.device), 0
 
     def on_validation_epoch_start(self) -> None:
         """Begin the validation's sums anew."""
-        self.val_sums = torch.zeros(3, device=self.device)
+        self.val_loss, self.val_hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        self.val_images = 0
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy of one batch, with label smoothing (Szegedy et al. 2016).
+
+        What is summed up for the record is the cross-entropy without it, so that it compares with the validation's.
+        """
+        images, labels = batch
+        log_probabilities = self.network(images).float().log_softmax(1)
+        loss = F.nll_loss(log_probabilities, labels)
+        self.train_loss.add_(loss.detach(), alpha=len(labels))
+        self.train_images += len(labels)
+        if self.label_smoothing:
+            loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Add one batch to the validation sums: cross-entropy, and hits."""
+        images, labels = batch
+        logits = self.network(images).float()
+        self.val_loss += F.cross_entropy(logits, labels, reduction="sum")
+        self.val_hits += (logits.argmax(1) == labels).sum()
+        self.val_images += len(labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's means; validation closes every epoch, so the training loss is complete here too."""
-        sums = torch.cat([self.train_sums, self.val_sums])
+        counts = torch.tensor([self.train_images, self.val_images], device=self.device)
+        sums = torch.cat([torch.stack([self.train_loss, self.val_loss, self.val_hits]), counts])
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        train_loss, train_images, val_loss, hits, val_images = sums.double().tolist()
+        train_loss, val_loss, val_hits, train_images, val_images = sums.double().tolist()
         self.log_dict(
             {
                 "train_loss": train_loss / max(train_images, 1),
                 "val_loss": val_loss / max(val_images, 1),
-                "val_accuracy": hits / max(val_images, 1),
+                "val_accuracy": val_hits / max(val_images, 1),
             }
         )
 
