@@ -39,8 +39,9 @@ def keep_freed_memory() -> bool:
 def wait_asleep() -> None:
     """Let OpenMP threads that wait for each other sleep instead of spinning. Call it before torch is imported.
 
-    On a quiet machine it costs next to nothing; where another program takes a core, a spinning thread keeps the one
-    that it waits for from running, and a training step takes ten times as long or more.
+    On a quiet machine spinning is faster: a step of the default network took 19 ms against 26 on two cores. Where
+    other programs take the cores, a spinning thread keeps the one that it waits for from running, and a step was seen
+    to take 600 ms against 32.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -80,7 +80,7 @@ def test_the_metrics_keep_their_contract(finished):
     assert sum(test["per_class"]["support"]) == 297
     assert {"precision", "recall", "f1"} < set(test["per_class"])
     assert metrics["parameters"] == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
-    assert metrics["hyperparameters"]["optimizer"]["lr"] == 0.005
+    assert metrics["hyperparameters"]["optimizer"]["lr"] == 0.02
     assert len(metrics["timing"]["seconds_per_epoch"]) == 2
     assert metrics["timing"]["fit_seconds"] > sum(metrics["timing"]["seconds_per_epoch"])
     assert metrics["environment"]["threads"] == 1
