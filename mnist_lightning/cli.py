@@ -172,7 +172,7 @@ def _explain(error: Exception) -> str:
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, choice = match[1].rpartition("/")
         known = _choices(group)
-        return f"There is no {group}={choice}{settings.did_you_mean(choice, known)}; known: {', '.join(known)}."
+        return f"There is no {group}={choice}{settings.did_you_mean(choice, known)} Known: {', '.join(known)}."
     if match := re.search(r"Could not load '([^']+)'", text):
         return f"There is no config {match[1]}: is conf/ complete?"
     if "mismatched input" in text or "token recognition error" in text or "no viable alternative" in text:
@@ -189,4 +189,4 @@ def _unknown_key(key: str) -> str:
         return f"There is no setting {key} here: it belongs to another choice of {group}= than the one made."
     groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local"))
     known = list(settings.RULES) if "." in key else [*groups, *settings.RULES]
-    return f"There is no setting {key}{settings.did_you_mean(key, known)}; `--cfg job` prints them all."
+    return f"There is no setting {key}{settings.did_you_mean(key, known)} `--cfg job` prints them all."

@@ -54,6 +54,12 @@ def new_run_folder(root: str) -> str:
         return str(folder)
 
 
+def shown(path: Path) -> str:
+    """A path as one would type it here: relative where it lies below the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def forget_run_folder() -> None:
     """Let the next `new_run_folder` make a new one."""
     os.environ.pop(RUN_FOLDER, None)
@@ -136,7 +142,7 @@ def find_checkpoint(ckpt: str | None, outputs: Path) -> tuple[Path, str]:
                 f"There is no finished run under {outputs} yet: train one with `python scripts/train.py`, "
                 "or take ckpt=pretrained."
             )
-        return _best_of(run), f"latest, {run}"
+        return _best_of(run), f"latest, {shown(run)}"
     path = Path(ckpt).expanduser()
     if path.is_dir():
         return _best_of(path), str(path)

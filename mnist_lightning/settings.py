@@ -191,7 +191,7 @@ def check(settings: Mapping[str, Any]) -> None:
     for key, value in known.items():
         rule = RULES.get(key)
         if rule is None:
-            raise UserError(f"There is no setting {key}{did_you_mean(key, list(RULES))}.")
+            raise UserError(f"There is no setting {key}{did_you_mean(key, list(RULES))}")
         if value == "???":
             raise UserError(f"{key} is not given: add {key}=... to the command.")
         if not rule.holds(value):
@@ -249,9 +249,9 @@ def nearest(name: str, known: list[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """`: did you mean ...?`, or nothing where no known name is near."""
+    """How to end a sentence on an unknown name: `: did you mean ...?`, or a full stop where no known name is near."""
     found = nearest(name, known)
-    return f": did you mean {found}?" if found else ""
+    return f": did you mean {found}?" if found else "."
 
 
 def _shown(value: Any) -> str:

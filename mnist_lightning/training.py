@@ -69,6 +69,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     pl.seed_everything(settings["seed"], verbose=False)
 
     resumed_from = _resumable(settings)
+    given = list(_given_weights(settings, resumed_from))
     augment = Augment(**settings["augment"])
     data = DigitsDataModule(**settings["data"], augment=augment)
     data.prepare_data()
@@ -76,7 +77,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
 
     class_names = data.source.class_names
     network = networks.build(settings["model"], num_classes=len(class_names))
-    for path, other in _given_weights(settings, resumed_from):
+    for path, other in given:
         checkpoint.load_weights(network, other, path)
     if settings["runtime"]["channels_last"]:
         network = network.to(memory_format=torch.channels_last)
@@ -134,7 +135,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         raise
     _finish(settings, run, data, metrics, kept, began)
     if interruption is not None:
-        log.info("Resume with: python scripts/train.py ckpt_path=%s", run / runs.LAST)
+        log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
         raise interruption
     runs.mark_latest(run, outputs)
     _summarise(run, metrics)
@@ -193,7 +194,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
         "accuracy %.2f %% of %s images of %s, loss %.4f", 100 * found["accuracy"], f"{len(data.test):,}",
         data.source.name, found["loss"],
     )  # fmt: skip
-    log.info("evaluation: %s", run)
+    log.info("evaluation: %s", runs.shown(run))
     return result
 
 
@@ -358,4 +359,4 @@ def _summarise(run: Path, metrics: dict[str, Any]) -> None:
     epochs = len(metrics["history"]["epoch"])
     log.info("best epoch     %d of %d, validation accuracy %.2f %%", best["epoch"], epochs, 100 * best["val_accuracy"])
     log.info("training took  %.1f s, the whole job %.1f s", timing["fit_seconds"], timing["total_seconds"])
-    log.info("run folder     %s", run)
+    log.info("run folder     %s", runs.shown(run))

@@ -179,7 +179,7 @@ def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
     metrics = runs.read_metrics(run)
     assert metrics["status"] == "interrupted"
     assert 1 <= len(metrics["history"]["epoch"]) < 5000
-    assert f"ckpt_path={run.relative_to(tmp_path)}/checkpoints/last.ckpt" in out.replace(f"{tmp_path}/", "")
+    assert f"ckpt_path={run.relative_to(tmp_path)}/checkpoints/last.ckpt" in out
     assert {"best.ckpt", "last.ckpt"} == {path.name for path in (run / "checkpoints").iterdir()}
     assert (run / "loss_graph.png").exists()
     assert not (tmp_path / "outputs" / "latest").exists()
