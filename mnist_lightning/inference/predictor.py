@@ -27,7 +27,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device(next(device for device, usable in there.items() if usable))
     if not there[name]:
-        raise UserError(f"device={name} is not there on this machine: leave it at device=auto.")
+        raise UserError(f"There is no {name} device on this machine: take auto, which picks one that is there, or cpu.")
     return torch.device(name)
 
 

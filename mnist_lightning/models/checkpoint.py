@@ -115,7 +115,7 @@ def describe(card: Mapping[str, Any]) -> str:
     """A network in a few words, as one would type it: `model=cnn model.channels=[8] with 10 classes`."""
     settings = dict(card["network"])
     name = settings.pop("name")
-    knobs = " ".join(f"model.{key}={'null' if value is None else value}" for key, value in settings.items())
+    knobs = " ".join(f"model.{key}={json.dumps(value)}" for key, value in settings.items())
     return f"model={name} {knobs}".strip() + f" with {len(card['class_names'])} classes"
 
 
