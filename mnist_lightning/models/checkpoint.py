@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -64,7 +64,7 @@ def test_auto_takes_the_fastest_device_that_is_there(monkeypatch):
 
 def test_a_device_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=r"^device=cuda is not there on this machine: leave it at device=auto\.$"):
+    with pytest.raises(UserError, match=r"^There is no cuda device on this machine: take auto"):
         pick_device("cuda")
 
 
