@@ -5,11 +5,9 @@ Everything heavy is imported inside them, after the allocator has been told what
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +18,6 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.settings import without_effect
 
 if TYPE_CHECKING:
-    import lightning.pytorch as pl
-
-    from mnist_lightning.callbacks.run_folder import RunFolder
     from mnist_lightning.data.datamodule import DigitsDataModule
 
 log = logging.getLogger(__name__)
@@ -58,12 +53,13 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     import torch
 
     from mnist_lightning import loggers
+    from mnist_lightning import trainer as trainer_setup
     from mnist_lightning.data.augment import Augment
     from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.models import checkpoint, networks
     from mnist_lightning.models.classifier import Classifier
 
-    _quiet()
+    trainer_setup.quiet()
     if settings["runtime"]["threads"]:
         torch.set_num_threads(settings["runtime"]["threads"])
     pl.seed_everything(settings["seed"], verbose=False)
@@ -109,7 +105,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         "environment": {},
     }
     kept = loggers.build(settings["logger"], run, outputs)
-    trainer, folder = _build_trainer(settings, run, metrics, kept, resumed_from)
+    trainer, folder = trainer_setup.build(settings, run, metrics, kept, resumed_from)
     metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
     log.info(
         "%s, %s parameters, on %s (%s training, %s validation, %s test images)",
@@ -122,7 +118,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     metrics["timing"]["startup_seconds"] = time.perf_counter() - began
     interruption = None
     try:
-        with _signals_interrupt():
+        with trainer_setup.signals_interrupt():
             trainer.fit(classifier, data, ckpt_path=resumed_from, weights_only=True)
         metrics["timing"]["fit_seconds"] = time.perf_counter() - folder.began
         metrics["status"] = "finished"
@@ -198,14 +194,6 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     return result
 
 
-def _quiet() -> None:
-    """Drop Lightning's advice that does not fit here: batches need no workers, the logger is set up on purpose."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
-
-
 def _resumable(settings: Settings) -> Path | None:
     """The checkpoint to resume from, if one is asked for and the run it belongs to has epochs left."""
     from mnist_lightning.models import checkpoint
@@ -235,84 +223,6 @@ def _given_weights(settings: Settings, resumed_from: Path | None) -> Iterator[tu
     if resumed_from is not None:
         log.info("Resuming %s", resumed_from)
         yield resumed_from, checkpoint.read(resumed_from)
-
-
-def _build_trainer(
-    settings: Settings, run: Path, metrics: dict[str, Any], kept: list[Any], resumed_from: Path | None
-) -> tuple[pl.Trainer, RunFolder]:
-    import lightning.pytorch as pl
-    import torch
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-    from lightning.pytorch.callbacks import EarlyStopping
-
-    from mnist_lightning.callbacks.averaging import Averaging
-    from mnist_lightning.callbacks.curves import Curves
-    from mnist_lightning.callbacks.no_profiler import NoProfiler
-    from mnist_lightning.callbacks.progress import Progress
-    from mnist_lightning.callbacks.run_folder import RunFolder
-    from mnist_lightning.inference.predictor import pick_device
-
-    arguments = dict(settings["trainer"])
-    monitor = settings["checkpoint"]["monitor"]
-    folder = RunFolder(run, metrics, monitor, resumed_from)
-    callbacks: list[pl.Callback] = [folder, Progress(arguments.pop("enable_progress_bar"))]
-    if kept:
-        callbacks.append(Curves(arguments["log_every_n_steps"]))
-    if settings["averaging"]["decay"]:
-        callbacks.append(Averaging(**settings["averaging"]))
-    if settings["early_stopping"]["patience"]:
-        watched = "val_loss" if monitor == "last" else monitor
-        mode = "max" if watched == "val_accuracy" else "min"
-        callbacks.append(EarlyStopping(watched, mode=mode, check_on_train_epoch_end=True, **settings["early_stopping"]))
-
-    kind = {"gpu": "cuda"}.get(arguments["accelerator"], arguments["accelerator"])
-    device = pick_device(kind)
-    if arguments["precision"] == "auto":
-        arguments["precision"] = machine.pick_precision(device.type)
-    if arguments["profiler"]:
-        profilers = {"simple": pl.profilers.SimpleProfiler, "advanced": pl.profilers.AdvancedProfiler}
-        arguments["profiler"] = profilers[arguments["profiler"]](dirpath=run, filename="profile")
-    else:
-        arguments["profiler"] = NoProfiler()
-    if arguments["deterministic"]:
-        # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    arguments["accelerator"] = {"cuda": "gpu"}.get(device.type, device.type)
-    try:
-        trainer = pl.Trainer(
-            **arguments,
-            callbacks=callbacks,
-            logger=kept,
-            default_root_dir=run,
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_checkpointing=True,
-            enable_progress_bar=False,
-        )
-    except MisconfigurationException as error:
-        raise UserError(f"The trainer cannot be set up so: {' '.join(str(error).split())}") from None
-    return trainer, folder
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM raise Interrupted; a second one ends the program the usual way."""
-
-    def interrupt(signum: int, _frame: Any) -> None:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        raise Interrupted(signum)
-
-    try:
-        before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals go elsewhere
-        yield
-        return
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _finish(

@@ -1,6 +1,7 @@
 """The import rule of ARCHITECTURE.md, read from the source: who may know whom, and who stays light."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ LEVELS = (
     {"__init__", "errors", "settings", "runs", "machine", "loggers", "cli", "ink"},
     {"data", "models", "inference"},
     {"evaluation", "sweeps", "callbacks"},
-    {"apps", "training"},
+    {"apps", "training", "trainer"},
 )
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
 LIGHT = {"__init__", "errors", "settings", "runs", "machine", "cli", "training", "inference.files", "scripts"}
@@ -218,3 +219,13 @@ def test_a_relative_import_is_refused(tmp_path):
     (tmp_path / PACKAGE / "runs.py").write_text("from . import errors\n")
     with pytest.raises(AssertionError, match=r"mnist_lightning/runs\.py imports relative to itself"):
         faults(tmp_path)
+
+
+def test_the_map_names_every_module_and_nothing_else():
+    text = (PROJECT / "ARCHITECTURE.md").read_text()
+    the_map = text.split("```text")[1].split("```")[0]
+    named = set(re.findall(r"([a-z0-9_]+\.py)\b", the_map))
+    there = {path.name for path in (PROJECT / PACKAGE).rglob("*.py")} - {"__init__.py"}
+    tests = {"test_training.py", "test_readme.py"}
+    assert there - named == set(), "modules that the map does not name"
+    assert named - there - tests == set(), "modules on the map that are not there"

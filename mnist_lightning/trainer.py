@@ -1,0 +1,115 @@
+"""How a Trainer is set up: its arguments, its callbacks, its silence, and what a signal does to it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping
+
+from mnist_lightning import machine
+from mnist_lightning.callbacks.averaging import Averaging
+from mnist_lightning.callbacks.curves import Curves
+from mnist_lightning.callbacks.no_profiler import NoProfiler
+from mnist_lightning.callbacks.progress import Progress
+from mnist_lightning.callbacks.run_folder import RunFolder
+from mnist_lightning.cli import Settings
+from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.inference.predictor import pick_device
+
+
+def build(
+    settings: Settings, run: Path, metrics: dict[str, Any], kept: list[Any], resumed_from: Path | None
+) -> tuple[pl.Trainer, RunFolder]:
+    """Make the Trainer of a run.
+
+    Args:
+        settings: `conf/train.yaml` composed and checked.
+        run: the run folder.
+        metrics: what the run records; its RunFolder callback fills it in.
+        kept: the loggers.
+        resumed_from: the checkpoint that the run goes on from.
+
+    Returns:
+        The Trainer, and its RunFolder.
+
+    Raises:
+        UserError: the device or the combination asked for is not to be had.
+    """
+    arguments = dict(settings["trainer"])
+    monitor = settings["checkpoint"]["monitor"]
+    folder = RunFolder(run, metrics, monitor, resumed_from)
+    callbacks: list[pl.Callback] = [folder, Progress(arguments.pop("enable_progress_bar"))]
+    if kept:
+        callbacks.append(Curves(arguments["log_every_n_steps"]))
+    if settings["averaging"]["decay"]:
+        callbacks.append(Averaging(**settings["averaging"]))
+    if settings["early_stopping"]["patience"]:
+        watched = "val_loss" if monitor == "last" else monitor
+        mode = "max" if watched == "val_accuracy" else "min"
+        callbacks.append(EarlyStopping(watched, mode=mode, check_on_train_epoch_end=True, **settings["early_stopping"]))
+
+    kind = {"gpu": "cuda"}.get(arguments["accelerator"], arguments["accelerator"])
+    device = pick_device(kind)
+    if arguments["precision"] == "auto":
+        arguments["precision"] = machine.pick_precision(device.type)
+    if arguments["profiler"]:
+        profilers = {"simple": pl.profilers.SimpleProfiler, "advanced": pl.profilers.AdvancedProfiler}
+        arguments["profiler"] = profilers[arguments["profiler"]](dirpath=run, filename="profile")
+    else:
+        arguments["profiler"] = NoProfiler()
+    if arguments["deterministic"]:
+        # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    arguments["accelerator"] = {"cuda": "gpu"}.get(device.type, device.type)
+    try:
+        trainer = pl.Trainer(
+            **arguments,
+            callbacks=callbacks,
+            logger=kept,
+            default_root_dir=run,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"The trainer cannot be set up so: {' '.join(str(error).split())}") from None
+    return trainer, folder
+
+
+def quiet() -> None:
+    """Drop Lightning's advice that does not fit here: batches need no workers, the logger is set up on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
+
+
+@contextlib.contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM raise Interrupted; a second one ends the program the usual way."""
+
+    def interrupt(signum: int, _frame: Any) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        raise Interrupted(signum)
+
+    try:
+        before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals go elsewhere
+        yield
+        return
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
