@@ -1,4 +1,4 @@
-"""train(settings, run) and evaluate(settings, run): the only places that see a whole config and build a Trainer.
+"""train(settings, run) and evaluate(settings, run): a whole job, from its settings to its artefacts.
 
 Everything heavy is imported inside them, after the allocator has been told what to do.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +40,9 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
     outputs = Path(settings["outputs"])
-    for wanted in (settings["ckpt"], settings["ckpt_path"]):
-        if wanted is not None:
-            runs.find_checkpoint(wanted, outputs)  # a wrong path is said before anything is imported or fetched
+    asked = settings["ckpt_path"] or settings["ckpt"]  # settings.check lets only one of them through
+    start, word = runs.find_checkpoint(asked, outputs) if asked else (None, "")
+    resumed_from = start if settings["ckpt_path"] else None
     if settings["runtime"]["keep_memory"]:
         machine.keep_freed_memory()
     if settings["runtime"]["wait_asleep"]:
@@ -64,8 +63,11 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         torch.set_num_threads(settings["runtime"]["threads"])
     pl.seed_everything(settings["seed"], verbose=False)
 
-    resumed_from = _resumable(settings)
-    given = list(_given_weights(settings, resumed_from))
+    given = checkpoint.read(start) if start else None
+    if given and resumed_from:
+        _check_resumable(given, resumed_from, settings["trainer"]["max_epochs"])
+    if given:
+        log.info("%s %s", "Resuming" if resumed_from else "Starting from", word)
     augment = Augment(**settings["augment"])
     data = DigitsDataModule(**settings["data"], augment=augment)
     data.prepare_data()
@@ -73,8 +75,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
 
     class_names = data.source.class_names
     network = networks.build(settings["model"], num_classes=len(class_names))
-    for path, other in given:
-        checkpoint.load_weights(network, other, path)
+    if given and start:  # on resuming too: Lightning's own message for another architecture is a page of names
+        checkpoint.load_weights(network, given, start)
     if settings["runtime"]["channels_last"]:
         network = network.to(memory_format=torch.channels_last)
     if settings["runtime"]["compile"]:
@@ -129,7 +131,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         metrics["status"] = "failed"
         runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
-    _finish(settings, run, data, metrics, kept, began)
+    _finish(settings, run, data, metrics, kept, trainer.strategy.root_device.type, began)
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
         raise interruption
@@ -194,41 +196,27 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     return result
 
 
-def _resumable(settings: Settings) -> Path | None:
-    """The checkpoint to resume from, if one is asked for and the run it belongs to has epochs left."""
-    from mnist_lightning.models import checkpoint
-
-    if settings["ckpt_path"] is None:
-        return None
-    path, _ = runs.find_checkpoint(settings["ckpt_path"], Path(settings["outputs"]))
-    kept = checkpoint.read(path)
-    if "loops" not in kept:
+def _check_resumable(checkpoint: dict[str, Any], path: Path, max_epochs: int) -> None:
+    """Hold a checkpoint against what resuming needs: the state of a run, with epochs left to do."""
+    if "loops" not in checkpoint:
         raise UserError(f"{path} holds weights only and cannot be resumed: start from it anew with ckpt={path}.")
-    done = len(kept["callbacks"]["RunFolder"]["history"]["epoch"])
-    if done >= settings["trainer"]["max_epochs"]:
+    done = len(checkpoint["callbacks"]["RunFolder"]["history"]["epoch"])
+    if done >= max_epochs:
         raise UserError(
             f"{path} has done {done} epochs already: ask for more with trainer.max_epochs={done + 1} or higher."
         )
-    return path
-
-
-def _given_weights(settings: Settings, resumed_from: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The checkpoint whose weights the network must take: to start from, or, on resuming, to be of one kind with."""
-    from mnist_lightning.models import checkpoint
-
-    if settings["ckpt"] is not None:
-        path, word = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
-        log.info("Starting from %s", word)
-        yield path, checkpoint.read(path)
-    if resumed_from is not None:
-        log.info("Resuming %s", resumed_from)
-        yield resumed_from, checkpoint.read(resumed_from)
 
 
 def _finish(
-    settings: Settings, run: Path, data: DigitsDataModule, metrics: dict[str, Any], kept: list[Any], began: float
+    settings: Settings,
+    run: Path,
+    data: DigitsDataModule,
+    metrics: dict[str, Any],
+    kept: list[Any],
+    device: str,
+    began: float,
 ) -> None:
-    """Score the best checkpoint, draw, write the final record, close the loggers."""
+    """Score the best checkpoint on the device that trained it, draw, write the final record, close the loggers."""
     from mnist_lightning import loggers
     from mnist_lightning.evaluation import artefacts, figures, style
     from mnist_lightning.inference.predictor import Predictor
@@ -237,7 +225,7 @@ def _finish(
     drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None:
-        predictor = Predictor.load(run / runs.BEST)
+        predictor = Predictor.load(run / runs.BEST, device)
         logits = predictor.logits(data.test.images, data.eval_batch_size)
         network = predictor.network.cpu()
         metrics["test"], scored = artefacts.score_and_draw(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ class RunFolder(Checkpoint):
             (self.folder / "checkpoints").mkdir(exist_ok=True)
             best = self.resumed_from.with_name("best.ckpt") if self.resumed_from else None
             if self.metrics["best"] is not None and best is not None and best.is_file():
-                shutil.copyfile(best, self.folder / runs.BEST)
+                runs.write_atomically(self.folder / runs.BEST, best.read_bytes())
             else:
                 self.metrics["best"] = None
         self.began = time.perf_counter()
@@ -85,9 +84,7 @@ class RunFolder(Checkpoint):
         self.rng_state = torch.get_rng_state()
         trainer.save_checkpoint(self.folder / runs.LAST)
         if better and trainer.is_global_zero:
-            temporary = self.folder / "checkpoints" / ".best.tmp"
-            shutil.copyfile(self.folder / runs.LAST, temporary)
-            temporary.replace(self.folder / runs.BEST)
+            runs.write_atomically(self.folder / runs.BEST, (self.folder / runs.LAST).read_bytes())
         self.write(trainer)
 
     def _is_best(self, now: dict[str, float]) -> bool:
