@@ -1,13 +1,15 @@
-"""Everything that is claimed about speed, measured in one run on one machine: `make bench`.
+"""Everything that is claimed about speed, measured in one run on one machine: `make bench`, under ten minutes.
 
-Each measurement is a process of its own, the framework's and the reference loop's taken in turns, so that a machine
-that grows slower slows both. Writes `benchmarks/results.md`, `results.json` and the plot of accuracy against seconds.
+The framework and the reference loop train in turns in one process, on the same images, so that a machine that grows
+slower slows both. Whole commands, memory and start-up are measured on processes of their own. Writes
+`benchmarks/results.md`, `results.json` and the plot of accuracy against seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -15,20 +17,26 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
-
-import hydra
-from omegaconf import OmegaConf
 
 PROJECT = Path(__file__).resolve().parent.parent
 HERE = PROJECT / "benchmarks"
+sys.path.insert(0, str(HERE))
+
+import reference_loop  # noqa: E402
+
+from mnist_lightning import machine, training  # noqa: E402
 
 Result = dict[str, Any]
+RECIPES = ("experiment=fast", "experiment=quick", "defaults")
 
 
 def compose(overrides: list[str]) -> dict[str, Any]:
     """The settings of a training run, as plain data."""
+    import hydra
+    from omegaconf import OmegaConf
+
     with hydra.initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         return OmegaConf.to_container(hydra.compose("train", overrides), resolve=True)  # type: ignore[return-value]
 
@@ -44,6 +52,11 @@ def run(command: list[str], folder: Path) -> Result:
     return {"wall_seconds": time.perf_counter() - began, "peak_mib": usage.ru_maxrss / 1024}
 
 
+def said(result: Result) -> Result:
+    """What a training's `training_metrics.json` says, as far as it is compared here."""
+    return {**result["timing"], "test_accuracy": result["test"]["accuracy"]}
+
+
 class Bench:
     """Runs measurements in a folder of its own.
 
@@ -54,46 +67,53 @@ class Bench:
 
     def __init__(self, data: Path, folder: Path) -> None:
         self.data, self.folder, self.count = data.resolve(), folder, 0
+        self.images = reference_loop.load(self.data / "MNIST/raw", 5000, "cpu")
 
-    def framework(self, overrides: list[str], seed: int) -> Result:
-        """Train by `scripts/train.py` with everything on."""
+    def _asked(self, overrides: list[str], seed: int) -> list[str]:
         self.count += 1
         outputs = self.folder / f"outputs{self.count}"
-        asked = ["data=mnist", f"data.folder={self.data}", f"outputs={outputs}", f"seed={seed}", *overrides]
+        outputs.mkdir()
+        return ["data=mnist", f"data.folder={self.data}", f"outputs={outputs}", f"seed={seed}", *overrides]
+
+    def framework(self, overrides: list[str], seed: int) -> Result:
+        """Train by the framework, everything on, in this process."""
+        settings = compose(self._asked(overrides, seed))
+        folder = Path(settings["outputs"]) / "run"
+        folder.mkdir()
+        return said(training.train(settings, folder))
+
+    def command(self, overrides: list[str], seed: int) -> Result:
+        """Train by `scripts/train.py`, a process of its own."""
+        asked = self._asked(overrides, seed)
         result = run([sys.executable, str(PROJECT / "scripts/train.py"), *asked], self.folder)
-        metrics = json.loads((outputs / "latest" / "training_metrics.json").read_text())
-        timing = metrics["timing"]
-        return {
-            **result,
-            "fit_seconds": timing["fit_seconds"],
-            "startup_seconds": timing["startup_seconds"],
-            "total_seconds": timing["total_seconds"],
-            "test_accuracy": metrics["test"]["accuracy"],
-        }
+        latest = Path(asked[2].removeprefix("outputs=")) / "latest"
+        return {**result, **said(json.loads((latest / "training_metrics.json").read_text()))}
 
     def reference(self, overrides: list[str], seed: int) -> Result:
-        """Train the very same recipe by the reference loop."""
-        settings = compose(overrides)
-        limit = settings["data"]["limit"]
-        flags: dict[str, Any] = {
-            "model": json.dumps(settings["model"]),
-            "augment": json.dumps(settings["augment"]),
-            "epochs": settings["trainer"]["max_epochs"],
-            "batch-size": settings["data"]["batch_size"],
-            "lr": settings["optimizer"]["lr"],
-            "warmup": settings["scheduler"]["warmup"],
-            "start": settings["scheduler"]["start"],
-            "label-smoothing": settings["loss"]["label_smoothing"],
-            "ema-decay": settings["averaging"]["decay"],
-            "ema-every": settings["averaging"]["every_n_steps"],
-            "seeds": seed,
-            **({"limit": limit} if limit else {}),
-        }
-        out = self.folder / "reference.json"
+        """Train the very same recipe by the reference loop, in this process."""
+        settings = compose(["data=mnist", *overrides])
+        recipe = reference_loop.Recipe(
+            model=settings["model"],
+            augment=settings["augment"],
+            epochs=settings["trainer"]["max_epochs"],
+            batch_size=settings["data"]["batch_size"],
+            lr=settings["optimizer"]["lr"],
+            warmup=settings["scheduler"]["warmup"],
+            start=settings["scheduler"]["start"],
+            label_smoothing=settings["loss"]["label_smoothing"],
+            ema_decay=settings["averaging"]["decay"],
+            ema_every=settings["averaging"]["every_n_steps"],
+            limit=settings["data"]["limit"] or 0,
+            seed=seed,
+        )
+        return reference_loop.train(recipe, self.images)
+
+    def reference_memory(self) -> float:
+        """Peak memory of the reference loop on the default recipe, one epoch of it, MiB."""
+        settings = compose(["data=mnist"])
         command = [sys.executable, str(HERE / "reference_loop.py"), "--data", str(self.data / "MNIST/raw")]
-        command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-        result = run([*command, "--json", str(out)], self.folder)
-        return {**result, **json.loads(out.read_text())["runs"][0]}
+        command += ["--model", json.dumps(settings["model"]), "--augment", json.dumps(settings["augment"])]
+        return float(run(command, self.folder)["peak_mib"])
 
     def tutorial(self, *flags: str) -> Result:
         """One epoch of the tutorial's loop, or its loader alone."""
@@ -103,7 +123,6 @@ class Bench:
 
     def loader(self) -> float:
         """Images a second of the framework's own loader, batches of 64, shuffled; the best of three epochs."""
-        sys.path.insert(0, str(PROJECT))
         from mnist_lightning.data.datamodule import DigitsDataModule
 
         data = DigitsDataModule("mnist", str(self.data), batch_size=64)
@@ -118,15 +137,29 @@ class Bench:
         return len(data.train) / min(seconds)
 
 
-def side_by_side(bench: Bench, overrides: list[str], seeds: range) -> dict[str, list[Result]]:
-    """The framework and the reference loop in turns, once a seed each."""
+def in_turns(bench: Bench, overrides: list[str], seeds: range, reference_seeds: range | None = None) -> Result:
+    """The framework and the reference loop in turns, once a seed each; the side that begins changes each time."""
     results: dict[str, list[Result]] = {"framework": [], "reference": []}
     for seed in seeds:
-        results["framework"].append(bench.framework(overrides, seed))
-        results["reference"].append(bench.reference(overrides, seed))
+        sides = ["framework", "reference"] if seed % 2 == 0 else ["reference", "framework"]
+        for side in sides:
+            if side == "framework" or seed in (reference_seeds or seeds):
+                results[side].append(getattr(bench, side)(overrides, seed))
         fits = [f"{side} {runs[-1]['fit_seconds']:.2f} s" for side, runs in results.items()]
         print(" ".join(overrides) or "defaults", f"seed {seed}:", ", ".join(fits), flush=True)
     return results
+
+
+def seconds_of(results: list[Result], key: str = "fit_seconds") -> list[float]:
+    """One number of every run."""
+    return [each[key] for each in results]
+
+
+def ratio(both: Result) -> str:
+    """Framework over reference: of the medians, and of each pair."""
+    ours, theirs = (seconds_of(both[side]) for side in ("framework", "reference"))
+    pairs = [a / b for a, b in zip(ours, theirs, strict=False)]
+    return f"{median(ours) / median(theirs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -134,72 +167,107 @@ def spread(values: list[float], digits: int = 2) -> str:
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def table(results: dict[str, Any]) -> str:
+def table(results: Result) -> str:
     """The results as Markdown."""
-    rows = ["| what | runs | framework, fit seconds | reference loop | ratio, run by run | test accuracy, mean |",
+    rows = ["| what | runs | framework, fit seconds | reference loop | ratio of medians (pairs) | test accuracy |",
             "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for name, both in results["recipes"].items():
-        ours, theirs = ([each["fit_seconds"] for each in both[side]] for side in ("framework", "reference"))
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         scored = [100 * each["test_accuracy"] for each in both["framework"]]
-        mean = f"{sum(scored) / len(scored):.2f} % ({min(scored):.2f} to {max(scored):.2f})"
-        told = mean if results["whole"][name] else "a part of an epoch"
-        rows.append(f"| {name} | {len(ours)} | {spread(ours)} | {spread(theirs)} | {spread(ratios)} | {told} |")
-    seconds, accuracy = results["tutorial"]["fit_seconds"], 100 * results["tutorial"]["test_accuracy"]
-    rows.append(f"| tutorial's loop, one epoch | 1 | | {seconds:.2f} | | {accuracy:.2f} % |")
-    fast, default = results["recipes"]["experiment=fast"], results["recipes"]["defaults"]
-    whole = [each["wall_seconds"] for each in fast["framework"]]
-    start = [each["startup_seconds"] for each in fast["framework"]]
-    after = [each["total_seconds"] - each["startup_seconds"] - each["fit_seconds"] for each in fast["framework"]]
-    memory = [median(each["peak_mib"] for each in default[side]) for side in ("framework", "reference")]
+        told = f"{mean(scored):.3f} % ({min(scored):.2f} to {max(scored):.2f})" if name in RECIPES else ""
+        theirs = spread(seconds_of(both["reference"])) if both["reference"] else ""
+        rows.append(
+            f"| {name} | {len(both['framework'])} | {spread(seconds_of(both['framework']))} | {theirs} "
+            f"| {ratio(both) if theirs else ''} | {told} |"
+        )
+    tutorial = results["tutorial"]
+    accuracy = 100 * tutorial["test_accuracy"]
+    rows.append(f"| tutorial's loop, one epoch | 1 | | {tutorial['fit_seconds']:.2f} | | {accuracy:.2f} % |")
+    whole = results["commands"]
+    laps = "".join(
+        f"| {name} | {median(each['laps'].get(name, 0.0) for each in whole):.2f} |\n" for name in whole[0]["laps"]
+    )
+    outside = [each["wall_seconds"] - each["total_seconds"] for each in whole]
+    ours, theirs = results["memory"]["framework"], results["memory"]["reference"]
     facts = [
-        f"Whole command, `experiment=fast`, process start to exit: {spread(whole)} s, of it before the first step "
-        f"{spread(start)} s, after the last {spread(after)} s.",
+        f"Whole command, `experiment=fast`, process start to exit: {spread(seconds_of(whole, 'wall_seconds'))} s.",
         f"Loader alone, batches of 64, shuffled: {results['loader']:,.0f} images a second, "
         f"{results['loader'] / results['tutorial_loader']['images_per_second']:.0f} times torchvision's "
         f"{results['tutorial_loader']['images_per_second']:,.0f}.",
-        f"Peak memory of a default run: {memory[0]:,.0f} MiB, reference loop {memory[1]:,.0f} MiB "
-        f"({memory[0] / memory[1]:.2f}).",
+        f"Peak memory of a default run: {ours:,.0f} MiB, reference loop {theirs:,.0f} MiB ({ours / theirs:.2f}).",
     ]
-    machine = ", ".join(f"{key} {value}" for key, value in results["machine"].items())
-    head = "# What was measured\n\nBy `make bench`; medians, with the smallest and largest in brackets. Fit seconds"
-    head += " count everything between the first step and the last, validation and checkpoints with it.\n\n"
-    return f"{head}Machine: {machine}.\n\n" + "\n".join(rows) + "\n\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
+    about = ", ".join(f"{key} {value}" for key, value in results["machine"].items())
+    return (
+        "# What was measured\n\nBy `make bench`; medians, with the smallest and largest in brackets. Fit seconds count "
+        "everything between the first step and the last, validation and checkpoints with it.\n\n"
+        f"Machine: {about}.\n\n" + "\n".join(rows) + "\n\n" + "\n".join(f"- {fact}" for fact in facts)
+        + "\n\nWhere the whole command's time goes, medians:\n\n| part | seconds |\n| --- | --- |\n" + laps
+        + f"| Python's start and end, Hydra | {median(outside):.2f} |\n"
+    )  # fmt: skip
 
 
-def plot(results: dict[str, Any], path: Path) -> None:
+def plot(results: Result, path: Path) -> None:
     """Accuracy against fit seconds, every run a dot."""
     from matplotlib.figure import Figure
 
     from mnist_lightning.evaluation import style
 
-    figure = Figure(figsize=(8, 5), dpi=style.DPI, layout="constrained")
+    figure = Figure(figsize=(8, 4.5), dpi=style.DPI, layout="constrained")
     axes = figure.add_subplot()
     looks = {"framework": (style.BLUE, "o"), "reference": (style.ORANGE, "s")}
-    for name, both in results["recipes"].items():
-        if not results["whole"][name]:
-            continue
+    for name in RECIPES:
+        both = results["recipes"][name]
         for side, (colour, marker) in looks.items():
             axes.scatter(
-                [each["fit_seconds"] for each in both[side]],
-                [100 * each["test_accuracy"] for each in both[side]],
-                c=colour, marker=marker, s=24, label=side if name == "defaults" else None,
+                seconds_of(both[side]), [100 * each["test_accuracy"] for each in both[side]], alpha=0.8,
+                c=colour, marker=marker, s=24, label=f"{side} loop" if name == RECIPES[0] else None,
             )  # fmt: skip
         axes.annotate(
-            name,
-            (median(each["fit_seconds"] for each in both["framework"]), 99.72),
-            ha="center", fontsize=8, color=style.INK,
+            name.removeprefix("experiment="), (median(seconds_of(both["framework"])), 99.72), ha="center", fontsize=9,
+            color=style.INK,
         )  # fmt: skip
     tutorial = results["tutorial"]
-    axes.scatter([tutorial["fit_seconds"]], [100 * tutorial["test_accuracy"]], c=style.GREY, marker="^", s=36)
-    axes.annotate(
-        "tutorial, one epoch", (tutorial["fit_seconds"], 100 * tutorial["test_accuracy"]),
-        xytext=(8, -3), textcoords="offset points", fontsize=8, color=style.GREY,
-    )  # fmt: skip
+    at = (tutorial["fit_seconds"], 100 * tutorial["test_accuracy"])
+    axes.scatter(*at, c=style.GREY, marker="^", s=36)
+    axes.annotate("tutorial's loop, one epoch", at, xytext=(8, -3), textcoords="offset points", fontsize=9,
+                  color=style.GREY)  # fmt: skip
     axes.set(xscale="log", xlabel="fit seconds", ylabel="test accuracy, %")
+    axes.set_ylim(top=99.8)
+    axes.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+    axes.minorticks_off()
     axes.legend(loc="lower right", frameon=False)
     axes.grid(color=style.FAINT, lw=0.5)
     style.save(figure, path)
+
+
+def measure(bench: Bench) -> Result:
+    """All measurements, the longest last."""
+    short = ["data.limit=16000", "trainer.max_epochs=1"]
+    results: Result = {
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": machine.describe("cpu", "")["device"],
+            "python": platform.python_version(),
+            **{name: version for name, version in machine.describe("cpu", "")["versions"].items() if name in
+               ("torch", "lightning")},
+            "day": time.strftime("%Y-%m-%d"),
+        },
+        "tutorial": bench.tutorial(),
+        "tutorial_loader": bench.tutorial("--loader-only"),
+        "loader": bench.loader(),
+        "recipes": {},
+        "commands": [bench.command(["experiment=fast"], seed) for seed in range(3)],
+    }  # fmt: skip
+    recipes = results["recipes"]
+    bench.framework(short, 0)  # imports everything
+    recipes["batches of 64, 16,000 images"] = in_turns(bench, ["data.batch_size=64", *short], range(6))
+    recipes["batches of 512, 16,000 images"] = in_turns(bench, ["data.batch_size=512", *short], range(6))
+    recipes["experiment=fast"] = in_turns(bench, ["experiment=fast"], range(5))
+    recipes["experiment=quick"] = in_turns(bench, ["experiment=quick"], range(5), range(0, 5, 2))
+    whole = [bench.command([], seed) for seed in range(3)]
+    recipes["defaults"] = {"framework": whole, "reference": []}
+    peak = median(seconds_of(whole, "peak_mib"))
+    results["memory"] = {"framework": peak, "reference": bench.reference_memory()}
+    return results
 
 
 def main() -> None:
@@ -207,37 +275,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
     given = parser.parse_args()
-    import torch
-
-    recipes = {
-        "batches of 64, 16,000 images": (["data.batch_size=64", "data.limit=16000", "trainer.max_epochs=1"], range(3)),
-        "batches of 512, 16,000 images": (
-            ["data.batch_size=512", "data.limit=16000", "trainer.max_epochs=1"],
-            range(3),
-        ),
-        "experiment=fast": (["experiment=fast"], range(5)),
-        "experiment=quick": (["experiment=quick"], range(5)),
-        "defaults": ([], range(3)),
-    }
+    began = time.perf_counter()
+    logging.basicConfig(level=logging.WARNING)
+    machine.keep_freed_memory()  # before torch is imported, for both sides
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(given.data, Path(folder))
-        results: dict[str, Any] = {
-            "machine": {
-                "cores": os.cpu_count(),
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "day": time.strftime("%Y-%m-%d"),
-            },
-            "tutorial": bench.tutorial(),
-            "tutorial_loader": bench.tutorial("--loader-only"),
-            "loader": bench.loader(),
-            "whole": {name: "images" not in name for name in recipes},
-            "recipes": {name: side_by_side(bench, overrides, seeds) for name, (overrides, seeds) in recipes.items()},
-        }
+        results = measure(Bench(given.data, Path(folder)))
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "results.md").write_text(table(results))
     plot(results, PROJECT / "docs/images/speed.png")
     print(table(results))
+    print(f"measured in {(time.perf_counter() - began) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,11 @@ _DATA = {
     "data.limit": maybe(whole(1)),
     "data.num_folds": whole(0),
     "data.fold": whole(0),
+    "data.pen_digits": whole(0),
+    "data.no_digits": whole(0),
+    "data.drawings": maybe(text),
+    "data.drawings_share": share,
+    "data.drawings_aside": share,
 }
 _TRAIN = {
     "seed": whole(0),
@@ -234,6 +239,12 @@ def without_effect(settings: Mapping[str, Any]) -> list[str]:
         said.append("augment.elastic_cells has no effect with augment.elastic=0.")
     if known.get("augment.erase") == 0 and given("augment.erase_size", [0.1, 0.3]):
         said.append("augment.erase_size has no effect with augment.erase=0.")
+    if known.get("data.drawings") is None:
+        said += [
+            f"{key} has no effect without data.drawings."
+            for key, default in (("data.drawings_share", 0.25), ("data.drawings_aside", 0.2))
+            if given(key, default)
+        ]
     if known.get("data.name") == "digits" and known.get("data.mirrors"):
         said.append("data.mirrors has no effect with data=digits: nothing is downloaded.")
     return said

@@ -17,7 +17,8 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.settings import without_effect
 
 if TYPE_CHECKING:
-    from mnist_lightning.data.datamodule import DigitsDataModule
+    from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
+    from mnist_lightning.inference.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
     """
     began = cli.job_began()
+    laps = machine.Laps(began)
+    laps.lap("settings")
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
     outputs = Path(settings["outputs"])
@@ -58,6 +61,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.models import checkpoint, networks
     from mnist_lightning.models.classifier import Classifier
 
+    laps.lap("imports")
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:
         torch.set_num_threads(settings["runtime"]["threads"])
@@ -72,6 +76,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     data = DigitsDataModule(**settings["data"], augment=augment)
     data.prepare_data()
     data.setup()
+    laps.lap("data")
 
     class_names = data.source.class_names
     network = networks.build(settings["model"], num_classes=len(class_names))
@@ -85,7 +90,12 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger")}
     card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
     classifier = Classifier(
-        network, settings["optimizer"], settings["scheduler"], settings["loss"]["label_smoothing"], card
+        network,
+        settings["optimizer"],
+        settings["scheduler"],
+        settings["loss"]["label_smoothing"],
+        card,
+        exposed=settings["data"]["no_digits"] > 0,
     )
     metrics: dict[str, Any] = {
         "schema_version": 1,
@@ -117,7 +127,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         *(f"{metrics['dataset'][part]:,}" for part in ("train", "val", "test")),
     )
 
-    metrics["timing"]["startup_seconds"] = time.perf_counter() - began
+    laps.lap("network and trainer")
+    metrics["timing"] |= {"startup_seconds": time.perf_counter() - began, "laps": laps.seconds}
     interruption = None
     try:
         with trainer_setup.signals_interrupt():
@@ -131,7 +142,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         metrics["status"] = "failed"
         runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
-    _finish(settings, run, data, metrics, kept, trainer.strategy.root_device.type, began)
+    laps.lap("fit")
+    _finish(settings, run, data, metrics, kept, trainer.strategy.root_device.type, laps)
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
         raise interruption
@@ -214,7 +226,7 @@ def _finish(
     metrics: dict[str, Any],
     kept: list[Any],
     device: str,
-    began: float,
+    laps: machine.Laps,
 ) -> None:
     """Score the best checkpoint on the device that trained it, draw, write the final record, close the loggers."""
     from mnist_lightning import loggers
@@ -222,12 +234,16 @@ def _finish(
     from mnist_lightning.inference.predictor import Predictor
 
     best, network = metrics["best"], None
+    laps.lap("imports")
     drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None:
         predictor = Predictor.load(run / runs.BEST, device)
         logits = predictor.logits(data.test.images, data.eval_batch_size)
         network = predictor.network.cpu()
+        if data.aside is not None and len(data.aside):
+            metrics["drawings"] = _on_drawings(settings, data.aside, predictor, device)
+        laps.lap("test")
         metrics["test"], scored = artefacts.score_and_draw(
             run, data.test.images, data.test.labels, logits, data.source.class_names
         )
@@ -236,7 +252,8 @@ def _finish(
     if timing["fit_seconds"]:
         seen = metrics["dataset"]["train"] * len(timing["seconds_per_epoch"])
         timing["samples_per_second"] = seen / max(sum(timing["seconds_per_epoch"]), 1e-9)
-    timing["total_seconds"] = time.perf_counter() - began
+    laps.lap("pictures")
+    timing["total_seconds"] = sum(laps.seconds.values())
     runs.write_json(run / runs.METRICS_FILE, metrics)
     if kept:
         final = {"parameters": float(metrics["parameters"]), "fit_seconds": timing["fit_seconds"]}
@@ -245,6 +262,23 @@ def _finish(
             final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
         pictures = {name: style.pixels(figure) for name, figure in drawn.items()}
         loggers.finish(kept, settings["logger"], metrics["hyperparameters"], final, pictures, network)
+        laps.lap("loggers")
+        timing["total_seconds"] = sum(laps.seconds.values())
+        runs.write_json(run / runs.METRICS_FILE, metrics)
+
+
+def _on_drawings(settings: Settings, aside: InMemory, trained: Predictor, device: str) -> dict[str, Any]:
+    """How many of the drawings kept aside are read right now, and were by the network that training started from."""
+    from mnist_lightning.inference.predictor import Predictor
+
+    def right(predictor: Predictor) -> int:
+        return int((predictor.logits(aside.images).argmax(1) == aside.labels).sum())
+
+    found = {"aside": len(aside), "right": right(trained)}
+    if settings["ckpt"]:
+        start, _ = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
+        found["right_before"] = right(Predictor.load(start, device))
+    return found
 
 
 def _summarise(run: Path, metrics: dict[str, Any]) -> None:
@@ -254,6 +288,9 @@ def _summarise(run: Path, metrics: dict[str, Any]) -> None:
     log.info("test accuracy  %.2f %% of %s images of %s", 100 * accuracy, f"{dataset['test']:,}", name)
     if dataset["requested"] == "auto" and name != "mnist":
         log.info("               not MNIST, which could not be had: this is scikit-learn's small set")
+    if drawn := metrics.get("drawings"):
+        before = f", {drawn['right_before']} before" if "right_before" in drawn else ""
+        log.info("drawings       %d of the %d kept aside read right%s", drawn["right"], drawn["aside"], before)
     epochs = len(metrics["history"]["epoch"])
     log.info("best epoch     %d of %d, validation accuracy %.2f %%", best["epoch"], epochs, 100 * best["val_accuracy"])
     log.info("training took  %.1f s, the whole job %.1f s", timing["fit_seconds"], timing["total_seconds"])

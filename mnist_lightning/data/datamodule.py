@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_lightning.data import sources
+from mnist_lightning.data import pen, sources
 from mnist_lightning.data.augment import Augment
 from mnist_lightning.errors import UserError
+from mnist_lightning.ink import drawings as folder_of_drawings
+from mnist_lightning.ink.strokes import WrittenDigit, read_digits
 from mnist_lightning.models.networks import to_input
 
 Batch = tuple[Tensor, Tensor]
@@ -56,6 +59,22 @@ def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
     return sources.load(name, Path(folder), mirrors)
 
 
+@functools.lru_cache(maxsize=2)
+def _made(digits: int, others: int) -> Batch:
+    """Pen digits and things that are none, made from nothing once a process."""
+    images, labels = pen.pen_digits(digits)
+    images = np.concatenate([images, pen.no_digits(others)])
+    labels = np.concatenate([labels.astype(np.int64), np.full(others, pen.NO_DIGIT)])
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _variations(drawn: Sequence[WrittenDigit], count: int) -> InMemory:
+    """`count` images of each drawing, as the same hand might have drawn it again."""
+    images = [pen.variations(each.strokes, count, seed) for seed, each in enumerate(drawn)]
+    labels = torch.tensor([each.label for each in drawn], dtype=torch.int64).repeat_interleave(count)
+    return InMemory(torch.from_numpy(np.concatenate(images)) if images else torch.empty(0, 28, 28).byte(), labels)
+
+
 class DigitsDataModule(pl.LightningDataModule):
     """Training, validation and test images of one data set.
 
@@ -64,6 +83,7 @@ class DigitsDataModule(pl.LightningDataModule):
     Attributes (after `prepare_data` and `setup`):
         source: the loaded set, whole.
         train, val, test: the parts as `InMemory`.
+        aside: drawings that are not trained on; None without `drawings`.
 
     Raises:
         UserError: the set cannot be had, or the sizes asked for do not fit it.
@@ -84,6 +104,11 @@ class DigitsDataModule(pl.LightningDataModule):
         limit: int | None = None,
         num_folds: int = 0,
         fold: int = 0,
+        pen_digits: int = 0,
+        no_digits: int = 0,
+        drawings: str | None = None,
+        drawings_share: float = 0.25,
+        drawings_aside: float = 0.2,
         augment: Augment | None = None,
     ) -> None:
         super().__init__()
@@ -93,6 +118,8 @@ class DigitsDataModule(pl.LightningDataModule):
         self.shuffle, self.num_workers = shuffle, num_workers
         self.val_size, self.split_seed, self.limit = val_size, split_seed, limit
         self.num_folds, self.fold = num_folds, fold
+        self.pen_digits, self.no_digits = pen_digits, no_digits
+        self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment = augment
 
     def prepare_data(self) -> None:
@@ -107,9 +134,32 @@ class DigitsDataModule(pl.LightningDataModule):
         if self.requested == "auto" and source.name == "digits":
             self.batch_size = self.fallback_batch_size
         train, val = self._split(len(source.train_labels))
-        self.train = InMemory(source.train_images[train], source.train_labels[train])
+        images, labels = source.train_images[train], source.train_labels[train]
+        if self.pen_digits or self.no_digits:
+            made_images, made_labels = _made(self.pen_digits, self.no_digits)
+            images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])
+        self.train = InMemory(images, labels)
+        self.aside: InMemory | None = None
+        if self.drawings:
+            self._add_drawings(Path(self.drawings) / folder_of_drawings.FILE)
         self.val = InMemory(source.train_images[val], source.train_labels[val])
         self.test = InMemory(source.test_images[: self.limit], source.test_labels[: self.limit])
+
+    def _add_drawings(self, path: Path) -> None:
+        """Train on a person's own drawings besides, each in many variations, but keep a share of them aside."""
+        drawn = list(read_digits(path))
+        order = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(self.split_seed)).tolist()
+        aside = round(self.drawings_aside * len(drawn))
+        if aside == len(drawn):
+            raise UserError(f"{path} holds {len(drawn)} drawings, none of them left to train on: draw and label some.")
+        self.aside = _variations([drawn[index] for index in order[:aside]], 1)
+        added = _variations([drawn[index] for index in order[aside:]], 40)
+        wanted = self.drawings_share / (1 - self.drawings_share) * len(self.train)
+        repeats = max(1, round(wanted / len(added)))
+        self.train = InMemory(
+            torch.cat([self.train.images, added.images.repeat(repeats, 1, 1)]),
+            torch.cat([self.train.labels, added.labels.repeat(repeats)]),
+        )
 
     def _split(self, count: int) -> tuple[Tensor, Tensor]:
         """Which of `count` training images train, and which validate; drawn by `split_seed` alone."""

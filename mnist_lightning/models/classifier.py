@@ -27,6 +27,7 @@ class Classifier(pl.LightningModule):
         scheduler: settings of `conf/scheduler/`.
         label_smoothing: share of the target spread over all classes, in what training minimises.
         card: plain data that goes into each checkpoint under `CARD`.
+        exposed: whether training batches hold images of no digit, labelled -1.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class Classifier(pl.LightningModule):
         scheduler: Mapping[str, Any],
         label_smoothing: float = 0.0,
         card: Mapping[str, Any] | None = None,
+        exposed: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.optimizer_settings, self.scheduler_settings = optimizer, scheduler
         self.label_smoothing = label_smoothing
-        self.card = card
+        self.card, self.exposed = card, exposed
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes in this attribute which hook it is in, some forty times a step. The Module's own way, which
@@ -60,7 +62,8 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's sums anew."""
-        self.train_loss, self.train_images = torch.zeros((), device=self.device), 0
+        self.train_loss = torch.zeros((), device=self.device)
+        self.train_images: int | Tensor = 0  # a tensor where only the device knows how many are digits
 
     def on_validation_epoch_start(self) -> None:
         """Begin the validation's sums anew."""
@@ -74,12 +77,27 @@ class Classifier(pl.LightningModule):
         """
         images, labels = batch
         log_probabilities = self.network(images).float().log_softmax(1)
+        if self.exposed:
+            return self._exposed_loss(log_probabilities, labels)
         loss = F.nll_loss(log_probabilities, labels)
         self.train_loss.add_(loss.detach(), alpha=len(labels))
         self.train_images += len(labels)
         if self.label_smoothing:
             loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
         return loss
+
+    def _exposed_loss(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
+        """The same where some labels are -1, no digit: their target is spread over all classes evenly.
+
+        Outlier exposure (Hendrycks, Mazeika and Dietterich, ICLR 2019), all weights equal. Only digits are summed up
+        for the record.
+        """
+        losses = F.nll_loss(log_probabilities, labels, ignore_index=-1, reduction="none")
+        digits = labels >= 0
+        self.train_loss += losses.detach().sum()
+        self.train_images += digits.sum()
+        spread = torch.where(digits, self.label_smoothing, 1.0)
+        return ((1 - spread) * losses - spread * log_probabilities.mean(1)).mean()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Add one batch to the validation sums: cross-entropy, and hits."""
@@ -91,7 +109,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's means; validation closes every epoch, so the training loss is complete here too."""
-        counts = torch.tensor([self.train_images, self.val_images], device=self.device)
+        counts = torch.tensor([float(self.train_images), float(self.val_images)], device=self.device)
         sums = torch.cat([torch.stack([self.train_loss, self.val_loss, self.val_hits]), counts])
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
