@@ -147,11 +147,14 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def _add_drawings(self, path: Path) -> None:
         """Train on a person's own drawings besides, each in many variations, but keep a share of them aside."""
-        drawn = list(read_digits(path))
+        drawn = list(read_digits(path)) if path.is_file() else []
+        if not drawn:
+            raise UserError(
+                f"There are no drawings in {path} yet: draw some in `python scripts/draw.py` and label them with the "
+                "digit keys, or name another folder with data.drawings=."
+            )
         order = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(self.split_seed)).tolist()
-        aside = round(self.drawings_aside * len(drawn))
-        if aside == len(drawn):
-            raise UserError(f"{path} holds {len(drawn)} drawings, none of them left to train on: draw and label some.")
+        aside = min(round(self.drawings_aside * len(drawn)), len(drawn) - 1)
         self.aside = _variations([drawn[index] for index in order[:aside]], 1)
         added = _variations([drawn[index] for index in order[aside:]], 40)
         wanted = self.drawings_share / (1 - self.drawings_share) * len(self.train)

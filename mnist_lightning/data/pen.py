@@ -188,7 +188,7 @@ def pen_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         uint8 [count, 28, 28] images in the form of MNIST, and uint8 [count] labels 0 to 9.
     """
     random = np.random.default_rng(seed)
-    labels = np.arange(count, dtype=np.uint8) % 10
+    labels = (np.arange(count) % 10).astype(np.uint8)
     images = np.zeros((count, SIZE, SIZE), np.uint8)
     for image, label in zip(images, labels.tolist(), strict=True):
         shares, ways = zip(*_DIGITS[label], strict=True)

@@ -6,6 +6,8 @@ import torch
 from mnist_lightning.data.augment import Augment
 from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
 from mnist_lightning.errors import UserError
+from mnist_lightning.ink import drawings
+from mnist_lightning.ink.strokes import Stroke
 from mnist_lightning.models.networks import to_input
 
 
@@ -213,3 +215,39 @@ def test_a_set_is_loaded_once_a_process(monkeypatch, make_source):
     assert [(name, str(folder), mirrors) for name, folder, mirrors in loads] == [
         ("kmnist", "somewhere", ("file:///a",))
     ]
+
+
+def test_pen_digits_and_what_is_none_are_trained_on_besides(data):
+    module = data(pen_digits=20, no_digits=5)
+    assert (len(module.train), len(module.val), len(module.test)) == (135, 10, 30)
+    assert module.train.labels[110:].tolist() == [*range(10), *range(10), -1, -1, -1, -1, -1]
+    assert places(module.train)[:110] == places(data().train)
+
+
+@pytest.fixture
+def drawings_folder(tmp_path):
+    """Ten drawings, one of each digit: strokes that lean the more the higher the digit."""
+    for label in range(10):
+        drawings.append(tmp_path, [Stroke([(0, 0), (label * 5, 50), (label * 9, 90)])], label)
+    return tmp_path
+
+
+def test_drawings_take_their_share_and_some_are_kept_aside(data, drawings_folder):
+    module = data(drawings=str(drawings_folder), drawings_share=0.9, drawings_aside=0.3)
+    assert len(module.aside) == 3
+    added = module.train.labels[110:]
+    assert abs(len(added) / len(module.train) - 0.9) < 0.05
+    kept, trained = set(module.aside.labels.tolist()), set(added.tolist())
+    assert not kept & trained
+    assert kept | trained == set(range(10))
+
+
+def test_without_drawings_aside_all_are_trained_on(data, drawings_folder):
+    module = data(drawings=str(drawings_folder), drawings_aside=0.0)
+    assert len(module.aside) == 0
+    assert set(module.train.labels[110:].tolist()) == set(range(10))
+
+
+def test_a_folder_without_drawings_says_how_to_make_some(data, tmp_path):
+    with pytest.raises(UserError, match=r"no drawings in .* scripts/draw.py"):
+        data(drawings=str(tmp_path))

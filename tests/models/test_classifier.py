@@ -58,6 +58,29 @@ def test_label_smoothing_spreads_the_training_target(network, smoothing):
     assert loss.requires_grad
 
 
+def test_what_is_no_digit_has_its_target_spread_evenly_and_is_not_in_the_record(network):
+    classifier = Classifier(network, SGD, {"name": "none"}, 0.1, exposed=True)
+    images, labels = batch(8)
+    labels[5:] = -1
+    logs = network(images).log_softmax(1)
+    target = 0.9 * F.one_hot(labels.clamp(min=0), 10) + 0.01
+    target[5:] = 0.1
+    assert classifier.on_train_epoch_start() is None
+    torch.testing.assert_close(classifier.training_step((images, labels), 0), -(target * logs).sum(1).mean())
+    assert int(classifier.train_images) == 5
+    torch.testing.assert_close(classifier.train_loss, F.nll_loss(logs[:5], labels[:5], reduction="sum"))
+
+
+def test_without_such_images_exposure_changes_nothing(network):
+    images, labels = batch(8)
+    losses = []
+    for exposed in (False, True):
+        classifier = Classifier(network, SGD, {"name": "none"}, 0.1, exposed=exposed)
+        classifier.on_train_epoch_start()
+        losses.append(classifier.training_step((images, labels), 0))
+    torch.testing.assert_close(*losses)
+
+
 def test_the_losses_on_record_know_no_label_smoothing_and_compare(network):
     val = [batch(8)]
     smooth = closed_epoch(Classifier(network, SGD, {"name": "none"}, 0.5), val, val)
