@@ -177,6 +177,9 @@ _USE = {
     "scale": number(0, 2, above=True),
     "pen": number(0, above=True),
     "limit": maybe(whole(1)),
+    "pen_width": number(4, 60),
+    "drawings": text,
+    "window": list_of(whole(200), 2),
 }
 
 RULES: dict[str, Rule] = _DATA | _TRAIN | _USE

@@ -47,6 +47,7 @@ class Canvas:
         layout: where things stand in the window.
         reader: None until there is a network; drawing works without.
         pen_width: of the next stroke, units.
+        is_down: whether a button is held over the sheet.
         eraser: position in pixels while the eraser is down, else None.
         message: what to tell the user about the last key; "" for nothing.
         shows_help, shows_saliency: what `?` and `h` switch.
@@ -66,7 +67,7 @@ class Canvas:
         self._reader: Reader | None = None
         self._reading = Reading()
         self._is_read = True
-        self._is_down = False
+        self.is_down = False
         self._asked: str | None = None  # the digit key that waits to be pressed again
         self._actions: dict[str, Callable[[], None]] = {
             "u": self._undo,
@@ -131,7 +132,7 @@ class Canvas:
 
     def move(self, x: int, y: int) -> None:
         """The mouse moves; beyond the edge the pen stays on it."""
-        if not self._is_down:
+        if not self.is_down:
             return
         self.drawing.move(*self._units(x, y))
         if self.eraser is not None:
@@ -141,7 +142,7 @@ class Canvas:
     def release(self) -> None:
         """The button goes up."""
         self.drawing.end()
-        self.eraser, self._is_down = None, False
+        self.eraser, self.is_down = None, False
 
     def key(self, code: int) -> None:
         """A key was pressed, by its ASCII code; others do nothing. Capitals are as good as small letters."""
@@ -159,8 +160,8 @@ class Canvas:
         self.release()
         self.message, self._asked, self.shows_help = "", None, False
         self._is_read = False
-        self._is_down = self.layout.sheet.holds(x, y)
-        return self._is_down
+        self.is_down = self.layout.sheet.holds(x, y)
+        return self.is_down
 
     def _units(self, x: int, y: int) -> tuple[float, float]:
         """From pixels of the window to units of the sheet."""

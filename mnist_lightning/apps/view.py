@@ -1,0 +1,272 @@
+"""How the canvas looks: a picture for the window, redrawn only where something changed.
+
+Knows the canvas, no windows and no events. Colours are those of `evaluation/style.py`, told apart with every kind of
+colour blindness: blue is sure, orange is not; nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mnist_lightning.apps.canvas import ERASER_RADIUS, KEYS, Canvas
+from mnist_lightning.apps.layout import MARGIN, PANEL_WIDTH, Layout, Rect
+from mnist_lightning.apps.text import Colour, text_width, write
+from mnist_lightning.inference.reader import UNSURE, DigitReading
+from mnist_lightning.ink.raster import Layer
+
+# Okabe and Ito's blue and orange as in evaluation/style.py, which imports matplotlib; blue, green, red.
+BLUE: Colour = (0xB2, 0x72, 0x00)
+ORANGE: Colour = (0x00, 0x9F, 0xE6)
+RUST: Colour = (0x00, 0x5E, 0xD5)  # for orange text, which must stand out from white
+INK: Colour = (0x22, 0x22, 0x22)
+GREY: Colour = (0x76, 0x70, 0x6C)
+FAINT: Colour = (0xDD, 0xD8, 0xD4)
+TRACK: Colour = (0xEF, 0xEA, 0xE6)
+DESK: Colour = (0xF6, 0xF3, 0xF1)
+WHITE: Colour = (255, 255, 255)
+
+_ON_PAPER = np.linspace(255, 0x22, 256).round().astype(np.uint8)
+"""From ink, 0 to 255, to the lightness of the sheet."""
+
+_BAR_PITCH, _BAR_HEIGHT = 25, 15  # units
+_THUMB = 112  # side of the picture of a single digit, units
+_RECIPE = ("28 × 28 pixels:", "the ink in a 20 × 20 box,", "its centre of mass", "in the middle")
+_MOST_THUMBS = 8  # pictures shown of a long number, its last
+
+
+class View:
+    """Draws a canvas; keeps what it drew, and changes what has changed."""
+
+    def __init__(self) -> None:
+        self._layout: Layout | None = None
+        self._frame = np.zeros((1, 1, 3), np.uint8)
+        self._ink = np.zeros((1, 1), np.uint8)
+        self._layer = Layer(1, 1)
+        self._seen: dict[str, Any] = {}
+        self._sheet_is_bare = False
+
+    def picture(self, canvas: Canvas) -> np.ndarray:
+        """The window as it should look now: uint8 BGR [H, W, 3], valid until the next call."""
+        if canvas.layout != self._layout:
+            self._start(canvas.layout)
+        self._draw_sheet(canvas)
+        focus = canvas.focus
+        if self._changed("panel", (canvas.reading.digits, focus, canvas.reader is None)):
+            self._draw_panel(canvas, focus)
+        if self._changed("status", (canvas.message, canvas.pen_width)):
+            self._draw_status(canvas)
+        return self._frame
+
+    def _changed(self, part: str, state: Any) -> bool:
+        changed = part not in self._seen or self._seen[part] != state
+        self._seen[part] = state
+        return changed
+
+    def _start(self, layout: Layout) -> None:
+        """Another size: everything anew."""
+        self._layout, sheet = layout, layout.sheet
+        self._frame = np.empty((layout.height, layout.width, 3), np.uint8)
+        self._frame[:] = DESK
+        _fill(self._frame, _grown(sheet, 1), FAINT)
+        _fill(self._frame, sheet, WHITE)
+        self._layer = Layer(sheet.height, sheet.width, layout.scale)
+        self._ink = np.zeros((sheet.height, sheet.width), np.uint8)
+        self._seen, self._sheet_is_bare = {}, True
+
+    def _draw_sheet(self, canvas: Canvas) -> None:
+        ink = self._layer.update(canvas.drawing.strokes)
+        # What lies over the ink is drawn on a whole fresh sheet; without it, only where the ink changed.
+        is_covered = canvas.shows_help or canvas.shows_saliency or canvas.eraser is not None
+        if is_covered or not self._sheet_is_bare:
+            left, top, height, width = 0, 0, *ink.shape
+        else:
+            left, top, width, height = cv2.boundingRect(cv2.absdiff(ink, self._ink))
+        self._ink, self._sheet_is_bare = ink, not is_covered
+        if width == 0:
+            return
+        sheet = self._cut(canvas.layout.sheet)
+        inked = ink[top : top + height, left : left + width]
+        cv2.cvtColor(cv2.LUT(inked, _ON_PAPER), cv2.COLOR_GRAY2BGR, sheet[top : top + height, left : left + width])
+        if canvas.shows_saliency:
+            self._draw_saliency(sheet, canvas)
+        if canvas.eraser is not None:
+            x, y = canvas.eraser
+            centre = (x - canvas.layout.sheet.left, y - canvas.layout.sheet.top)
+            cv2.circle(sheet, centre, canvas.layout.pixels(ERASER_RADIUS), RUST, 2, cv2.LINE_AA)
+        if canvas.shows_help:
+            self._draw_help(sheet, canvas.layout)
+
+    def _cut(self, rect: Rect) -> np.ndarray:
+        return self._frame[rect.top : rect.bottom, rect.left : rect.right]
+
+    def _draw_panel(self, canvas: Canvas, focus: DigitReading | None) -> None:
+        panel, px = self._cut(canvas.layout.panel), canvas.layout.pixels
+        panel[:] = DESK
+        card = Rect(0, 0, px(PANEL_WIDTH), px(150))
+        _fill(panel, card, FAINT)
+        _fill(panel, _grown(card, -1), WHITE)
+        _draw_number(panel, canvas)
+        write(panel, "What the network sees", (0, px(182)), px(14), GREY)
+        _draw_thumbs(panel, canvas, focus)
+        several = len(canvas.reading.digits) > 1
+        write(panel, "How likely, the last one drawn" if several else "How likely", (0, px(360)), px(14), GREY)
+        _draw_bars(panel, canvas, focus)
+
+    def _draw_status(self, canvas: Canvas) -> None:
+        status, px = self._cut(canvas.layout.status), canvas.layout.pixels
+        status[1:] = DESK  # the first row is the sheet's border
+        size, line = px(14), px(28)
+        diameter = min(canvas.pen_width, 32.0)
+        right = status.shape[1] - px(34)
+        centre = (status.shape[1] - px(17), px(22))
+        cv2.circle(status, centre, max(px(diameter / 2), 1), INK, -1, cv2.LINE_AA)
+        write(status, f"pen {canvas.pen_width:.0f}", (right, line), size, GREY, align="right")
+        told = canvas.message or "Draw with the left button, erase with the right.  Press ? for the keys."
+        room = right - text_width("pen 60", size) - px(MARGIN)
+        while text_width(told, size) > room and len(told) > 2:
+            told = told[:-2] + "…"
+        write(status, told, (0, line), size, INK if canvas.message else GREY)
+
+    def _draw_help(self, sheet: np.ndarray, layout: Layout) -> None:
+        px = layout.pixels
+        rows = {"left button": "draw", "right button": "erase", **KEYS}
+        width, height = px(440), px(70 + 32 * len(rows))
+        left, top = (sheet.shape[1] - width) // 2, (sheet.shape[0] - height) // 2
+        card = Rect(max(left, 0), max(top, 0), width, height)
+        _fill(sheet, card, FAINT)
+        _fill(sheet, _grown(card, -1), WHITE)
+        write(sheet, "Keys", (card.left + px(28), card.top + px(44)), px(20), INK, 600)
+        for row, (key, does) in enumerate(rows.items()):
+            line = card.top + px(84 + 32 * row)
+            write(sheet, key, (card.left + px(28), line), px(15), BLUE, 600)
+            write(sheet, does, (card.left + px(150), line), px(15), INK)
+
+    def _draw_saliency(self, sheet: np.ndarray, canvas: Canvas) -> None:
+        """Colour the ink by what each pixel of the network's picture adds to the winning logit."""
+        if canvas.reader is None:
+            return
+        heat = np.zeros(self._ink.shape, np.float32)
+        for digit in canvas.reading.digits:
+            _lay_over(heat, digit, canvas.reader.explain(digit), canvas.layout.scale)
+        strength = np.minimum(np.abs(heat), 1)[:, :, None]
+        hue = np.where(heat[:, :, None] > 0, np.array(ORANGE, np.float32), np.array(BLUE, np.float32))
+        colour = strength * hue + (1 - strength) * np.array(_UNDECIDED, np.float32)
+        cover = (self._ink * np.float32(1 / 255))[:, :, None]
+        sheet[:] = (cover * colour + (1 - cover) * 255 + 0.5).astype(np.uint8)
+
+
+_UNDECIDED: Colour = (0xB8, 0xB4, 0xB0)  # ink that decides nothing
+
+
+def _lay_over(heat: np.ndarray, digit: DigitReading, pixels: np.ndarray, scale: float) -> None:
+    """Lay a map of the network's 28x28 pixels over the digit's ink on the sheet, its strongest pixel 1, in place."""
+    inner = cv2.boundingRect(digit.image)  # the ink that the network sees, and where it came from
+    if inner[2] == 0:
+        return
+    left, top, right, bottom = (side * scale for side in digit.box)
+    pen = max(stroke.width for stroke in digit.strokes) * scale / 2
+    x0, y0 = int(max(left - pen, 0)), int(max(top - pen, 0))
+    x1, y1 = int(min(right + pen + 1, heat.shape[1])), int(min(bottom + pen + 1, heat.shape[0]))
+    if x1 <= x0 or y1 <= y0:
+        return
+    cut = pixels[inner[1] : inner[1] + inner[3], inner[0] : inner[0] + inner[2]]
+    # Strokes are wider or thinner here than there: a pixel speaks for what lies around it.
+    cut = cv2.GaussianBlur(cut / max(float(np.abs(cut).max()), 1e-9), (3, 3), 0)
+    heat[y0:y1, x0:x1] = cv2.resize(cut, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) * 2
+
+
+def _draw_number(panel: np.ndarray, canvas: Canvas) -> None:
+    """The number, and how sure it is."""
+    px, digits = canvas.layout.pixels, canvas.reading.digits
+    middle, line = px(PANEL_WIDTH / 2), px(126)
+    if not digits:
+        loading = canvas.reader is None
+        write(panel, "Draw a digit", (middle, px(76)), px(28), INK, 500, "middle")
+        told = "the network is loading, draw already" if loading else "or several: they are read as a number"
+        write(panel, told, (middle, line), px(14), GREY, align="middle")
+        return
+    size = px(84)
+    room = px(PANEL_WIDTH - 2 * MARGIN)
+    size = max(min(size, size * room // max(text_width(canvas.reading.text, size, 500), 1)), 6)
+    x = middle - text_width(canvas.reading.text, size, 500) // 2
+    baseline = px(58) + round(0.36 * size)
+    for digit in digits:
+        shown = digit.label if digit.sure else UNSURE
+        write(panel, shown, (x, baseline), size, INK if digit.sure else RUST, 500)
+        x += text_width(shown, size, 500)
+    unsure = [digit for digit in digits if not digit.sure]
+    if not unsure:
+        told = f"{_percent(min(digit.confidence for digit in digits))} sure"
+    elif len(digits) == 1:
+        told = f"not sure: perhaps {digits[0].label}, {_percent(digits[0].confidence)}"
+    else:
+        told = f"not sure of {len(unsure)} of {len(digits)}: perhaps {canvas.reading.best}"
+    write(panel, told, (middle, px(132)), px(16), RUST if unsure else BLUE, 500, "middle")
+
+
+def _draw_thumbs(panel: np.ndarray, canvas: Canvas, focus: DigitReading | None) -> None:
+    """The 28x28 pictures that the network sees, bright on black as it sees them."""
+    px, digits = canvas.layout.pixels, canvas.reading.digits[-_MOST_THUMBS:]
+    gap, top = px(8), px(196)
+    side = max(min(px(_THUMB), (px(PANEL_WIDTH) + gap) // max(len(digits), 1) - gap), 1)
+    images = [digit.image for digit in digits] or [np.zeros((28, 28), np.uint8)]
+    for place, image in enumerate(images):
+        left = place * (side + gap)
+        # Whole pixels stay sharp squares; in between, area averaging keeps them even.
+        large = cv2.resize(image, (28 * 8, 28 * 8), interpolation=cv2.INTER_NEAREST)
+        grey = cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
+        target = panel[top : top + side, left : left + side]
+        cv2.cvtColor(grey[: target.shape[0], : target.shape[1]], cv2.COLOR_GRAY2BGR, target)
+    if len(images) == 1:
+        for row, told in enumerate(_RECIPE):
+            write(panel, told, (px(_THUMB + 16), top + px(32 + 21 * row)), px(14), GREY)
+        return
+    for place, digit in enumerate(digits):
+        left, line = place * (side + gap), top + side
+        if digit is focus:
+            _fill(panel, Rect(left, line + px(3), side, px(4)), BLUE if digit.sure else ORANGE)
+        told = f"{digit.label}  {_percent(digit.confidence)}"
+        size = px(14)
+        if text_width(told, size) > side:
+            told = digit.label
+        write(panel, told, (left + side // 2, line + px(26)), size, INK if digit.sure else RUST, 500, "middle")
+
+
+def _draw_bars(panel: np.ndarray, canvas: Canvas, focus: DigitReading | None) -> None:
+    """The ten likeliest classes of a digit, in their own order."""
+    px = canvas.layout.pixels
+    size, names = px(15), canvas.reader.predictor.class_names if canvas.reader else tuple("0123456789")
+    chances = focus.probabilities if focus else np.zeros(len(names), np.float32)
+    shown = sorted(np.argsort(-chances, kind="stable")[:10].tolist())
+    left = min(max(text_width(names[index], size, 500) for index in shown) + px(12), px(130))
+    right = px(PANEL_WIDTH - 52)
+    for row, index in enumerate(shown):
+        top, chance = px(374 + _BAR_PITCH * row), float(chances[index])
+        line, is_best = top + px(13), focus is not None and chance == chances.max()
+        write(panel, names[index], (0, line), size, INK if is_best or not focus else GREY, 600 if is_best else 400)
+        _fill(panel, Rect(left, top, right - left, px(_BAR_HEIGHT)), TRACK)
+        best = BLUE if focus is not None and focus.sure else ORANGE
+        _fill(panel, Rect(left, top, round((right - left) * chance), px(_BAR_HEIGHT)), best if is_best else _OTHER)
+        if focus is not None:
+            told = _percent(chance)
+            write(panel, told, (px(PANEL_WIDTH), line), px(14), INK if is_best else GREY, align="right")
+
+
+_OTHER: Colour = (0xBE, 0xB4, 0xAC)  # bars that do not win
+
+
+def _percent(share: float) -> str:
+    """Whole percent, never rounded up to 100."""
+    return f"{min(round(100 * share), 99 if share < 1 else 100)} %"
+
+
+def _fill(image: np.ndarray, rect: Rect, colour: Colour) -> None:
+    if rect.width > 0 and rect.height > 0:
+        image[max(rect.top, 0) : rect.bottom, max(rect.left, 0) : rect.right] = colour
+
+
+def _grown(rect: Rect, by: int) -> Rect:
+    return Rect(rect.left - by, rect.top - by, rect.width + 2 * by, rect.height + 2 * by)
