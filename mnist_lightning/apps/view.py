@@ -6,6 +6,7 @@ colour blindness: blue is sure, orange is not; nothing is said by colour alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -53,9 +54,7 @@ class View:
         if canvas.layout != self._layout:
             self._start(canvas.layout)
         self._draw_sheet(canvas)
-        focus = canvas.focus
-        if self._changed("panel", (canvas.reading.digits, focus, canvas.reader is None)):
-            self._draw_panel(canvas, focus)
+        self._draw_panel(canvas, canvas.focus)
         if self._changed("status", (canvas.message, canvas.pen_width)):
             self._draw_status(canvas)
         return self._frame
@@ -103,21 +102,32 @@ class View:
         return self._frame[rect.top : rect.bottom, rect.left : rect.right]
 
     def _draw_panel(self, canvas: Canvas, focus: DigitReading | None) -> None:
-        panel, px = self._cut(canvas.layout.panel), canvas.layout.pixels
-        panel[:] = DESK
-        card = Rect(0, 0, px(PANEL_WIDTH), px(150))
-        _fill(panel, card, FAINT)
-        _fill(panel, _grown(card, -1), WHITE)
-        _draw_number(panel, canvas)
-        write(panel, "What the network sees", (0, px(182)), px(14), GREY)
-        _draw_thumbs(panel, canvas, focus)
-        several = len(canvas.reading.digits) > 1
-        write(panel, "How likely, the last one drawn" if several else "How likely", (0, px(360)), px(14), GREY)
-        _draw_bars(panel, canvas, focus)
+        panel, px, digits = self._cut(canvas.layout.panel), canvas.layout.pixels, canvas.reading.digits
+        if self._changed("number", (canvas.reading.text, _verdict(canvas))):
+            _draw_number(panel, canvas)
+        if self._changed("titles", len(digits) > 1):
+            _clear(panel, Rect(0, px(168), px(PANEL_WIDTH), px(20)))
+            _clear(panel, Rect(0, px(346), px(PANEL_WIDTH), px(20)))
+            write(panel, "What the network sees", (0, px(182)), px(14), GREY)
+            title = "How likely, the last one drawn" if len(digits) > 1 else "How likely"
+            write(panel, title, (0, px(360)), px(14), GREY)
+        if self._changed("thumbs", len(digits)):
+            _clear(panel, Rect(0, px(194), px(PANEL_WIDTH), px(150)))
+            if len(digits) < 2:
+                for line, told in enumerate(_RECIPE):
+                    write(panel, told, (px(_THUMB + 16), px(228 + 21 * line)), px(14), GREY)
+        shown = digits[-_MOST_THUMBS:]
+        for place, digit in enumerate(shown or (None,)):
+            if self._changed(f"thumb {place} of {len(shown)}", (digit, digit is focus)):
+                _draw_thumb(panel, canvas.layout, digit, place, len(shown), digit is focus)
+        names = canvas.reader.predictor.class_names if canvas.reader else tuple("0123456789")
+        for row, bar in enumerate(_bars(names, focus)):
+            if self._changed(f"bar {row}", bar):
+                _draw_bar(panel, canvas.layout, row, *bar)
 
     def _draw_status(self, canvas: Canvas) -> None:
         status, px = self._cut(canvas.layout.status), canvas.layout.pixels
-        status[1:] = DESK  # the first row is the sheet's border
+        _clear(status, Rect(0, 1, status.shape[1], status.shape[0]))  # the first row is the sheet's border
         size, line = px(14), px(28)
         diameter = min(canvas.pen_width, 32.0)
         right = status.shape[1] - px(34)
@@ -178,94 +188,112 @@ def _lay_over(heat: np.ndarray, digit: DigitReading, pixels: np.ndarray, scale: 
     heat[y0:y1, x0:x1] = cv2.resize(cut, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) * 2
 
 
-def _draw_number(panel: np.ndarray, canvas: Canvas) -> None:
-    """The number, and how sure it is."""
-    px, digits = canvas.layout.pixels, canvas.reading.digits
-    middle, line = px(PANEL_WIDTH / 2), px(126)
+def _verdict(canvas: Canvas) -> str:
+    """How sure the reading is, in words."""
+    digits = canvas.reading.digits
+    unsure = [digit for digit in digits if not digit.sure]
     if not digits:
         loading = canvas.reader is None
-        write(panel, "Draw a digit", (middle, px(76)), px(28), INK, 500, "middle")
-        told = "the network is loading, draw already" if loading else "or several: they are read as a number"
-        write(panel, told, (middle, line), px(14), GREY, align="middle")
+        return "the network is loading, draw already" if loading else "or several: they are read as a number"
+    if not unsure:
+        return f"{_percent(min(digit.confidence for digit in digits))} sure"
+    if len(digits) == 1:
+        return f"not sure: perhaps {digits[0].label}, {_percent(digits[0].confidence)}"
+    return f"not sure of {len(unsure)} of {len(digits)}: perhaps {canvas.reading.best}"
+
+
+def _draw_number(panel: np.ndarray, canvas: Canvas) -> None:
+    """The card with the number, and how sure it is."""
+    px, digits, text = canvas.layout.pixels, canvas.reading.digits, canvas.reading.text
+    card, middle = Rect(0, 0, px(PANEL_WIDTH), px(150)), px(PANEL_WIDTH / 2)
+    _fill(panel, card, FAINT)
+    _fill(panel, _grown(card, -1), WHITE)
+    if not digits:
+        write(panel, "Draw a digit", (middle, px(74)), px(28), INK, 500, "middle")
+        write(panel, _verdict(canvas), (middle, px(108)), px(14), GREY, align="middle")
         return
-    size = px(84)
-    room = px(PANEL_WIDTH - 2 * MARGIN)
-    size = max(min(size, size * room // max(text_width(canvas.reading.text, size, 500), 1)), 6)
-    x = middle - text_width(canvas.reading.text, size, 500) // 2
-    baseline = px(58) + round(0.36 * size)
+    size, room = px(84), px(PANEL_WIDTH - 2 * MARGIN)
+    size = max(min(size, size * room // max(text_width(text, size, 500), 1)), 6)
+    x, baseline = middle - text_width(text, size, 500) // 2, px(58) + round(0.36 * size)
     for digit in digits:
         shown = digit.label if digit.sure else UNSURE
         write(panel, shown, (x, baseline), size, INK if digit.sure else RUST, 500)
         x += text_width(shown, size, 500)
-    unsure = [digit for digit in digits if not digit.sure]
-    if not unsure:
-        told = f"{_percent(min(digit.confidence for digit in digits))} sure"
-    elif len(digits) == 1:
-        told = f"not sure: perhaps {digits[0].label}, {_percent(digits[0].confidence)}"
-    else:
-        told = f"not sure of {len(unsure)} of {len(digits)}: perhaps {canvas.reading.best}"
-    write(panel, told, (middle, px(132)), px(16), RUST if unsure else BLUE, 500, "middle")
+    colour = BLUE if all(digit.sure for digit in digits) else RUST
+    write(panel, _verdict(canvas), (middle, px(132)), px(16), colour, 500, "middle")
 
 
-def _draw_thumbs(panel: np.ndarray, canvas: Canvas, focus: DigitReading | None) -> None:
-    """The 28x28 pictures that the network sees, bright on black as it sees them."""
-    px, digits = canvas.layout.pixels, canvas.reading.digits[-_MOST_THUMBS:]
+def _draw_thumb(
+    panel: np.ndarray, layout: Layout, digit: DigitReading | None, place: int, count: int, is_focus: bool
+) -> None:
+    """The 28x28 picture that the network sees, bright on black as it sees it; its reading below if it is not alone."""
+    px = layout.pixels
     gap, top = px(8), px(196)
-    side = max(min(px(_THUMB), (px(PANEL_WIDTH) + gap) // max(len(digits), 1) - gap), 1)
-    images = [digit.image for digit in digits] or [np.zeros((28, 28), np.uint8)]
-    for place, image in enumerate(images):
-        left = place * (side + gap)
-        # Whole pixels stay sharp squares; in between, area averaging keeps them even.
-        large = cv2.resize(image, (28 * 8, 28 * 8), interpolation=cv2.INTER_NEAREST)
-        grey = cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
-        target = panel[top : top + side, left : left + side]
-        cv2.cvtColor(grey[: target.shape[0], : target.shape[1]], cv2.COLOR_GRAY2BGR, target)
-    if len(images) == 1:
-        for row, told in enumerate(_RECIPE):
-            write(panel, told, (px(_THUMB + 16), top + px(32 + 21 * row)), px(14), GREY)
+    side = max(min(px(_THUMB), (px(PANEL_WIDTH) + gap) // max(count, 1) - gap), 1)
+    left = place * (side + gap)
+    image = np.zeros((28, 28), np.uint8) if digit is None else digit.image
+    target = panel[top : top + side, left : left + side]
+    if target.size:
+        height, width = target.shape[:2]
+        cv2.cvtColor(cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR, target)
+    if digit is None or count < 2:
         return
-    for place, digit in enumerate(digits):
-        left, line = place * (side + gap), top + side
-        if digit is focus:
-            _fill(panel, Rect(left, line + px(3), side, px(4)), BLUE if digit.sure else ORANGE)
-        told = f"{digit.label}  {_percent(digit.confidence)}"
-        size = px(14)
-        if text_width(told, size) > side:
-            told = digit.label
-        write(panel, told, (left + side // 2, line + px(26)), size, INK if digit.sure else RUST, 500, "middle")
+    line = top + side
+    _clear(panel, Rect(left, line, side + gap, px(34)))
+    if is_focus:
+        _fill(panel, Rect(left, line + px(3), side, px(4)), BLUE if digit.sure else ORANGE)
+    told = f"{digit.label}  {_percent(digit.confidence)}"
+    if text_width(told, px(14), 500) > side:
+        told = digit.label
+    write(panel, told, (left + side // 2, line + px(26)), px(14), INK if digit.sure else RUST, 500, "middle")
 
 
-def _draw_bars(panel: np.ndarray, canvas: Canvas, focus: DigitReading | None) -> None:
-    """The ten likeliest classes of a digit, in their own order."""
-    px = canvas.layout.pixels
-    size, names = px(15), canvas.reader.predictor.class_names if canvas.reader else tuple("0123456789")
-    chances = focus.probabilities if focus else np.zeros(len(names), np.float32)
-    shown = sorted(np.argsort(-chances, kind="stable")[:10].tolist())
-    left = min(max(text_width(names[index], size, 500) for index in shown) + px(12), px(130))
-    right = px(PANEL_WIDTH - 52)
-    for row, index in enumerate(shown):
-        top, chance = px(374 + _BAR_PITCH * row), float(chances[index])
-        line, is_best = top + px(13), focus is not None and chance == chances.max()
-        write(panel, names[index], (0, line), size, INK if is_best or not focus else GREY, 600 if is_best else 400)
-        _fill(panel, Rect(left, top, right - left, px(_BAR_HEIGHT)), TRACK)
-        best = BLUE if focus is not None and focus.sure else ORANGE
-        _fill(panel, Rect(left, top, round((right - left) * chance), px(_BAR_HEIGHT)), best if is_best else _OTHER)
-        if focus is not None:
-            told = _percent(chance)
-            write(panel, told, (px(PANEL_WIDTH), line), px(14), INK if is_best else GREY, align="right")
+def _bars(names: Sequence[str], focus: DigitReading | None) -> list[tuple[str, str, float | None, Colour]]:
+    """Name, widest name, chance in whole percent and colour of each bar: the ten likeliest, in their own order."""
+    if focus is None:
+        return [(name, max(names[:10], key=len), None, TRACK) for name in names[:10]]
+    chances = focus.probabilities
+    best, shown = int(chances.argmax()), sorted(np.argsort(-chances, kind="stable")[:10].tolist())
+    widest = max((names[index] for index in shown), key=len)
+    colours = {best: BLUE if focus.sure else ORANGE}
+    return [(names[index], widest, _whole_percent(chances[index]) / 100, colours.get(index, _OTHER)) for index in shown]
+
+
+def _draw_bar(
+    panel: np.ndarray, layout: Layout, row: int, name: str, widest: str, chance: float | None, colour: Colour
+) -> None:
+    """One class: its name, a bar, and its chance in percent; without a chance an empty one."""
+    px = layout.pixels
+    top, height, is_best = px(374 + _BAR_PITCH * row), px(_BAR_HEIGHT), colour in (BLUE, ORANGE)
+    left = min(text_width(widest, px(15), 600) + px(12), px(130))
+    right, line = px(PANEL_WIDTH - 52), top + px(13)
+    _clear(panel, Rect(0, top, px(PANEL_WIDTH), px(_BAR_PITCH)))
+    _fill(panel, Rect(left, top, right - left, height), TRACK)
+    if chance is not None:
+        _fill(panel, Rect(left, top, round((right - left) * chance), height), colour)
+        write(panel, _percent(chance), (px(PANEL_WIDTH), line), px(14), INK if is_best else GREY, align="right")
+    write(panel, name, (0, line), px(15), INK if is_best else GREY, 600 if is_best else 400)
 
 
 _OTHER: Colour = (0xBE, 0xB4, 0xAC)  # bars that do not win
 
 
+def _whole_percent(share: float) -> int:
+    """Never rounded up to 100."""
+    return min(round(100 * float(share)), 99 if share < 1 else 100)
+
+
 def _percent(share: float) -> str:
-    """Whole percent, never rounded up to 100."""
-    return f"{min(round(100 * share), 99 if share < 1 else 100)} %"
+    return f"{_whole_percent(share)} %"
 
 
 def _fill(image: np.ndarray, rect: Rect, colour: Colour) -> None:
-    if rect.width > 0 and rect.height > 0:
-        image[max(rect.top, 0) : rect.bottom, max(rect.left, 0) : rect.right] = colour
+    if rect.width > 0 and rect.height > 0:  # OpenCV's corners belong to the rectangle
+        cv2.rectangle(image, (rect.left, rect.top), (rect.right - 1, rect.bottom - 1), colour, -1)
+
+
+def _clear(image: np.ndarray, rect: Rect) -> None:
+    _fill(image, rect, DESK)
 
 
 def _grown(rect: Rect, by: int) -> Rect:

@@ -16,7 +16,7 @@ import numpy as np
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_strokes
-from mnist_lightning.ink.strokes import Stroke, bounds
+from mnist_lightning.ink.strokes import Stroke
 
 if TYPE_CHECKING:  # a window that is still loading torch knows readings already
     from mnist_lightning.inference.predictor import Predictor
@@ -102,7 +102,10 @@ class Reader:
 
     def _reading(self, group: list[Stroke], image: np.ndarray, probabilities: np.ndarray) -> DigitReading:
         best = int(probabilities.argmax())
-        box, confidence = bounds(group), float(probabilities[best])
-        assert box is not None  # segment_strokes gives no empty digits
+        points, confidence = np.concatenate([stroke.path() for stroke in group]), float(probabilities[best])
+        left, top = points.min(axis=0).tolist()
+        right, bottom = points.max(axis=0).tolist()
         label = self.predictor.class_names[best]
-        return DigitReading(label, confidence, probabilities, confidence >= self.sure, image, box, tuple(group))
+        return DigitReading(
+            label, confidence, probabilities, confidence >= self.sure, image, (left, top, right, bottom), tuple(group)
+        )
