@@ -7,6 +7,7 @@ what was drawn with it. What is left over beyond the base proportions goes to th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 BASE_WIDTH, BASE_HEIGHT = 1100, 680  # of a window at scale 1, units
 MARGIN = 20  # around everything and between sheet and panel
@@ -46,7 +47,7 @@ class Layout:
     width: int
     height: int
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Pixels per unit."""
         return max(min(self.width / BASE_WIDTH, self.height / BASE_HEIGHT), _SMALLEST)
@@ -55,21 +56,21 @@ class Layout:
         """A length in whole pixels."""
         return round(units * self.scale)
 
-    @property
+    @cached_property
     def sheet(self) -> Rect:
         """Where one draws."""
         left = top = self.pixels(MARGIN)
         width = max(self.width - self.pixels(PANEL_WIDTH + 3 * MARGIN), 1)
         return Rect(left, top, width, max(self.height - self.pixels(MARGIN + STATUS_HEIGHT), 1))
 
-    @property
+    @cached_property
     def panel(self) -> Rect:
         """Where the reading stands."""
         sheet = self.sheet
         height = max(self.height - 2 * sheet.top, 1)
         return Rect(sheet.right + self.pixels(MARGIN), sheet.top, self.pixels(PANEL_WIDTH), height)
 
-    @property
+    @cached_property
     def status(self) -> Rect:
         """Where messages stand."""
         sheet = self.sheet

@@ -44,7 +44,6 @@ class View:
     def __init__(self) -> None:
         self._layout: Layout | None = None
         self._frame = np.zeros((1, 1, 3), np.uint8)
-        self._ink = np.zeros((1, 1), np.uint8)
         self._layer = Layer(1, 1)
         self._seen: dict[str, Any] = {}
         self._sheet_is_bare = False
@@ -72,25 +71,23 @@ class View:
         _fill(self._frame, _grown(sheet, 1), FAINT)
         _fill(self._frame, sheet, WHITE)
         self._layer = Layer(sheet.height, sheet.width, layout.scale)
-        self._ink = np.zeros((sheet.height, sheet.width), np.uint8)
         self._seen, self._sheet_is_bare = {}, True
 
     def _draw_sheet(self, canvas: Canvas) -> None:
         ink = self._layer.update(canvas.drawing.strokes)
         # What lies over the ink is drawn on a whole fresh sheet; without it, only where the ink changed.
         is_covered = canvas.shows_help or canvas.shows_saliency or canvas.eraser is not None
+        left, top, right, bottom = self._layer.changed
         if is_covered or not self._sheet_is_bare:
-            left, top, height, width = 0, 0, *ink.shape
-        else:
-            left, top, width, height = cv2.boundingRect(cv2.absdiff(ink, self._ink))
-        self._ink, self._sheet_is_bare = ink, not is_covered
-        if width == 0:
+            left, top, right, bottom = 0, 0, ink.shape[1], ink.shape[0]
+        self._sheet_is_bare = not is_covered
+        if left == right:
             return
         sheet = self._cut(canvas.layout.sheet)
-        inked = ink[top : top + height, left : left + width]
-        cv2.cvtColor(cv2.LUT(inked, _ON_PAPER), cv2.COLOR_GRAY2BGR, sheet[top : top + height, left : left + width])
+        part = slice(top, bottom), slice(left, right)
+        cv2.cvtColor(cv2.LUT(ink[part], _ON_PAPER), cv2.COLOR_GRAY2BGR, sheet[part])
         if canvas.shows_saliency:
-            self._draw_saliency(sheet, canvas)
+            self._draw_saliency(sheet, ink, canvas)
         if canvas.eraser is not None:
             x, y = canvas.eraser
             centre = (x - canvas.layout.sheet.left, y - canvas.layout.sheet.top)
@@ -154,17 +151,17 @@ class View:
             write(sheet, key, (card.left + px(28), line), px(15), BLUE, 600)
             write(sheet, does, (card.left + px(150), line), px(15), INK)
 
-    def _draw_saliency(self, sheet: np.ndarray, canvas: Canvas) -> None:
+    def _draw_saliency(self, sheet: np.ndarray, ink: np.ndarray, canvas: Canvas) -> None:
         """Colour the ink by what each pixel of the network's picture adds to the winning logit."""
         if canvas.reader is None:
             return
-        heat = np.zeros(self._ink.shape, np.float32)
+        heat = np.zeros(ink.shape, np.float32)
         for digit in canvas.reading.digits:
             _lay_over(heat, digit, canvas.reader.explain(digit), canvas.layout.scale)
         strength = np.minimum(np.abs(heat), 1)[:, :, None]
         hue = np.where(heat[:, :, None] > 0, np.array(ORANGE, np.float32), np.array(BLUE, np.float32))
         colour = strength * hue + (1 - strength) * np.array(_UNDECIDED, np.float32)
-        cover = (self._ink * np.float32(1 / 255))[:, :, None]
+        cover = (ink * np.float32(1 / 255))[:, :, None]
         sheet[:] = (cover * colour + (1 - cover) * 255 + 0.5).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mnist_lightning.ink.normalise import normalise
+from mnist_lightning.ink.normalise import normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_strokes
 from mnist_lightning.ink.strokes import Stroke
@@ -83,7 +83,7 @@ class Reader:
         groups = {tuple((id(s), len(s.points)) for s in group): group for group in segment_strokes(strokes)}
         fresh = {key: group for key, group in groups.items() if key not in self._known}
         if fresh:
-            images = np.stack([normalise(draw_digit(group)) for group in fresh.values()])
+            images = np.stack([normalise_ink(draw_digit(group)) for group in fresh.values()])
             probabilities = self.predictor.probabilities(images)
             self._known |= {
                 key: self._reading(group, image, row)
