@@ -168,7 +168,24 @@ _TRAIN = {
     "logger.wandb.project": text,
     "logger.wandb.offline": flag,
 }
-_USE = {"ckpt": maybe(text), "outputs": text, "device": one_of("auto", "cpu", "cuda", "mps"), "image": text}
+_USE = {
+    "ckpt": maybe(text),
+    "outputs": text,
+    "device": one_of("auto", "cpu", "cuda", "mps"),
+    "image": text,
+    "sure": number(0, 1),
+    "strokes": text,
+    "move": Rule(
+        "null, random, or [x, y] with two shares from 0 to 1",
+        lambda value: value in (None, "random") or list_of(number(0, 1), 2).holds(value),
+    ),
+    "scale": number(0, 2, above=True),
+    "pen": number(0, above=True),
+    "limit": maybe(whole(1)),
+    "pen_width": number(4, 60),
+    "drawings": text,
+    "window": list_of(whole(200), 2),
+}
 
 RULES: dict[str, Rule] = _DATA | _TRAIN | _USE
 """For each dotted key of `conf/` what its value must be."""

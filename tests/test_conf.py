@@ -42,7 +42,8 @@ def test_every_choice_composes_and_passes_the_check(compose, config, choice):
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_script_composes(compose, path):
-    composed = compose(path.stem, *(["image=a.png"] if path.stem == "predict" else []))
+    required = {"predict": ["image=a.png"], "replay": ["strokes=a.jsonl"]}
+    composed = compose(path.stem, *required.get(path.stem, []))
     settings.check(composed)
     assert composed["outputs"] == "outputs"
 

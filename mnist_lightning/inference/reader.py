@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.ink.normalise import normalise
+from mnist_lightning.ink.normalise import normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_strokes
-from mnist_lightning.ink.strokes import Stroke, bounds
+from mnist_lightning.ink.strokes import Stroke
+
+if TYPE_CHECKING:  # a window that is still loading torch knows readings already
+    from mnist_lightning.inference.predictor import Predictor
 
 UNSURE = "?"  # stands in a number for a digit that the network is not sure of
 
@@ -72,13 +76,14 @@ class Reader:
         self.predictor, self.sure = predictor, sure
         # By identity and length of the strokes. Each reading holds its strokes, so no identity is given out anew.
         self._known: dict[tuple[tuple[int, int], ...], DigitReading] = {}
+        self._explained: WeakKeyDictionary[DigitReading, np.ndarray] = WeakKeyDictionary()
 
     def read(self, strokes: Sequence[Stroke]) -> Reading:
         """Read the digits of a sheet, in any unit, y pointing down."""
         groups = {tuple((id(s), len(s.points)) for s in group): group for group in segment_strokes(strokes)}
         fresh = {key: group for key, group in groups.items() if key not in self._known}
         if fresh:
-            images = np.stack([normalise(draw_digit(group)) for group in fresh.values()])
+            images = np.stack([normalise_ink(draw_digit(group)) for group in fresh.values()])
             probabilities = self.predictor.probabilities(images)
             self._known |= {
                 key: self._reading(group, image, row)
@@ -87,9 +92,20 @@ class Reader:
         self._known = {key: self._known[key] for key in groups}
         return Reading(tuple(self._known.values()))
 
+    def explain(self, digit: DigitReading) -> np.ndarray:
+        """Which pixels of `digit.image` decided: float32 [28, 28], see `inference.saliency`."""
+        if digit not in self._explained:
+            from mnist_lightning.inference.saliency import saliency
+
+            self._explained[digit] = saliency(self.predictor, digit.image)
+        return self._explained[digit]
+
     def _reading(self, group: list[Stroke], image: np.ndarray, probabilities: np.ndarray) -> DigitReading:
         best = int(probabilities.argmax())
-        box, confidence = bounds(group), float(probabilities[best])
-        assert box is not None  # segment_strokes gives no empty digits
+        points, confidence = np.concatenate([stroke.path() for stroke in group]), float(probabilities[best])
+        left, top = points.min(axis=0).tolist()
+        right, bottom = points.max(axis=0).tolist()
         label = self.predictor.class_names[best]
-        return DigitReading(label, confidence, probabilities, confidence >= self.sure, image, box, tuple(group))
+        return DigitReading(
+            label, confidence, probabilities, confidence >= self.sure, image, (left, top, right, bottom), tuple(group)
+        )

@@ -34,7 +34,11 @@ def normalise(image: np.ndarray, *, stroke_width: tuple[float, float] | None = S
     Returns:
         uint8 [28, 28], bright ink on 0; all zeros if there is no ink.
     """
-    ink = extract_ink(image)
+    return normalise_ink(extract_ink(image), stroke_width)
+
+
+def normalise_ink(ink: np.ndarray, stroke_width: tuple[float, float] | None = STROKE_WIDTH_RANGE) -> np.ndarray:
+    """As `normalise`, for a picture that is known to be ink, uint8 [H, W], bright on exact 0: no paper to be found."""
     # The faint rim of a stroke may be JPEG's ringing: it is kept, but the box does not follow it.
     box = bounding_box(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1]) if ink.size else None
     if box is None:

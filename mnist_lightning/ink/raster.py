@@ -58,14 +58,25 @@ def draw_digit(strokes: Sequence[Stroke], width: float = STROKE_WIDTH) -> np.nda
     return cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT)  # a rim that shows the background
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom of a part of a picture, pixels; right and bottom exclusive."""
+
+
 class Layer:
-    """The ink of a drawing at the resolution of a screen, redrawn only where it changed."""
+    """The ink of a drawing at the resolution of a screen, redrawn only where it changed.
+
+    Attributes:
+        changed: the part of the sheet that the last `update` may have changed.
+    """
 
     def __init__(self, height: int, width: int, scale: float = 1.0) -> None:
         """An empty sheet of height x width pixels; `scale` is pixels per unit of the strokes' coordinates."""
         self.scale = scale
+        self.changed: Box = (0, 0, 0, 0)
+        self._shown = np.zeros((height, width), np.uint8)
         self._settled = np.zeros((height, width), np.uint8)
         self._drawn: list[tuple[Stroke, int]] = []  # strokes on it, and up to which point
+        self._loose: Box = (0, 0, 0, 0)  # where what is shown differs from what is settled
 
     def update(self, strokes: Sequence[Stroke]) -> np.ndarray:
         """Bring the sheet up to date.
@@ -74,14 +85,16 @@ class Layer:
         (undo, erase, clear) draws all again.
 
         Returns:
-            uint8 [height, width], ink 255 on 0, anti-aliased; a new array each time.
+            uint8 [height, width], ink 255 on 0, anti-aliased; not to be written to, valid until the next call.
         """
+        parts = [self._loose]
         kept = len(self._drawn) <= len(strokes) and all(
             drawn is stroke for (drawn, _), stroke in zip(self._drawn, strokes, strict=False)
         )
         if not kept:
             self._settled[:] = 0
             self._drawn = []
+            parts.append((0, 0, self._settled.shape[1], self._settled.shape[0]))
         for index, stroke in enumerate(strokes):
             if index == len(self._drawn):
                 self._drawn.append((stroke, -1))
@@ -89,16 +102,38 @@ class Layer:
             # The last step of the stroke being drawn still bends with the next point: it is not settled.
             settled = len(stroke.points) - (2 if index == len(strokes) - 1 else 1)
             if settled > done:
-                self._draw(self._settled, stroke, max(done, 0), settled)
+                parts.append(self._draw(self._settled, stroke, max(done, 0), settled))
                 self._drawn[index] = (stroke, settled)
-        shown = self._settled.copy()
+        left, top, right, bottom = around = _union(parts)
+        self._shown[top:bottom, left:right] = self._settled[top:bottom, left:right]
+        self._loose = (0, 0, 0, 0)
         if strokes:
-            self._draw(shown, strokes[-1], max(self._drawn[-1][1], 0), len(strokes[-1].points) - 1)
-        return shown
+            self._loose = self._draw(self._shown, strokes[-1], max(self._drawn[-1][1], 0), len(strokes[-1].points) - 1)
+        self.changed = _union([around, self._loose])
+        return self._shown
 
-    def _draw(self, image: np.ndarray, stroke: Stroke, start: int, end: int) -> None:
-        points = stroke.path() * self.scale
-        _draw_path(image, smooth_path(points, _SPACING, start, end), stroke.width * self.scale)
+    def _draw(self, image: np.ndarray, stroke: Stroke, start: int, end: int) -> Box:
+        """Draw a stroke from one of its points to another; returns where."""
+        curve = smooth_path(stroke.path() * self.scale, _SPACING, start, end)
+        width = stroke.width * self.scale
+        _draw_path(image, curve, width)
+        reach = width / 2 + 3  # the soft edge, and OpenCV's rounding of widths
+        left, top = (curve.min(axis=0) - reach).tolist()
+        right, bottom = (curve.max(axis=0) + reach).tolist()
+        height, wide = image.shape
+        return (
+            min(max(int(left), 0), wide),
+            min(max(int(top), 0), height),
+            min(max(int(right) + 1, 0), wide),
+            min(max(int(bottom) + 1, 0), height),
+        )
+
+
+def _union(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all that are not empty."""
+    boxes = [box for box in boxes if box[0] < box[2] and box[1] < box[3]] or [(0, 0, 0, 0)]
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _draw_path(image: np.ndarray, path: np.ndarray, width: float) -> None:

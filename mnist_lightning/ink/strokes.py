@@ -24,14 +24,23 @@ MAX_POINTS = 100_000  # of one drawing read from outside; an hour of drawing has
 
 @dataclass
 class Stroke:
-    """One pen-down run: its points in drawing order and the width of the pen, in the same unit."""
+    """One pen-down run: its points in drawing order and the width of the pen, in the same unit.
+
+    Points are only ever added at the end.
+    """
 
     points: list[tuple[float, float]]
     width: float = PEN_WIDTH
+    _path: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
 
     def path(self) -> np.ndarray:
-        """The points as float64 [n, 2]."""
-        return np.asarray(self.points, dtype=np.float64).reshape(-1, 2)
+        """The points as float64 [n, 2], not to be written to."""
+        known = 0 if self._path is None else len(self._path)
+        if self._path is None or known != len(self.points):  # asked for several times a mouse move: convert once
+            added = np.asarray(self.points[known:], dtype=np.float64).reshape(-1, 2)
+            self._path = added if self._path is None else np.concatenate([self._path, added])
+            self._path.flags.writeable = False
+        return self._path
 
 
 @dataclass

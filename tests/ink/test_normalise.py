@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_lightning.ink.normalise import bounding_box, measure_stroke_width, normalise
+from mnist_lightning.ink.normalise import bounding_box, measure_stroke_width, normalise, normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import read_digits
 
@@ -109,3 +109,9 @@ def test_a_jpeg_of_an_mnist_image_is_nearly_that_image() -> None:
     for seen in SEEN:
         coded = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
         assert difference(normalise(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)), seen) < 4
+
+
+def test_drawn_strokes_need_no_search_for_paper() -> None:
+    """The reader skips it: the picture is the one that `normalise` gives."""
+    for digit, seen in zip(DIGITS, SEEN, strict=True):
+        assert np.array_equal(normalise_ink(draw_digit(digit.strokes)), seen)

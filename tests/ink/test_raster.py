@@ -84,10 +84,10 @@ def test_the_sheet_follows_undo_and_redo() -> None:
     drawing, layer = Drawing(), Layer(100, 100)
     drawing.begin(20, 20, 10)
     drawing.end()
-    one = layer.update(drawing.strokes)
+    one = layer.update(drawing.strokes).copy()
     drawing.begin(70, 70, 10)
     drawing.end()
-    two = layer.update(drawing.strokes)
+    two = layer.update(drawing.strokes).copy()
     drawing.undo()
     assert np.array_equal(layer.update(drawing.strokes), one)
     drawing.redo()
@@ -95,3 +95,33 @@ def test_the_sheet_follows_undo_and_redo() -> None:
     assert two.sum() == pytest.approx(2 * one.sum(), rel=0.01)
     drawing.clear()
     assert not layer.update(drawing.strokes).any()
+
+
+def test_what_changed_lies_in_the_part_that_it_says() -> None:
+    drawing, layer = Drawing(), Layer(200, 300, 1.5)
+    before = layer.update([]).copy()
+    sizes = []
+
+    def look() -> None:
+        nonlocal before
+        after = layer.update(drawing.strokes).copy()
+        left, top, right, bottom = layer.changed
+        sizes.append((right - left) * (bottom - top))
+        after_outside, before_outside = after.copy(), before.copy()
+        after_outside[top:bottom, left:right] = before_outside[top:bottom, left:right] = 0
+        assert np.array_equal(after_outside, before_outside)
+        before = after
+
+    for stroke in transformed(DIGITS[8].strokes, 0.5, 0, 0):
+        drawing.begin(*stroke.points[0], 13)
+        for point in stroke.points[1:]:
+            drawing.move(*point)
+            look()
+        drawing.end()
+    assert max(sizes) < 200 * 300 / 4
+    for change in (drawing.undo, drawing.redo, drawing.clear):
+        change()
+        look()
+    assert not before.any()
+    look()
+    assert sizes[-1] == 0

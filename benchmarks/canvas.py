@@ -1,0 +1,172 @@
+"""How fast the canvas is: `python benchmarks/canvas.py`; prints a table, writes nothing.
+
+Latency: one mouse move to the picture with the new reading handed to the window, and to the window painted, next to
+the bare forward pass of the same network on one image. Both in turns, so that a busy machine slows both.
+
+Start-up: `scripts/draw.py` as a user starts it, watched from outside with xdotool: the window is visible; a stroke that
+is drawn at once is read, which the title of the window says. Next to the bare `import torch`.
+
+Needs a display, or Xvfb; the start-up xdotool as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).parent.parent
+STROKES = PROJECT / "tests/ink/pen_digits.jsonl"
+Times = list[float]
+
+
+@contextmanager
+def display() -> Iterator[None]:
+    """The user's display, or one of Xvfb's while it is needed."""
+    if os.environ.get("DISPLAY"):
+        yield
+        return
+    if shutil.which("Xvfb") is None:
+        sys.exit("There is no display, and no Xvfb to make one: install xvfb.")
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    try:
+        os.environ["DISPLAY"] = ":" + os.read(read, 16).decode().strip()
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+        del os.environ["DISPLAY"]
+
+
+def seconds(task: Callable[[], object]) -> float:
+    """How long one call takes."""
+    began = time.perf_counter()
+    task()
+    return time.perf_counter() - began
+
+
+def latency(ckpt: str, numbers: list[str]) -> dict[str, tuple[Times, Times, Times]]:
+    """For each number, written from left to right: seconds of each move to the window, to the paint, and bare."""
+    import cv2
+    import torch
+
+    from mnist_lightning import runs
+    from mnist_lightning.apps.canvas import Canvas
+    from mnist_lightning.apps.window import Window, load_reader
+    from mnist_lightning.ink.strokes import read_digits
+    from mnist_lightning.models.networks import to_input
+
+    reader = load_reader(runs.find_checkpoint(ckpt, Path("outputs"))[0], "cpu", 0.8)
+    network, image = reader.predictor.network, to_input(torch.zeros(1, 28, 28, dtype=torch.uint8))
+
+    @torch.inference_mode()
+    def bare() -> None:
+        network(image)
+
+    digits = {digit.label: digit.strokes for digit in read_digits(STROKES)}
+    canvas = Canvas()
+    canvas.reader = reader
+    window = Window(canvas, (1100, 680))
+    found: dict[str, tuple[Times, Times, Times]] = {}
+    for number in numbers:
+        shown, painted, alone = found[number] = ([], [], [])
+        side = 300 if len(number) == 1 else 150
+        canvas.key(ord("c"))
+        for place, figure in enumerate(number):
+            paths = [stroke.path() for stroke in digits[int(figure)]]
+            corner = np.concatenate(paths).min(axis=0)
+            scale = side / np.ptp(np.concatenate(paths), axis=0).max()
+            for path in paths:
+                points = np.round((path - corner) * scale + [60 + place * (side + 10), 150]).astype(int).tolist()
+                canvas.press(*points[0])
+                for x, y in points[1:]:
+                    bare()
+                    alone.append(seconds(bare))
+                    began = time.perf_counter()
+                    canvas.move(x, y)
+                    window.refresh()
+                    window.show()
+                    shown.append(time.perf_counter() - began)
+                    cv2.waitKey(1)
+                    painted.append(time.perf_counter() - began)
+                canvas.release()
+    window.close()
+    return found
+
+
+def start_up(ckpt: str) -> tuple[float, float]:
+    """Seconds from the command to the visible window, and to the first reading in its title."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(PROJECT / "scripts/draw.py"), f"ckpt={ckpt}", f"drawings={folder}"]
+        began = time.perf_counter()
+        program = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            search = f"search --onlyvisible --pid {program.pid} --name MNIST"
+            while not (window := xdotool(search, check=False).split()):
+                if program.poll() is not None:
+                    sys.exit("scripts/draw.py ended instead of opening its window.")
+            visible = time.perf_counter() - began
+            xdotool(f"mousemove --window {window[-1]} 300 150 mousedown 1 mousemove --window {window[-1]} 300 260")
+            xdotool(f"mousemove --window {window[-1]} 300 400 mouseup 1")
+            while xdotool(f"getwindowname {window[-1]}").startswith("MNIST"):
+                pass
+            return visible, time.perf_counter() - began
+        finally:
+            program.terminate()
+            program.wait()
+
+
+def xdotool(arguments: str, check: bool = True) -> str:
+    """Run xdotool, and return what it prints."""
+    return subprocess.run(["xdotool", *arguments.split()], capture_output=True, text=True, check=check).stdout
+
+
+def row(name: str, times: Times) -> str:
+    """A line of the table."""
+    median, late, worst = (1000 * float(np.quantile(times, share)) for share in (0.5, 0.99, 1))
+    return f"{name:42}{median:9.2f}{late:9.2f}{worst:9.2f}   {len(times)}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ckpt", default="pretrained", help="a .ckpt file, a run folder, latest or pretrained")
+    parser.add_argument("--starts", type=int, default=5, help="how often draw.py is started, 0 for not at all")
+    given = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
+    with display():
+        print(f"{'milliseconds':42}{'median':>9}{'p99':>9}{'max':>9}   times")
+        for number, (shown, painted, alone) in latency(given.ckpt, [*"0125678", "2026", "20261"]).items():
+            print(row(f"{number}: a move to the picture in the window", shown))
+            print(row("   with one round of the event loop", painted))
+            ratio = np.median(shown) / np.median(alone)
+            print(row("   the bare forward pass", alone) + f"   ratio of medians {ratio:.2f}")
+        if not given.starts:
+            return
+        if shutil.which("xdotool") is None:
+            sys.exit("The start-up is watched with xdotool: install it.")
+        starts = [start_up(given.ckpt) for _ in range(given.starts)]
+        torch = [seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True)) for _ in starts]
+    print(f"\n{'seconds':42}{'min':>9}{'median':>9}{'max':>9}")
+    rows = {
+        "draw.py to the visible window": [visible for visible, _ in starts],
+        "draw.py to the first prediction": [first for _, first in starts],
+        "python -c 'import torch'": torch,
+    }
+    for name, times in rows.items():
+        print(f"{name:42}{min(times):9.2f}{float(np.median(times)):9.2f}{max(times):9.2f}")
+
+
+if __name__ == "__main__":
+    main()

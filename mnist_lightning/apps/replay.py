@@ -1,0 +1,235 @@
+"""Pen strokes played through the canvas: mouse events in, displayed digits out, counted and shown.
+
+Everything but the pixels of the window takes part: positions are whole pixels, as a mouse has them, and the number
+that counts is the one that the window would show.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mnist_lightning import runs
+from mnist_lightning.apps.canvas import Canvas
+from mnist_lightning.apps.text import write
+from mnist_lightning.errors import UserError
+from mnist_lightning.evaluation.style import percent
+from mnist_lightning.inference.reader import Reader, Reading
+from mnist_lightning.ink.raster import draw_digit
+from mnist_lightning.ink.strokes import PEN_WIDTH, WrittenDigit, bounds, read_digits
+
+SIZE = 300  # longest side of a drawing at scale 1, pixels; the sheet has 740 x 616
+FAILURES_SHOWN = 300
+_TILE_WIDTH, _TILE_HEIGHT, _COLUMNS = 104, 142, 15  # of the contact sheet, pixels
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A digit that was written, and how the canvas read it."""
+
+    digit: WrittenDigit
+    reading: Reading
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the likeliest number is the label, sure or not."""
+        return self.reading.best == str(self.digit.label)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the canvas shows it without a "?"."""
+        return bool(self.reading.digits) and all(digit.sure for digit in self.reading.digits)
+
+
+def play(
+    digits: Sequence[WrittenDigit],
+    reader: Reader,
+    move: str | Sequence[float] | None = None,
+    scale: float = 1.0,
+    pen: float = 1.0,
+    seed: int = 0,
+) -> Iterator[Outcome]:
+    """Draw each digit on an empty canvas with the mouse, and look at what it shows.
+
+    Args:
+        digits: placed and sized by their bounding boxes.
+        reader: reads the canvas.
+        move: where to draw: None for the middle of the sheet, "random", or shares of the room to the left and
+            above, from (0, 0), the upper left corner, to (1, 1).
+        scale: factor of the size at which the longer side of a drawing has 300 pixels.
+        pen: factor of the pen's width.
+        seed: of the random places.
+
+    Raises:
+        UserError: the drawings would not fit the sheet.
+    """
+    draw = random.Random(seed)
+    for digit in digits:
+        canvas = Canvas(pen_width=PEN_WIDTH * pen)
+        canvas.reader = reader
+        place = (draw.random(), draw.random()) if move == "random" else (0.5, 0.5) if move is None else move
+        for first, *rest in _mouse_paths(canvas, digit, scale, place):
+            canvas.press(*first)
+            for point in rest:
+                canvas.move(*point)
+            canvas.release()
+        yield Outcome(digit, canvas.reading)
+
+
+def _mouse_paths(
+    canvas: Canvas, digit: WrittenDigit, scale: float, place: str | Sequence[float]
+) -> list[list[tuple[int, int]]]:
+    """The strokes of a digit in pixels of the window."""
+    box, sheet = bounds(digit.strokes), canvas.layout.sheet
+    if box is None:
+        return []
+    left, top, right, bottom = box
+    factor = scale * SIZE / max(right - left, bottom - top, 1e-6)
+    room = [sheet.width - 1 - (right - left) * factor, sheet.height - 1 - (bottom - top) * factor]
+    if min(room) < 0:
+        raise UserError(f"scale={scale} does not do: the drawings would not fit the sheet; take 2 or less.")
+    x0, y0 = (sheet.left + float(place[0]) * room[0], sheet.top + float(place[1]) * room[1])
+    return [
+        [(round(x0 + (x - left) * factor), round(y0 + (y - top) * factor)) for x, y in stroke.points]
+        for stroke in digit.strokes
+    ]
+
+
+def summarise(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
+    """Count the outcomes.
+
+    Args:
+        outcomes: one or more.
+        seconds: that all of them took.
+
+    Returns:
+        `accuracy`: share of the digits whose likeliest reading is right. `writer_mean`, `worst_writer`: mean and
+        smallest of the accuracies of the writers; `writers`: all of them by name, the worst first. `n`.
+        `seconds_per_digit`. `not_sure`: share that the canvas shows as "?". `wrong_but_sure`: share that it shows
+        wrong without one. `confusions`: label, reading and how often, the most frequent first.
+    """
+    by_writer: dict[str, list[bool]] = defaultdict(list)
+    for outcome in outcomes:
+        by_writer[outcome.digit.writer].append(outcome.is_right)
+    writers = dict(sorted(((name, _share(right)) for name, right in by_writer.items()), key=lambda item: item[1]))
+    wrong = [outcome for outcome in outcomes if not outcome.is_right]
+    pairs = Counter((str(outcome.digit.label), outcome.reading.best) for outcome in wrong)
+    return {
+        "accuracy": _share([outcome.is_right for outcome in outcomes]),
+        "writer_mean": _share(list(writers.values())),
+        "worst_writer": min(writers.values()),
+        "n": len(outcomes),
+        "seconds_per_digit": seconds / len(outcomes),
+        "not_sure": _share([not outcome.is_sure for outcome in outcomes]),
+        "wrong_but_sure": _share([not outcome.is_right and outcome.is_sure for outcome in outcomes]),
+        "writers": writers,
+        "confusions": [[label, reading, count] for (label, reading), count in pairs.most_common()],
+    }
+
+
+def _share(values: Sequence[float]) -> float:
+    return float(sum(values)) / len(values)
+
+
+def report(found: dict[str, Any]) -> str:
+    """What `summarise` found, for a terminal."""
+    doubt, wrong = percent(found["not_sure"]), percent(found["wrong_but_sure"])
+    several = sum(count for _, reading, count in found["confusions"] if len(reading) != 1)
+    confusions = [f"{label} as {reading or 'nothing'}: {count}" for label, reading, count in found["confusions"][:10]]
+    writers = [f"{name or 'unnamed'} {percent(share)}" for name, share in list(found["writers"].items())[:5]]
+    return "\n".join(
+        [
+            f"accuracy        {percent(found['accuracy'])} of {found['n']:,} digits, as displayed, sure or not",
+            f"over writers    {percent(found['writer_mean'])} in the mean of {len(found['writers'])}",
+            f"worst writers   {', '.join(writers)}",
+            f"mistakes        {', '.join(confusions) or 'none'}",
+            f"not one digit   {several:,} read as several digits or as nothing",
+            f"not sure        {doubt} shown as ?; {wrong} are wrong and sure",
+            f"time            {1000 * found['seconds_per_digit']:.2f} ms a digit",
+        ]
+    )
+
+
+def contact_sheet(outcomes: Sequence[Outcome]) -> np.ndarray:
+    """The mistakes, the most confident first, at most 300: uint8 BGR [H, W, 3].
+
+    Under each drawing: label, reading and confidence; the writer.
+    """
+    wrong = [outcome for outcome in outcomes if not outcome.is_right]
+    wrong.sort(key=lambda outcome: -min((digit.confidence for digit in outcome.reading.digits), default=0.0))
+    tiles = wrong[:FAILURES_SHOWN]
+    ink, grey = (0x22, 0x22, 0x22), (0x76, 0x76, 0x76)
+    rows = -(-len(tiles) // _COLUMNS)
+    sheet = np.full((60 + max(rows, 1) * _TILE_HEIGHT, 20 + _COLUMNS * _TILE_WIDTH, 3), 255, np.uint8)
+    selection = "" if len(tiles) == len(wrong) else f", the {len(tiles)} most confident"
+    title = f"{len(wrong):,} of {len(outcomes):,} misread{selection}: label → reading, confidence, writer"
+    write(sheet, title, (20, 36), 18, ink, 600)
+    for place, outcome in enumerate(tiles):
+        left, top = 20 + place % _COLUMNS * _TILE_WIDTH, 60 + place // _COLUMNS * _TILE_HEIGHT
+        picture = draw_digit(outcome.digit.strokes)
+        height, width = picture.shape
+        y, x = top + (84 - height) // 2, left + (84 - width) // 2
+        sheet[y : y + height, x : x + width] = 255 - picture[:, :, None]
+        reading = outcome.reading
+        confidence = min((digit.confidence for digit in reading.digits), default=0.0)
+        caption = f"{outcome.digit.label} → {reading.best or 'nothing'}"
+        write(sheet, caption, (left, top + 104), 15, ink, 600)
+        write(sheet, f"{100 * confidence:.0f} %", (left + 84, top + 104), 13, grey, align="right")
+        write(sheet, outcome.digit.writer[:12], (left, top + 122), 13, grey)
+    return sheet
+
+
+def replay(
+    folder: Path,
+    *,
+    ckpt: str | None,
+    strokes: str,
+    outputs: str,
+    device: str,
+    sure: float,
+    move: str | Sequence[float] | None,
+    scale: float,
+    pen: float,
+    limit: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Play a stroke file, count, print, and write `replay.json` and `failures.png` into `folder`.
+
+    The last line of stdout is JSON: the numbers of `summarise` without its lists. The settings are those of
+    conf/replay.yaml.
+
+    Raises:
+        UserError: no such file or checkpoint, or no digits in the file.
+    """
+    path, word = runs.find_checkpoint(ckpt, Path(outputs))
+    digits = list(read_digits(strokes))
+    if not digits:
+        raise UserError(f"{strokes} holds no digits: give a file of pen strokes.")
+    if limit is not None and limit < len(digits):
+        digits = random.Random(seed).sample(digits, limit)
+
+    import torch
+
+    from mnist_lightning.inference.predictor import Predictor
+
+    torch.set_num_threads(1)  # one digit at a time: handing work to other threads takes longer than doing it
+    print(f"checkpoint      {word}", flush=True)
+    reader = Reader(Predictor.load(path, device), sure)
+    began = time.perf_counter()
+    outcomes = list(play(digits, reader, move, scale, pen, seed))
+    found = summarise(outcomes, time.perf_counter() - began)
+    runs.write_json(folder / "replay.json", found)
+    runs.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
+    print(report(found))
+    print(f"failures        {runs.shown(folder / 'failures.png')}")
+    print(json.dumps({key: value for key, value in found.items() if not isinstance(value, dict | list)}))
+    return found

@@ -1,0 +1,160 @@
+"""The OpenCV window around the canvas: its events in, its picture out, and the network loaded behind its back."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from mnist_lightning import runs
+from mnist_lightning.apps.canvas import Canvas
+from mnist_lightning.apps.display import INSTEAD, require_display
+from mnist_lightning.apps.view import View
+from mnist_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from mnist_lightning.inference.reader import Reader
+
+NAME = "MNIST Lightning"
+_BUSY, _IDLE = 1, 15  # milliseconds to wait for events while the pen is down, and while it is not
+_KEYPAD_0 = 0xFFB0  # of X's number keys on the right; from there to 9 in order
+
+
+class Window:
+    """A canvas on the screen."""
+
+    def __init__(self, canvas: Canvas, size: tuple[int, int]) -> None:
+        """Open the window, `size` being its width and height in pixels.
+
+        Raises:
+            UserError: there is no display, or this OpenCV has no windows.
+        """
+        require_display()
+        self.canvas, self.view = canvas, View()
+        self._events: list[tuple[int, int, int, int]] = []
+        self._title = NAME
+        self._is_stale = True
+        try:
+            # Free of a fixed aspect and of OpenCV's own tool bar; drawn by us at whatever size it gets.
+            cv2.namedWindow(NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+        except cv2.error:
+            raise UserError(
+                "This OpenCV cannot open windows: install `opencv-python` in place of `opencv-python-headless`, "
+                f"or {INSTEAD}"
+            ) from None
+        cv2.resizeWindow(NAME, *size)
+        canvas.resize(*size)
+        cv2.setMouseCallback(NAME, self._on_mouse)
+
+    def refresh(self) -> None:
+        """Show the canvas as it is, at the next `step`, although no event came."""
+        self._is_stale = True
+
+    def step(self) -> None:
+        """Show what has changed, then wait a moment for events and hand them to the canvas."""
+        self.show()
+        self._hand_on(cv2.waitKeyEx(_BUSY if self.canvas.is_down else _IDLE))
+        if cv2.getWindowProperty(NAME, cv2.WND_PROP_VISIBLE) < 1:
+            self.canvas.open = False
+
+    def show(self) -> None:
+        """Put the picture into the window, if anything happened since the last time."""
+        width, height = cv2.getWindowImageRect(NAME)[2:]
+        layout = self.canvas.layout
+        if width > 0 and height > 0 and (width, height) != (layout.width, layout.height):
+            self.canvas.resize(width, height)
+            self._is_stale = True
+        if not self._is_stale:
+            return
+        self._is_stale = False
+        cv2.imshow(NAME, self.view.picture(self.canvas))
+        if self.canvas.title != self._title:
+            self._title = self.canvas.title
+            cv2.setWindowTitle(NAME, self._title)
+
+    def close(self) -> None:
+        """Take the window away; it may be gone already."""
+        cv2.destroyAllWindows()
+        cv2.waitKey(1)
+
+    def _on_mouse(self, event: int, x: int, y: int, flags: int, _: Any) -> None:
+        self._events.append((event, x, y, flags))  # handled outside: OpenCV would swallow what goes wrong here
+
+    def _hand_on(self, key: int) -> None:
+        events, self._events = self._events, []
+        for event, x, y, flags in events:
+            self._hand_on_mouse(event, x, y, flags)
+        if key != -1:
+            code = key & 0xFFFF  # above these are the modifier keys, in some builds
+            self.canvas.key(code - _KEYPAD_0 + ord("0") if 0 <= code - _KEYPAD_0 <= 9 else code)
+            self._is_stale = True
+
+    def _hand_on_mouse(self, event: int, x: int, y: int, flags: int) -> None:
+        canvas = self.canvas
+        if event in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK):  # a double click is two strokes
+            canvas.press(x, y)
+        elif event in (cv2.EVENT_RBUTTONDOWN, cv2.EVENT_RBUTTONDBLCLK):
+            canvas.press_eraser(x, y)
+        elif not canvas.is_down:
+            return
+        elif event in (cv2.EVENT_LBUTTONUP, cv2.EVENT_RBUTTONUP):
+            canvas.release()
+        elif not flags & (cv2.EVENT_FLAG_LBUTTON | cv2.EVENT_FLAG_RBUTTON):
+            canvas.release()  # the button went up where we were not told
+        else:
+            canvas.move(x, y)
+        self._is_stale = True
+
+
+def draw(
+    *,
+    ckpt: str | None,
+    outputs: str,
+    device: str,
+    sure: float,
+    pen_width: float,
+    drawings: str,
+    window: list[int],
+) -> None:
+    """Open the window and let the user draw until it is closed; the settings are those of conf/draw.yaml.
+
+    The window is there at once, and can be drawn on, while torch and the network are loaded in another thread.
+
+    Raises:
+        UserError: no display, no such checkpoint, or one that cannot be read.
+    """
+    path, word = runs.find_checkpoint(ckpt, Path(outputs))
+    canvas = Canvas(pen_width, drawings)
+    screen = Window(canvas, (window[0], window[1]))
+    print(f"Checkpoint: {word}", flush=True)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            screen.step()
+            loading: Future[Reader] | None = pool.submit(load_reader, path, device, sure)
+            while canvas.open:
+                if loading is not None and loading.done():
+                    canvas.reader, loading = loading.result(), None
+                    screen.refresh()
+                screen.step()
+        finally:
+            screen.close()
+
+
+def load_reader(path: Path, device: str, sure: float) -> Reader:
+    """Import torch, load a checkpoint, and read once, so that the first reading is as fast as the others."""
+    import torch
+
+    from mnist_lightning.inference.predictor import Predictor
+    from mnist_lightning.inference.reader import Reader
+    from mnist_lightning.ink.strokes import Stroke
+
+    # A single digit is read faster than handed to other threads, and a third faster in this order of memory.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    predictor = Predictor.load(path, device)
+    predictor.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    reader = Reader(predictor, sure)
+    reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
+    return reader
