@@ -163,9 +163,10 @@ _TRAIN = {
     "logger.wandb.project": text,
     "logger.wandb.offline": flag,
 }
+_SUITE = {"outliers": list_of(text), "outlier_images": whole(1), "speed_seconds": number(0)}
 _USE = {"ckpt": maybe(text), "outputs": text, "device": one_of("auto", "cpu", "cuda", "mps"), "image": text}
 
-RULES: dict[str, Rule] = _DATA | _TRAIN | _USE
+RULES: dict[str, Rule] = _DATA | _TRAIN | _SUITE | _USE
 """For each dotted key of `conf/` what its value must be."""
 
 

@@ -35,7 +35,9 @@ def contact_sheet(title: str, rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
     """
     scale, gap = 3, 4  # pixels of the sheet for one of the image; image pixels between two tiles
     pitch, columns = 28 + gap, len(next(iter(rows.values())))
-    mosaic = np.full((len(rows) * pitch - gap, columns * pitch - gap), 225, np.uint8)  # grey, or a white rim would be lost
+    mosaic = np.full(
+        (len(rows) * pitch - gap, columns * pitch - gap), 225, np.uint8
+    )  # grey, or a white rim would be lost
     for row, images in enumerate(rows.values()):
         for column, image in enumerate(images):
             mosaic[row * pitch : row * pitch + 28, column * pitch : column * pitch + 28] = image

@@ -35,7 +35,9 @@ def shot_noise(images: Images, rng: Generator) -> Images:
     rate = 3 * images
     none = np.exp(-rate)
     draw = rng.random(images.shape, dtype=np.float32)
-    return ((draw > none).astype(np.float32) + (draw > none * (1 + rate)) + (draw > none * (1 + rate + rate**2 / 2))) / 3
+    return (
+        (draw > none).astype(np.float32) + (draw > none * (1 + rate)) + (draw > none * (1 + rate + rate**2 / 2))
+    ) / 3
 
 
 def impulse_noise(images: Images, rng: Generator) -> Images:

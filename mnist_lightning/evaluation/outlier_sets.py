@@ -116,7 +116,7 @@ def texture(rng: Generator) -> np.ndarray:
 
 
 def shape(rng: Generator) -> np.ndarray:
-    """A triangle, square, pentagon, five- or four-pointed star, plus, disc, half disc or heart, filled or as an outline.
+    """A triangle, square, pentagon, star, plus, disc, half disc or heart, turned, filled or as an outline.
 
     Outlines of discs, half discs, squares and pentagons are left out (they are zeros), and so is a lone line (a one).
     """
@@ -182,7 +182,9 @@ def _half(count: int = 24) -> np.ndarray:
 
 def _heart(count: int = 40) -> np.ndarray:
     t = 2 * math.pi * np.arange(count) / count
-    return np.stack([16 * np.sin(t) ** 3, 5 * np.cos(2 * t) + 2 * np.cos(3 * t) + np.cos(4 * t) - 13 * np.cos(t)], 1) / 17
+    return (
+        np.stack([16 * np.sin(t) ** 3, 5 * np.cos(2 * t) + 2 * np.cos(3 * t) + np.cos(4 * t) - 13 * np.cos(t)], 1) / 17
+    )
 
 
 _PLUS = np.array([(1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3), (-1, -3), (-1, -1), (-3, -1), (-3, 1), (-1, 1),
