@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_lightning.evaluation import style
@@ -23,7 +23,7 @@ from mnist_lightning.evaluation.style import BLUE, FAINT, GREY, HEADER, INK, MAR
 
 _PAGE_COLOURS = {INK: "ink", GREY: "muted", FAINT: "line", BLUE: "blue", VERMILLION: "orange"}
 _WIDTH, _HEIGHT = 660, 450  # pixels at 150 a inch: text stays readable where a phone shows it 320 wide
-_LEFT, _BOTTOM = 104, 78
+_LEFT, _BOTTOM = 116, 78
 
 
 def contact_sheet(title: str, rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
@@ -88,8 +88,10 @@ def coverage(declined: ArrayLike, accuracy: ArrayLike, most: float = 0.2) -> Fig
     figure, axes = _chart("share declined", "accuracy of the rest")
     axes.plot(shares[seen], accuracies[seen], color=BLUE, lw=2)
     axes.set_xlim(0, most)
+    axes.xaxis.set_major_locator(MultipleLocator(0.05))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
     return figure
 
 
@@ -103,7 +105,8 @@ def ridges(scores: Mapping[str, ArrayLike], threshold: float, label: str) -> Fig
     """
     values = {name: np.asarray(each, dtype=float) for name, each in scores.items()}
     everything = np.concatenate(list(values.values()))
-    ends = np.linspace(*np.quantile(everything, (0.001, 0.999)), 61)
+    low, high = np.quantile(everything, (0.001, 0.999)).tolist()
+    ends = np.linspace(low, high, 61)
     height = 60 + _BOTTOM + 56 * len(values)
     left = MARGIN + 10 + max(style.text_width(name, TEXT_SIZE) for name in values)
     figure, axes = _chart(label, "", height=round(height), left=left)

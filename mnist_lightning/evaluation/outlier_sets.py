@@ -79,6 +79,7 @@ def scribble(rng: Generator) -> np.ndarray:
 
 def noise(rng: Generator) -> np.ndarray:
     """Pixels that mean nothing: even, Gaussian, black and white, or blurred into blobs."""
+    field: np.ndarray
     kind = rng.integers(4)
     if kind == 0:
         field = rng.random((SIZE, SIZE))

@@ -186,7 +186,7 @@ def _most_confident_mistakes(logits: Tensor, labels: Tensor) -> list[dict[str, A
 
 def _selective(val_logits: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
     declined, accuracy = selective.curve(logits, labels)
-    shown = torch.linspace(0, len(labels) - 1, min(len(labels), 500)).long()
+    shown = torch.linspace(0, len(labels) - 1, min(len(labels), 1001)).long()
     return {
         "aurc": selective.area_under_risk(logits, labels),
         "thresholds": selective.thresholds(val_logits, logits, labels, DECLINED),
