@@ -186,8 +186,9 @@ _USE = {
     "drawings": text,
     "window": list_of(whole(200), 2),
 }
+_SUITE = {"outliers": list_of(text), "outlier_images": whole(1), "speed_seconds": number(0)}
 
-RULES: dict[str, Rule] = _DATA | _TRAIN | _USE
+RULES: dict[str, Rule] = _DATA | _TRAIN | _SUITE | _USE
 """For each dotted key of `conf/` what its value must be."""
 
 

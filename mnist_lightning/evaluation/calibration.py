@@ -1,0 +1,92 @@
+"""Is a network that says 90 % right nine times in ten? Proper scores, calibration error, temperature scaling.
+
+From logits and labels to plain numbers; knows nothing of networks, data sets or files.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+BINS = 15  # of equal width over the confidence, as Guo et al. have it
+_TEMPERATURES = (0.02, 50.0)  # where the best one is looked for
+
+
+def wilson(right: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of a share, from `right` of `total` (E. B. Wilson, 1927): two fractions."""
+    interval = binomtest(right, total).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The number above 0 that logits are to be divided by so that their mean negative log-likelihood is smallest.
+
+    Temperature scaling: C. Guo et al., "On Calibration of Modern Neural Networks", 2017 (arXiv:1706.04599). It changes
+    no prediction, only how sure the network is.
+
+    Args:
+        logits: [N, C] of validation images, which the network was not trained on.
+        labels: [N] their true classes.
+    """
+    logits, labels = logits.double(), labels.long()
+
+    def loss(log_temperature: float) -> float:
+        return functional.cross_entropy(logits / math.exp(log_temperature), labels).item()
+
+    low, high = map(math.log, _TEMPERATURES)
+    return math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x)
+
+
+def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """How good the probabilities of a classifier are.
+
+    Args:
+        logits: [N, C], N >= 1; those of a scaled network are divided by its temperature already.
+        labels: [N] true classes.
+
+    Returns:
+        `nll`: mean negative log-likelihood, nats. `brier`: mean squared distance between the probabilities and the
+        truth, summed over the classes, 0 to 2 (G. W. Brier, 1950). `ece`: expected calibration error, `BINS` bins, a
+        fraction. `confidence`: mean probability of the predicted class. `bins`: of each bin with images `low`, `high`,
+        `count`, `confidence`, `accuracy` and its 95 % confidence interval `accuracy_low`, `accuracy_high`.
+    """
+    chances, labels = logits.double().softmax(1), labels.long()
+    truth = functional.one_hot(labels, logits.shape[1])
+    confidence, predicted = chances.max(1)
+    return {
+        "nll": functional.cross_entropy(logits.double(), labels).item(),
+        "brier": (chances - truth).square().sum(1).mean().item(),
+        "ece": multiclass_calibration_error(chances, labels, logits.shape[1], n_bins=BINS, norm="l1").item(),
+        "confidence": confidence.mean().item(),
+        "bins": _bins(confidence, predicted == labels),
+    }
+
+
+def _bins(confidence: Tensor, right: Tensor) -> list[dict[str, float]]:
+    ends = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+    place = torch.bucketize(confidence, ends[1:-1])
+    found = []
+    for index in range(BINS):
+        inside = place == index
+        if count := int(inside.sum()):
+            hits = int(right[inside].sum())
+            low, high = wilson(hits, count)
+            found.append(
+                {
+                    "low": ends[index].item(),
+                    "high": ends[index + 1].item(),
+                    "count": count,
+                    "confidence": confidence[inside].mean().item(),
+                    "accuracy": hits / count,
+                    "accuracy_low": low,
+                    "accuracy_high": high,
+                }
+            )
+    return found

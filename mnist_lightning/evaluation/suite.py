@@ -1,0 +1,237 @@
+"""The whole truth about a trained network: one report on accuracy, calibration, corruptions, outliers, speed.
+
+The test images choose nothing: temperature and thresholds come from validation images.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_lightning import machine, runs
+from mnist_lightning.data import sources
+from mnist_lightning.data.datamodule import DigitsDataModule
+from mnist_lightning.errors import UserError
+from mnist_lightning.evaluation import (
+    calibration,
+    corruptions,
+    outlier_sets,
+    outliers,
+    report,
+    scores,
+    selective,
+    speed,
+)
+from mnist_lightning.inference.predictor import Predictor
+
+log = logging.getLogger(__name__)
+
+MOST_MISTAKES = 40
+DECLINED = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # shares of the validation images that thresholds are chosen for
+_SPLIT = ("val_size", "split_seed", "num_folds", "fold")
+_EXAMPLES = 8
+_SAME_TRAINING_IMAGES = {"mnist", "qmnist"}  # in the same order
+
+
+def evaluate_suite(
+    run: Path,
+    checkpoint: Path,
+    *,
+    device: str,
+    data: Mapping[str, Any],
+    seed: int,
+    unknown: Sequence[str],
+    unknown_images: int,
+    speed_seconds: float,
+) -> dict[str, Any]:
+    """Measure a trained network from all sides; `report.html` and `report.json` lie in `run` afterwards.
+
+    Args:
+        run: the run folder, which exists.
+        checkpoint: the network's file.
+        device: auto, cpu, cuda or mps.
+        data: the settings of `conf/data/`.
+        seed: draws corruptions and unknown images.
+        unknown: what is no member of the classes: names of `outlier_sets.SETS`, or of data sets.
+        unknown_images: how many of each, at most.
+        speed_seconds: how long each batch size is timed.
+
+    Returns:
+        What `report.json` holds.
+
+    Raises:
+        UserError: checkpoint or data cannot be had or do not fit each other, or there is no such unknown set.
+    """
+    began = time.perf_counter()
+    _check_names(unknown, data["name"])
+    log.info("Checkpoint: %s", runs.shown(checkpoint))
+    predictor = Predictor.load(checkpoint, device)
+    digits, split = _load(predictor, checkpoint, data)
+    batch = data["eval_batch_size"]
+    images, labels = digits.test.images, digits.test.labels
+    logits, val_logits = predictor.logits(images, batch), predictor.logits(digits.val.images, batch)
+    temperature = calibration.fit_temperature(val_logits, digits.val.labels)
+    found = scores.score(logits, labels, len(predictor.class_names))
+    mistakes = int((logits.argmax(1) != labels).sum())
+    log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}",
+             digits.source.name)  # fmt: skip
+    result: dict[str, Any] = {
+        "schema_version": 1,
+        "checkpoint": runs.shown(checkpoint),
+        "trained_on": predictor.card["dataset"],
+        "network": predictor.card["network"],
+        "class_names": list(digits.source.class_names),
+        "dataset": {"name": digits.source.name, "requested": data["name"], "test": len(labels)},
+        "validation": {
+            "images": len(digits.val),
+            "accuracy": (val_logits.argmax(1) == digits.val.labels).double().mean().item(),
+            "split": split,
+        },
+        "accuracy_interval": list(calibration.wilson(len(labels) - mistakes, len(labels))),
+        "mistakes": mistakes,
+        **found,
+        "most_confident_mistakes": _most_confident_mistakes(logits, labels),
+        "temperature": temperature,
+        "calibration": {
+            "as_trained": calibration.calibration(logits, labels),
+            "with_temperature": calibration.calibration(logits / temperature, labels),
+        },
+        "selective": _selective(val_logits, logits, labels),
+    }
+    for name, each in result["calibration"].items():
+        log.info("%-16s NLL %.4f, Brier score %.4f, calibration error %.2f %%", name.replace("_", " "), each["nll"],
+                 each["brier"], 100 * each["ece"])  # fmt: skip
+    result["corruptions"], corrupted = _corruptions(predictor, images, labels, seed, batch)
+    result["outliers"], strangers, distributions = _outliers(
+        predictor, {"test": logits, "validation": val_logits}, data, unknown, unknown_images, seed
+    )
+    result["size"] = speed.measure_size(predictor.network, checkpoint, predictor.card["image_size"])
+    result["speed"] = speed.measure_speed(predictor, images, speed_seconds)
+    result |= {
+        "seed": seed,
+        "command": shlex.join(["python", *sys.argv]),
+        "environment": machine.describe(predictor.device.type, "32-true"),
+        "seconds": time.perf_counter() - began,
+    }
+    pictures = report.Pictures(
+        mistakes=images[[each["index"] for each in result["most_confident_mistakes"]]].numpy(),
+        corruptions={"clean": images[:_EXAMPLES].numpy(), **corrupted},
+        outliers=strangers,
+        scores=distributions,
+    )
+    runs.write_json(run / "report.json", result)
+    runs.write_atomically(run / "report.html", report.render(result, pictures).encode())
+    log.info("report           %s", runs.shown(run / "report.html"))
+    return result
+
+
+def _check_names(unknown: Sequence[str], evaluated: str) -> None:
+    known = [*outlier_sets.SETS, *sources.NAMES]
+    for name in unknown:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+            raise UserError(f"There is no set {name} for outliers=: {hint}")
+        if name == evaluated:
+            raise UserError(f"outliers={name} is the set that the network is scored on: name another.")
+
+
+def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tuple[DigitsDataModule, str]:
+    """The data, split as for the training of this network; and a sentence on where the validation images are from."""
+    data = DigitsDataModule(**settings)
+    data.prepare_data()
+    data.setup()
+    name, trained_on = data.source.name, predictor.card["dataset"]
+    if len(predictor.class_names) != data.source.num_classes:
+        raise UserError(
+            f"{path} tells {len(predictor.class_names)} classes apart, {name} has {data.source.num_classes}: "
+            "choose the data= it was trained on."
+        )
+    if name != trained_on and not {name, trained_on} <= _SAME_TRAINING_IMAGES:
+        return data, f"The network was trained on {trained_on}, so it saw no image of {name}; a share of {name}'s " \
+                     "training images validates."  # fmt: skip
+    own = predictor.card.get("settings", {}).get("data", {})
+    if not all(key in own for key in _SPLIT):
+        sentence = (
+            "The checkpoint does not say how its training images were split: these validation images may have been "
+            "trained on, which makes temperature and thresholds look better than they are."
+        )
+        log.warning("%s", sentence)
+        return data, sentence
+    data = DigitsDataModule(**{**settings, **{key: own[key] for key in _SPLIT}})
+    data.prepare_data()
+    data.setup()
+    return data, "The same validation images that were set aside when the network was trained, by its checkpoint."
+
+
+def _most_confident_mistakes(logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    worst = scores.worst(logits, labels, MOST_MISTAKES)
+    confidence, predicted = logits[worst].double().softmax(1).max(1)
+    columns = worst.tolist(), labels[worst].tolist(), predicted.tolist(), confidence.tolist()
+    return [
+        dict(zip(("index", "label", "predicted", "confidence"), row, strict=True))
+        for row in zip(*columns, strict=True)
+    ]  # fmt: skip
+
+
+def _selective(val_logits: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    declined, accuracy = selective.curve(logits, labels)
+    shown = torch.linspace(0, len(labels) - 1, min(len(labels), 1001)).long()
+    return {
+        "aurc": selective.area_under_risk(logits, labels),
+        "thresholds": selective.thresholds(val_logits, logits, labels, DECLINED),
+        "curve": {"declined": declined[shown].tolist(), "accuracy": accuracy[shown].tolist()},
+    }
+
+
+def _corruptions(
+    predictor: Predictor, images: Tensor, labels: Tensor, seed: int, batch: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Accuracy under each of the fifteen; and the first images under each."""
+    accuracies, examples = {}, {}
+    for name in corruptions.KINDS:
+        changed = corruptions.corrupt(images.numpy(), name, seed)
+        accuracies[name] = (predictor.logits(changed, batch).argmax(1) == labels).double().mean().item()
+        examples[name] = changed[:_EXAMPLES]
+        log.info("%-16s %.2f %%", name, 100 * accuracies[name])
+    mean = sum(accuracies.values()) / len(accuracies)
+    log.info("%-16s %.2f %%", "mean of fifteen", 100 * mean)
+    return {"mean": mean, "worst": min(accuracies, key=accuracies.__getitem__), "accuracy": accuracies}, examples
+
+
+def _outliers(
+    predictor: Predictor,
+    known: Mapping[str, Tensor],
+    data: Mapping[str, Any],
+    names: Sequence[str],
+    count: int,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """How well each unknown set is told from the test images; its first images; and all scores, by score and set."""
+    found: dict[str, Any] = {}
+    examples: dict[str, np.ndarray] = {}
+    distributions = {score: {"test": apply(known["test"]).numpy()} for score, apply in outliers.SCORES.items()}
+    for name in names:
+        if name in outlier_sets.SETS:
+            images = outlier_sets.make(name, count, seed)
+        else:
+            images = sources.load(name, Path(data["folder"]), data["mirrors"]).test_images[:count].numpy()
+        logits = predictor.logits(images, data["eval_batch_size"])
+        examples[name] = images[:_EXAMPLES]
+        found[name] = {"images": len(images)}
+        for score, apply in outliers.SCORES.items():
+            found[name][score] = outliers.detection(apply(known["test"]), apply(logits), apply(known["validation"]))
+            distributions[score][name] = apply(logits).numpy()
+        log.info("%-16s AUROC %.4f by confidence, %.4f by energy", name, found[name]["max_softmax"]["auroc"],
+                 found[name]["energy"]["auroc"])  # fmt: skip
+    return found, examples, distributions
