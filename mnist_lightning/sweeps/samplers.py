@@ -57,7 +57,7 @@ class Reseeded(BaseSampler):
             if self.name == "gp":
                 return optuna.samplers.GPSampler(n_startup_trials=self.startup_trials, seed=seed)
             if self.name == "grid":
-                return optuna.samplers.GridSampler(self.space.grid(), seed=seed)
+                return optuna.samplers.GridSampler(self.space.grid(), seed=self.seed)  # one shuffle for all
             if self.name == "cmaes":
                 return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
             if self.name == "nsga2":

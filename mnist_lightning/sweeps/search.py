@@ -54,6 +54,8 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
     space = spaces.Space(chosen)
     sampler = Reseeded(wanted["sampler"], space, wanted["seed"], wanted["startup_trials"])
     folder = Path(config.hydra.sweep.dir)
+    if wanted["storage"]:
+        storage.connect(wanted["storage"])  # before there is a folder, lest a typing error leaves one
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -107,7 +109,6 @@ class Search:
                 trials = self.ledger.claim(self.wanted["n_jobs"])
                 if trials:
                     self._launch(trials)
-                    self.report.table()
                 elif self.ledger.running():
                     if not waiting:
                         _say(f"Waiting for the last {total - done} trials, which other processes are training")
@@ -115,6 +116,7 @@ class Search:
                 waiting = not trials
         finally:
             self.ledger.close()
+            self.report.table()
         self.report.write()
         _say(self.report.summary())
 
@@ -132,6 +134,7 @@ class Search:
         returned = self.launcher.launch(list(jobs.values()), initial_job_idx=next(iter(jobs)))
         for trial, job in zip([each for each in trials if each.number in jobs], returned, strict=True):
             self._tell(trial, self._outcome(trial.number, job))
+        self.report.table()
 
     def _refused(self, overrides: list[str]) -> str | None:
         """Why a trial's settings do not do, if so; seen before anything is launched."""
@@ -147,7 +150,7 @@ class Search:
             return found
         if job.status == JobStatus.FAILED:
             error = job._return_value  # `return_value` would raise it
-            return Outcome("failed", error=f"{type(error).__name__}: {error}")
+            return Outcome("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
         return found or Outcome("failed", error="it left no result in its folder")
 
     def _tell(self, trial: FrozenTrial, outcome: Outcome) -> None:

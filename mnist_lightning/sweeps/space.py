@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Space:
 
     Args:
         wanted: a setting (`optimizer.lr`) or group (`model`) -> a list of choices, or a mapping of `low`, `high` and,
-            where wanted, `step` or `log`.
+            where wanted, `step` or `log`. A setting may stand below its group, too.
 
     Raises:
         UserError: a setting is unknown, a bound or a choice is none that the setting may have, or there is nothing
@@ -40,7 +40,7 @@ class Space:
     def __init__(self, wanted: Mapping[str, Any]) -> None:
         if not wanted:
             raise UserError("search.space is empty: name in it what is searched over, as the files in conf/search/ do.")
-        self.distributions = {key: _distribution(key, value) for key, value in wanted.items()}
+        self.distributions = {key: _distribution(key, value) for key, value in _flat(wanted)}
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """A trial's values, as they are typed: `["optimizer.lr=0.01", "model=cnn"]`."""
@@ -88,6 +88,14 @@ def from_overrides(space: Mapping[str, Any], overrides: Sequence[Override]) -> t
 
 def _plain(value: Any) -> Any:
     return getattr(value, "text", value)  # what was quoted
+
+
+def _flat(wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in wanted.items():
+        if isinstance(value, Mapping) and not set(value) & set(BOUNDS):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _whole(value: float | None) -> float | None:

@@ -39,7 +39,7 @@ def connect(address: str) -> RDBStorage:
     Raises:
         UserError: it cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are about its own future
     options = {"connect_args": {"timeout": PATIENCE}} if address.startswith("sqlite") else {"pool_pre_ping": True}
     try:
         return RDBStorage(address, engine_kwargs=options)

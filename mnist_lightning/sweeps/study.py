@@ -91,6 +91,8 @@ class Ledger:
         self.study.sampler, self.study.pruner = sampler, pruner
         self.worker = Worker(folder / "workers", None if local else self._beat)
         self.watch = Watch(folder / "workers", None if local else self._last_beat)
+        with self.lock:
+            self._settle_dead()
 
     def _open(self, name: str, directions: Sequence[Direction], terms: Mapping[str, Any]) -> optuna.Study:
         names = self.storage.get_all_studies()

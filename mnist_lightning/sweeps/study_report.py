@@ -89,8 +89,7 @@ class Report:
         return " ".join([f"python scripts/{self.script}.py", *map(shlex.quote, words)])
 
     def write(self) -> None:
-        """Write the table, the pictures and `best.txt`."""
-        self.table()
+        """Write the pictures and `best.txt`."""
         done = [trial for trial in self.ledger.trials() if trial.values or trial.intermediate_values]
         done = [trial for trial in done if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         if len(self.objectives) == 1:
