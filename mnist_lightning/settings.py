@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -187,15 +188,35 @@ _USE = {
     "window": list_of(whole(200), 2),
 }
 _SUITE = {"outliers": list_of(text), "outlier_images": whole(1), "speed_seconds": number(0)}
+_SEARCH = {
+    "search": Rule("a choice of conf/search/", lambda value: value in (None, {})),
+    "search.study": Rule(
+        "a name of letters, digits, dots, - and _", lambda v: isinstance(v, str) and bool(re.fullmatch(r"\w[\w.-]*", v))
+    ),
+    "search.n_trials": whole(1),
+    "search.sampler": one_of("tpe", "gp", "random", "grid", "cmaes", "nsga2"),
+    "search.pruner": one_of("none", "median", "asha", "hyperband"),
+    "search.objectives": list_of(one_of("val_accuracy", "val_loss", "parameters", "fit_seconds")),
+    "search.startup_trials": whole(1),
+    "search.warmup_epochs": whole(1),
+    "search.n_jobs": whole(1),
+    "search.max_failures": whole(1),
+    "search.seed": whole(0),
+    "search.storage": maybe(text),
+    "search.trial": maybe(whole(0)),
+    "search.space": Rule("a map from settings to what they may be", lambda value: isinstance(value, Mapping)),
+}
 
-RULES: dict[str, Rule] = _DATA | _TRAIN | _SUITE | _USE
+RULES: dict[str, Rule] = _DATA | _TRAIN | _SEARCH | _SUITE | _USE
 """For each dotted key of `conf/` what its value must be."""
 
 
 def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting as (`group.key`, value)."""
     for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
+        if (
+            isinstance(value, Mapping) and value and prefix + key != "search.space"
+        ):  # whose keys are settings themselves
             yield from dotted(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -230,9 +251,23 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError("scheduler.interval=step does not do with scheduler=plateau: metrics come once an epoch.")
     if known.get("ckpt") and known.get("ckpt_path"):
         raise UserError("ckpt= starts anew from given weights, ckpt_path= resumes a run: give one of the two.")
+    if "search.study" in known:
+        _check_search(known)
     scale = known.get("augment.scale", [1, 1])
     if scale[0] > scale[1]:
         raise UserError(f"augment.scale={_shown(scale)} does not do: the smaller factor comes first.")
+
+
+def _check_search(known: Mapping[str, Any]) -> None:
+    sampler, pruner, objectives = (known[f"search.{name}"] for name in ("sampler", "pruner", "objectives"))
+    if len(objectives) not in (1, 2) or len(set(objectives)) < len(objectives):
+        raise UserError(f"search.objectives={_shown(objectives)} does not do: give one, or two different ones.")
+    if len(objectives) == 2 and sampler == "cmaes":
+        raise UserError("search.sampler=cmaes knows one objective only: take nsga2, tpe, gp, random or grid.")
+    if pruner != "none" and objectives not in (["val_accuracy"], ["val_loss"]):
+        raise UserError(
+            f"search.pruner={pruner} needs search.objectives=[val_accuracy] or [val_loss], which each epoch measures."
+        )
 
 
 def without_effect(settings: Mapping[str, Any]) -> list[str]:

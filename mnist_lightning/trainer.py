@@ -57,6 +57,11 @@ def build(
         mode = "max" if watched == "val_accuracy" else "min"
         callbacks.append(EarlyStopping(watched, mode=mode, check_on_train_epoch_end=True, **settings["early_stopping"]))
 
+    if settings.get("search"):
+        from mnist_lightning.callbacks.pruning import Pruning  # brings Optuna, which only a search needs
+
+        callbacks.append(Pruning(settings["search"], run.parent, metrics))
+
     kind = {"gpu": "cuda"}.get(arguments["accelerator"], arguments["accelerator"])
     device = pick_device(kind)
     if arguments["precision"] == "auto":

@@ -40,6 +40,11 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     began = cli.job_began()
     laps = machine.Laps(began)
     laps.lap("settings")
+    search = settings.get("search")
+    if search and search["trial"] is None:
+        raise UserError(
+            "search= is for many runs: add -m to the command, as in `python scripts/train.py -m search=lr`."
+        )
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
     outputs = Path(settings["outputs"])
@@ -87,7 +92,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if settings["runtime"]["compile"]:
         network.compile()
 
-    hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger")}
+    hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger", "search")}
     card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
     classifier = Classifier(
         network,
@@ -116,6 +121,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         "timing": {},
         "environment": {},
     }
+    if search:
+        metrics["search"] = {"study": search["study"], "trial": search["trial"]}
     kept = loggers.build(settings["logger"], run, outputs)
     trainer, folder = trainer_setup.build(settings, run, metrics, kept, resumed_from)
     metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
@@ -134,7 +141,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         with trainer_setup.signals_interrupt():
             trainer.fit(classifier, data, ckpt_path=resumed_from, weights_only=True)
         metrics["timing"]["fit_seconds"] = time.perf_counter() - folder.began
-        metrics["status"] = "finished"
+        if metrics["status"] == "running":  # and not pruned
+            metrics["status"] = "finished"
     except (Interrupted, SystemExit) as error:  # SystemExit: Lightning's own answer to SIGTERM, where it came first
         interruption = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
         metrics["status"] = "interrupted"
@@ -147,6 +155,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
         raise interruption
+    if metrics["status"] == "pruned":
+        return metrics
     runs.mark_latest(run, outputs)
     _summarise(run, metrics)
     return metrics
@@ -237,7 +247,7 @@ def _finish(
     laps.lap("imports")
     drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
-    if best is not None:
+    if best is not None and metrics["status"] != "pruned":  # what was given up costs no more time
         predictor = Predictor.load(run / runs.BEST, device)
         logits = predictor.logits(data.test.images, data.eval_batch_size)
         network = predictor.network.cpu()
@@ -259,6 +269,7 @@ def _finish(
         final = {"parameters": float(metrics["parameters"]), "fit_seconds": timing["fit_seconds"]}
         if best is not None:
             final |= {"best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"]}
+        if metrics["test"] is not None:
             final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
         pictures = {name: style.pixels(figure) for name, figure in drawn.items()}
         loggers.finish(kept, settings["logger"], metrics["hyperparameters"], final, pictures, network)

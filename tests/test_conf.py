@@ -9,7 +9,18 @@ from mnist_lightning import settings
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = {
-    "train": ["augment", "data", "debug", "experiment", "logger", "model", "optimizer", "scheduler", "trainer"],
+    "train": [
+        "augment",
+        "data",
+        "debug",
+        "experiment",
+        "logger",
+        "model",
+        "optimizer",
+        "scheduler",
+        "search",
+        "trainer",
+    ],
     "eval": ["data"],
 }
 

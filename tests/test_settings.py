@@ -193,7 +193,9 @@ def own_lines(conf):
         inherits = any(key.value == "defaults" for key, _ in node.value) and group != "."
         while pairs:
             key, value = pairs.pop()
-            if isinstance(value, yaml.MappingNode):
+            if (
+                isinstance(value, yaml.MappingNode) and key.value != "search.space"
+            ):  # whose keys are settings themselves
                 for inner, deeper in value.value:
                     inner.value = f"{key.value}.{inner.value}"
                     pairs.append((inner, deeper))

@@ -1,0 +1,58 @@
+"""What a search compares trials by, and how a trial ended: both read from its `training_metrics.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning import runs
+from mnist_lightning.sweeps.study import Direction, Outcome
+
+DIRECTIONS: dict[str, Direction] = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "parameters": "minimize",
+    "fit_seconds": "minimize",
+}
+
+# Of the checkpoint that is kept. The test images are not among them: they choose nothing.
+_READ: dict[str, Callable[[dict[str, Any]], float]] = {
+    "val_accuracy": lambda metrics: metrics["best"]["val_accuracy"],
+    "val_loss": lambda metrics: metrics["best"]["val_loss"],
+    "parameters": lambda metrics: metrics["parameters"],
+    "fit_seconds": lambda metrics: metrics["timing"]["fit_seconds"],
+}
+
+
+def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
+    """How the trial in `folder` ended; None if it does not say, being under way or killed.
+
+    Args:
+        folder: of the trial.
+        objectives: what to read of a finished one.
+    """
+    try:
+        metrics = json.loads((folder / runs.METRICS_FILE).read_text())
+        status = metrics["status"]
+        if status == "finished":
+            values = [float(_READ[name](metrics)) for name in objectives]
+    except (OSError, ValueError, KeyError, TypeError):  # TypeError: a loss of NaN, which JSON has not, reads as null
+        return _unreadable(folder)
+    if status == "finished":
+        if all(map(math.isfinite, values)):
+            return Outcome("finished", values)
+        return Outcome("failed", error=f"{' or '.join(objectives)} is not a number")
+    if status in ("pruned", "interrupted"):
+        return Outcome(status)
+    if status == "failed":
+        error = metrics.get("error")
+        return Outcome("failed", error=str(error).strip().splitlines()[-1] if error else "")
+    return None
+
+
+def _unreadable(folder: Path) -> Outcome | None:
+    path = folder / runs.METRICS_FILE
+    return Outcome("failed", error=f"{path} does not hold what is searched for") if path.is_file() else None

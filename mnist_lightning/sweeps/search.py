@@ -1,0 +1,176 @@
+"""The search itself: asks the study for trials, has Hydra's launcher train them, reads from their folders what became.
+
+One trial, one folder: `<outputs>/search/<study>/<number of the trial>`. How a trial ended stands in the
+`training_metrics.json` there, which outlives a search that is killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.trial import FrozenTrial
+
+from mnist_lightning import runs, settings
+from mnist_lightning.errors import UserError
+from mnist_lightning.sweeps import space as spaces
+from mnist_lightning.sweeps import storage, study_report
+from mnist_lightning.sweeps.objectives import DIRECTIONS, outcome_of
+from mnist_lightning.sweeps.samplers import Reseeded, pruner
+from mnist_lightning.sweeps.study import Ledger, Outcome
+
+# Where and how something is computed, not what: may differ between two starts of the same search.
+FREE = ("search", "outputs", "logger", "runtime.", "hydra", "trainer=", "trainer.accelerator", "trainer.devices",
+        "trainer.enable_progress_bar", "data.folder", "data.mirrors", "data.num_workers")  # fmt: skip
+POLL = 1.0  # seconds between two looks at what other processes are doing
+
+
+def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, launcher: Launcher) -> None:
+    """Bring a study to its total of trials, beginning it or going on with it.
+
+    Args:
+        config: `conf/train.yaml` composed with a `search=`, Hydra's part included.
+        arguments: the overrides of the command line, Hydra's own left out.
+        loader: composes a trial's config.
+        launcher: runs jobs, each given by its overrides.
+
+    Raises:
+        UserError: something asked for does not do, or trial after trial fails.
+    """
+    given = _plain(config)
+    settings.check(given)
+    wanted = given["search"]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+    chosen, fixed = spaces.from_overrides(wanted["space"], overrides)
+    space = spaces.Space(chosen)
+    sampler = Reseeded(wanted["sampler"], space, wanted["seed"], wanted["startup_trials"])
+    folder = Path(config.hydra.sweep.dir)
+    if wanted["storage"]:
+        storage.connect(wanted["storage"])  # before there is a folder, lest a typing error leaves one
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made ({error.strerror}): choose `outputs=`.") from None
+    ledger = Ledger(
+        name=wanted["study"],
+        folder=folder,
+        address=storage.url(wanted, folder),
+        local=wanted["storage"] is None,
+        total=wanted["n_trials"],
+        directions=[DIRECTIONS[name] for name in wanted["objectives"]],
+        sampler=sampler,
+        pruner=pruner(wanted, given["trainer"]["max_epochs"]),
+        terms={
+            "objectives": wanted["objectives"],
+            "space": space.as_text(),
+            "command line": sorted(each for each in fixed if not each.lstrip("+").startswith(FREE)),
+        },
+        read_outcome=lambda number: outcome_of(folder / str(number), wanted["objectives"]),
+    )
+    OmegaConf.save(config, folder / "multirun.yaml")
+    Search(config, fixed, loader, launcher, ledger, folder, wanted).run()
+
+
+class Search:
+    """A search under way; the arguments are those of `search`, read and opened."""
+
+    def __init__(
+        self,
+        config: DictConfig,
+        fixed: list[str],
+        loader: ConfigLoader,
+        launcher: Launcher,
+        ledger: Ledger,
+        folder: Path,
+        wanted: dict[str, Any],
+    ) -> None:
+        self.config, self.fixed, self.loader, self.launcher = config, fixed, loader, launcher
+        self.ledger, self.folder, self.wanted = ledger, folder, wanted
+        self.failures = 0
+        words = [each for each in fixed if not each.lstrip("+").startswith("search")]
+        self.report = study_report.Report(ledger, folder, wanted["objectives"], config.hydra.job.name, words)
+
+    def run(self) -> None:
+        """Run trials until there are enough, then draw."""
+        done, total = self.ledger.counted(), self.ledger.total
+        _say(f"Study {self.wanted['study']}: {done} of {total} trials done, in {runs.shown(self.folder.resolve())}")
+        try:
+            waiting = False
+            while (done := self.ledger.counted()) < total:
+                trials = self.ledger.claim(self.wanted["n_jobs"])
+                if trials:
+                    self._launch(trials)
+                elif self.ledger.running():
+                    if not waiting:
+                        _say(f"Waiting for the last {total - done} trials, which other processes are training")
+                    time.sleep(POLL)
+                waiting = not trials
+        finally:
+            self.ledger.close()
+            self.report.table()
+        self.report.write()
+        _say(self.report.summary())
+
+    def _launch(self, trials: list[FrozenTrial]) -> None:
+        jobs: dict[int, list[str]] = {}
+        for trial in trials:
+            overrides = [*self.fixed, f"search.trial={trial.number}", *self.ledger.space.overrides(trial.params)]
+            if refused := self._refused(overrides):
+                self._tell(trial, Outcome("failed", error=refused))
+                continue
+            (self.folder / str(trial.number) / runs.METRICS_FILE).unlink(missing_ok=True)  # a deleted study's
+            jobs[trial.number] = overrides
+        if not jobs:
+            return
+        returned = self.launcher.launch(list(jobs.values()), initial_job_idx=next(iter(jobs)))
+        for trial, job in zip([each for each in trials if each.number in jobs], returned, strict=True):
+            self._tell(trial, self._outcome(trial.number, job))
+        self.report.table()
+
+    def _refused(self, overrides: list[str]) -> str | None:
+        """Why a trial's settings do not do, if so; seen before anything is launched."""
+        try:
+            settings.check(_plain(self.loader.load_sweep_config(self.config, overrides)))
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            return " ".join(str(error).split())
+        return None
+
+    def _outcome(self, number: int, job: JobReturn) -> Outcome:
+        found = outcome_of(self.folder / str(number), self.wanted["objectives"])
+        if found is not None and (found.state != "failed" or found.error):
+            return found
+        if job.status == JobStatus.FAILED:
+            error = job._return_value  # `return_value` would raise it
+            return Outcome("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+        return found or Outcome("failed", error="it left no result in its folder")
+
+    def _tell(self, trial: FrozenTrial, outcome: Outcome) -> None:
+        if not self.ledger.tell(trial.number, outcome):
+            _say(f"trial {trial.number}: was given to another process meanwhile, its result does not count")
+            return
+        _say(self.report.line(trial, outcome))
+        self.failures = self.failures + 1 if outcome.state == "failed" else 0
+        if self.failures >= self.wanted["max_failures"]:
+            raise UserError(
+                f"The last {self.failures} trials failed, the last one with: {outcome.error.rstrip('.')}. Put it right "
+                "and give the same command again, or raise search.max_failures."
+            )
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """A config without Hydra's part, as plain data."""
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return OmegaConf.to_container(task, resolve=True)  # type: ignore[return-value]
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,238 @@
+"""A study as a ledger of trials that several processes share, any of which may die at any moment.
+
+Knows nothing of Hydra and of how a trial is trained. What holds:
+
+- Only finished and pruned trials count. A failed one is replaced by another.
+- There are never more of them than asked for: each process claims a trial before it runs it, under a lock in the
+  study's folder; those on other machines settle it by the numbers that the storage gave to their trials.
+- A trial whose process has died counts if its folder says that it ended. Otherwise its values are tried again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from filelock import FileLock
+from optuna.exceptions import DuplicatedStudyError, OptunaError
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.sweeps import storage
+from mnist_lightning.sweeps.samplers import Reseeded
+from mnist_lightning.sweeps.space import Space
+from mnist_lightning.sweeps.workers import Watch, Worker
+
+Direction = Literal["minimize", "maximize"]
+COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
+MOST_ATTEMPTS = 5  # a trial that has taken its process with it so often is not tried again
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Args:
+        state: `finished`, `pruned`, `failed` or `interrupted`.
+        values: one for each objective, if finished.
+        error: one sentence, if failed.
+    """
+
+    state: str
+    values: Sequence[float] | None = None
+    error: str = ""
+
+
+class Ledger:
+    """A study, opened or begun.
+
+    Args:
+        name: of the study.
+        folder: of the study, which exists; lock files go there.
+        address: the storage's URL.
+        local: whether the storage is the file in `folder`, so that whoever sees the one sees the other.
+        total: trials wanted in all.
+        directions: `maximize` or `minimize` for each objective.
+        sampler: what proposes the trials.
+        pruner: what the trials are stopped by.
+        terms: what must be the same in each process that works on the study, in plain data.
+        read_outcome: reads how a trial ended from its folder; None if it does not say.
+
+    Raises:
+        UserError: the storage cannot be opened, or the study was begun with other terms.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        address: str,
+        local: bool,
+        total: int,
+        directions: Sequence[Direction],
+        sampler: Reseeded,
+        pruner: BasePruner,
+        terms: Mapping[str, Any],
+        read_outcome: Callable[[int], Outcome | None],
+    ) -> None:
+        self.space: Space = sampler.space
+        self.local, self.read_outcome, self._beats = local, read_outcome, 0
+        self.grid = sampler.name == "grid"
+        self.total = min(total, sampler.grid_size) if self.grid else total
+        self.lock = FileLock(folder / "study.lock")
+        with self.lock:
+            self.storage = storage.connect(address)
+            self.study = self._open(name, directions, terms)
+        self.study.sampler, self.study.pruner = sampler, pruner
+        self.worker = Worker(folder / "workers", None if local else self._beat)
+        self.watch = Watch(folder / "workers", None if local else self._last_beat)
+        with self.lock:
+            self._settle_dead()
+
+    def _open(self, name: str, directions: Sequence[Direction], terms: Mapping[str, Any]) -> optuna.Study:
+        names = self.storage.get_all_studies()
+        if name not in [each.study_name for each in names]:
+            try:
+                study = optuna.create_study(study_name=name, storage=self.storage, directions=list(directions))
+                study.set_user_attr("terms", json.dumps(terms))
+                return study
+            except DuplicatedStudyError:
+                pass  # another machine was faster
+        study = optuna.load_study(study_name=name, storage=self.storage)
+        begun = json.loads(study.user_attrs.get("terms", "null"))
+        if begun is None:  # its process was killed in between
+            study.set_user_attr("terms", json.dumps(terms))
+        elif begun != json.loads(json.dumps(terms)):
+            raise UserError(
+                f"The study {name} was begun with {_difference(begun, terms)}: go on with the same, or begin another "
+                "with search.study=."
+            )
+        return study
+
+    # What the study holds.
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials but those that were given back because others had claimed the last ones."""
+        return [each for each in self.study.get_trials(deepcopy=False) if "surplus" not in each.user_attrs]
+
+    def counted(self) -> int:
+        """Trials that finished or were pruned; in a grid, which tries no point twice, failed ones too."""
+        return sum(self._counts(each) for each in self.trials())
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        return trial.state in COUNTED or (self.grid and "error" in trial.user_attrs and trial.state == TrialState.FAIL)
+
+    def running(self) -> int:
+        """Trials that somebody is training."""
+        return sum(each.state == TrialState.RUNNING for each in self.trials())
+
+    # What happens to a trial.
+
+    def claim(self, count: int) -> list[FrozenTrial]:
+        """Take up to `count` trials, as many as are free; they are this process's to run and to `tell` of."""
+        with self.lock:
+            self._settle_dead()
+            free = self.total - self.counted() - self.running()
+            claimed = [self._claim_one() for _ in range(min(count, free))]
+        return [each for each in claimed if each is not None]
+
+    def _claim_one(self) -> FrozenTrial | None:
+        asked = self.study.ask(self.space.distributions)
+        asked.set_user_attr("worker", self.worker.name)
+        mine = asked.number
+        before = [each for each in self.trials() if each.number <= mine]
+        rank = sum(self._counts(each) or not each.state.is_finished() for each in before)
+        if rank > self.total:  # another machine has claimed at the same time, and its number is lower
+            asked.set_user_attr("surplus", True)
+            self.study.tell(mine, state=TrialState.FAIL)
+            return None
+        return self._get(mine)
+
+    def tell(self, number: int, outcome: Outcome) -> bool:
+        """Write down how a trial ended; False if it was given to another process meanwhile.
+
+        An interrupted trial's values go back, to be tried again.
+        """
+        trial = self._get(number)
+        if trial.state != TrialState.RUNNING or trial.user_attrs.get("worker") != self.worker.name:
+            return False
+        try:
+            with self.lock:
+                self._settle(trial, outcome)
+        except OptunaError:
+            if not self._get(number).state.is_finished():
+                raise
+            return False
+        return True
+
+    def _settle(self, trial: FrozenTrial, outcome: Outcome) -> None:
+        if outcome.state == "finished":
+            self.study.tell(trial.number, list(outcome.values or ()))
+        elif outcome.state == "pruned":
+            self.study.tell(trial.number, state=TrialState.PRUNED)
+        elif outcome.state == "failed":
+            study_id = self.storage.get_study_id_from_name(self.study.study_name)
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            self.storage.set_trial_user_attr(trial_id, "error", outcome.error)
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        else:
+            self._try_again(trial)
+
+    def _try_again(self, trial: FrozenTrial) -> None:
+        attempt = trial.user_attrs.get("attempt", 1)
+        done = any(each.user_attrs.get("repeats") == trial.number for each in self.trials())
+        if attempt >= MOST_ATTEMPTS:
+            self._settle(trial, Outcome("failed", error=f"its process died {attempt} times"))
+            return
+        # First the new one, then the end of the old: killed in between, the old one is found and settled again.
+        values = trial.params or trial.system_attrs.get("fixed_params", {})
+        if values and not done:
+            self.study.enqueue_trial(values, user_attrs={"repeats": trial.number, "attempt": attempt + 1})
+        self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def _settle_dead(self) -> None:
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING and not self._lives(trial):
+                self._settle(trial, self.read_outcome(trial.number) or Outcome("interrupted"))
+
+    def _lives(self, trial: FrozenTrial) -> bool:
+        worker = trial.user_attrs.get("worker")
+        if worker is None and self.local:  # claimed by nobody, though nobody is claiming: we hold the lock
+            return False
+        return self.watch.lives(worker or f"unknown-{trial.number}")
+
+    def _get(self, number: int) -> FrozenTrial:
+        return next(each for each in self.study.get_trials(deepcopy=False) if each.number == number)
+
+    # Signs of life, for machines that do not share the folder.
+
+    def _beat(self, name: str) -> None:
+        self._beats += 1
+        self.study.set_user_attr(f"beat of {name}", self._beats)
+
+    def _last_beat(self, name: str) -> object:
+        return self.study.user_attrs.get(f"beat of {name}")
+
+    def close(self) -> None:
+        """Leave the study: trials still claimed go back to be tried again."""
+        with self.lock:
+            for trial in self.trials():
+                if trial.state == TrialState.RUNNING and trial.user_attrs.get("worker") == self.worker.name:
+                    self._settle(trial, self.read_outcome(trial.number) or Outcome("interrupted"))
+        self.worker.close()
+
+
+def _difference(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Words for the first term in which a study differs from what is asked for now."""
+    for name, before in begun.items():
+        if before != now.get(name):
+            if isinstance(before, dict):
+                changed = sorted(key for key in {*before, *now[name]} if before.get(key) != now[name].get(key))
+                return f"another {name} (it differs in {', '.join(changed)})"
+            return f"another {name} ({' '.join(map(str, before)) or 'none'})"
+    return "other terms"

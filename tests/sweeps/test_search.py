@@ -1,0 +1,211 @@
+"""`-m search=...` as a user gives it, over a script that trains nothing; and once over one that trains."""
+
+import csv
+import os
+import random
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fixtures_search as fixtures
+import pytest
+from PIL import Image
+
+STUDY = Path("outputs/search/s")
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch, capsys):
+    """`search("search.n_trials=3")` in an empty folder and this process: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def search(*overrides):
+        _, script, *arguments = fixtures.command(tmp_path, *overrides)
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        code = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as error:
+            code = error.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return search
+
+
+def table():
+    return list(csv.DictReader((STUDY / "trials.csv").open()))
+
+
+def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
+    code, said, _ = search("search.n_trials=4", "loss.label_smoothing=0.1", "seed=7")
+    assert code == 0
+    rows = table()
+    assert [(row["trial"], row["state"]) for row in rows] == [(str(n), "finished") for n in range(4)]
+    assert list(rows[0])[:4] == ["trial", "state", "val_accuracy", "optimizer.lr"]  # and no smoothing, which is fixed
+    best = max(rows, key=lambda row: float(row["val_accuracy"]))
+    command = ["python", "scripts/train.py", "augment=none", "data=digits", "loss.label_smoothing=0.1", "seed=7",
+               f"optimizer.lr={best['optimizer.lr']}"]  # fmt: skip
+    comment, written = (STUDY / "best.txt").read_text().splitlines()
+    assert comment.startswith(f"# trial {best['trial']}: val_accuracy ")
+    assert shlex.split(written) == command
+    assert f"\ntrain it with  {written}\n" in said
+    assert {path.name for path in STUDY.iterdir() if path.is_dir()} == {"0", "1", "2", "3", "workers"}
+    for name in ("history", "importance"):
+        with Image.open(STUDY / f"{name}.png") as image:
+            assert image.size == (1200, 675)
+    assert list((STUDY / "workers").iterdir()) == []
+
+
+def test_the_same_command_goes_on_to_a_higher_total(search):
+    search("search.n_trials=2")
+    before = table()
+    code, said, _ = search("search.n_trials=3")
+    assert (code, said.splitlines()[0]) == (0, "Study s: 2 of 3 trials done, in outputs/search/s")
+    assert table()[:2] == before
+    assert len(table()) == 3
+    code, said, _ = search("search.n_trials=3")
+    assert "\ntrial " not in said
+    assert "\n3 finished, 0 pruned, 0 failed\n" in said
+
+
+def test_a_search_of_other_values_does_not_go_on_with_the_study(search):
+    search("search.n_trials=1")
+    for changed, told in (
+        ("optimizer.lr=interval(0.1,0.2)", "another space (it differs in optimizer.lr)"),
+        ("trainer.max_epochs=2", "another command line (augment=none data=digits)"),
+        ("search.objectives=[val_loss]", "another objectives (val_accuracy)"),
+    ):
+        code, _, said = search("search.n_trials=2", changed)
+        assert code == 2
+        assert said == (
+            f"The study s was begun with {told}: go on with the same, or begin another with search.study=.\n"
+        )
+    assert len(table()) == 1
+
+
+def test_the_command_line_can_name_what_is_searched_over(search):
+    search(
+        "search.n_trials=4", "search.sampler=grid", "loss.label_smoothing=0.1", "optimizer.lr=choice(0.01,0.02)",
+        "data.batch_size=range(8,17,8)",
+    )  # fmt: skip
+    tried = {(float(row["optimizer.lr"]), int(row["data.batch_size"])) for row in table()}
+    assert tried == {(0.01, 8), (0.01, 16), (0.02, 8), (0.02, 16)}
+
+
+def test_pruned_trials_count(search):
+    code, said, _ = search("search.n_trials=2", "augment.degrees=5")
+    assert code == 0
+    assert [row["state"] for row in table()] == ["pruned", "pruned"]
+    assert "\n0 finished, 2 pruned, 0 failed\n" in said
+    assert not (STUDY / "best.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "error"),
+    [
+        ("augment.shear=1", "ValueError: the loss exploded"),
+        ("augment.erase=0.5", "OSError: no memory"),
+    ],
+)
+def test_a_search_whose_every_trial_fails_gives_up_with_the_reason(search, override, error):
+    code, _, said = search("search.n_trials=5", "search.max_failures=2", override)
+    assert code == 2
+    assert said == (
+        f"The last 2 trials failed, the last one with: {error}. Put it right and give the same command again, or raise "
+        "search.max_failures.\n"
+    )
+    assert [(row["state"], row["error"]) for row in table()] == [("failed", error)] * 2
+
+
+def test_a_value_that_no_setting_may_have_fails_its_trial_and_the_search_goes_on(search):
+    # momentum is 0 only, with which Nesterov's does not go together
+    code, said, _ = search(
+        "search.n_trials=2", "search.sampler=grid", "optimizer=sgd", "loss.label_smoothing=0.1", "optimizer.lr=0.01",
+        "optimizer.momentum=0,0.9", "optimizer.nesterov=true",
+    )  # fmt: skip
+    assert code == 0
+    assert sorted(row["state"] for row in table()) == ["failed", "finished"]
+    told = "optimizer.nesterov=true needs optimizer.momentum above 0."
+    assert told in [row["error"] for row in table()]
+    assert f": failed: {told}  (optimizer.momentum=0)\n" in said
+
+
+def test_two_objectives_end_in_a_front(search):
+    code, said, _ = search("search.n_trials=6", "search.sampler=nsga2", "search.objectives=[val_accuracy,parameters]")
+    assert code == 0
+    rows = [(float(row["val_accuracy"]), float(row["parameters"])) for row in table()]
+    front = [row for row in rows if not any(a >= row[0] and b <= row[1] and (a, b) != row for a, b in rows)]
+    commands = (STUDY / "best.txt").read_text().splitlines()[1::2]
+    assert len(commands) == len(front)
+    assert "\ntrain it with  " + commands[0] in said
+    pictures = {path.name for path in STUDY.glob("*.png")}
+    assert pictures == {"pareto.png", "importance_val_accuracy.png", "importance_parameters.png"}
+
+
+MISTAKES = {
+    "search=lrr": "There is no search=lrr: did you mean lr? Known: architecture, lr, pareto.",
+    "search.n_trials=0": "search.n_trials=0 does not do: it must be a whole number, 1 or more.",
+    "search.study=a/b": "search.study=a/b does not do: it must be a name of letters, digits, dots, - and _.",
+    "search.objectives=[test_accuracy]": "search.objectives=['test_accuracy'] does not do: it must be a list of",
+    "search.objectives=[val_loss,val_loss]": "search.objectives=['val_loss', 'val_loss'] does not do: give one, or two",
+    "search.objectives=[val_loss,parameters] search.pruner=asha": "search.pruner=asha needs search.objectives=[val_a",
+    "search.objectives=[val_loss,parameters] search.sampler=cmaes": "search.sampler=cmaes knows one objective only",
+    "search.sampler=grid": "search.sampler=grid cannot list all values of optimizer.lr: give it choices or a step.",
+    "search.sampler=cmaes model=cnn,mlp": "search.sampler=cmaes needs two settings or more, all with low and high",
+    "search.storage=nonsense": "The storage nonsense cannot be opened (Could not parse SQLAlchemy URL",
+    "search.storage=sqlite:////nowhere/a.db": "The storage sqlite:////nowhere/a.db cannot be opened (unable to open",
+    "optimizer.lr=interval(0.1,0.01)": "search.space: optimizer.lr: low=0.1 must be below high=0.01.",
+    "+search.space.trainer.max_epoch=[1,2]": "search.space: there is no setting trainer.max_epoch: did you mean "
+    "trainer.max_epochs?",
+    "optimizer.lr=1 loss.label_smoothing=0": "search.space is empty: name in it what is searched over, as the files",
+}
+
+
+@pytest.mark.parametrize(("overrides", "told"), MISTAKES.items())
+def test_a_mistake_ends_in_one_sentence_before_anything_is_made(search, overrides, told):
+    code, said, error = search(*overrides.split())
+    assert (code, said) == (2, "")
+    assert error.startswith(told)
+    assert error.count("\n") == 1
+    assert not STUDY.exists()
+
+
+def test_a_password_is_not_shown(search):
+    _, _, error = search("search.storage=nodriver://me:secret@localhost/x")
+    assert "nodriver://me:***@localhost/x" in error
+    assert "secret" not in error
+
+
+def test_a_search_killed_again_and_again_ends_with_exactly_its_trials(tmp_path):
+    chance = random.Random(0)
+    best = []
+    for _ in range(2):
+        environment = os.environ | {"STUB_SECONDS": "0.1"}
+        process = subprocess.Popen(
+            fixtures.command(tmp_path, "search.n_trials=8"), cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()  # which study it is: from here on it makes trials
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 1))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        best.append(max(trial.value for trial in fixtures.trials(tmp_path) if trial.value is not None))
+        assert fixtures.states(tmp_path)["COMPLETE"] < 8
+    done = fixtures.run(tmp_path, "search.n_trials=8")
+    assert done.returncode == 0, done.stderr
+    found = fixtures.trials(tmp_path)
+    complete = [trial for trial in found if trial.state.name == "COMPLETE"]
+    assert len(complete) == 8
+    assert {trial.state.name for trial in found} <= {"COMPLETE", "FAIL"}  # nobody runs, nobody waits
+    assert len({tuple(trial.params.items()) for trial in found}) == 8  # the lost ones were tried again, no other
+    assert max(trial.value for trial in complete) >= max(best)
+    log = (tmp_path / "log").read_text().split("\n")
+    for trial in complete:  # trained to the end once, each
+        assert log.count(f"{trial.number} ends") == 1
