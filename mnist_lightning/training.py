@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lightning import cli, machine, runs
+from mnist_lightning import cli, launcher, machine, ranks, runs
 from mnist_lightning.cli import Settings
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.settings import without_effect
+from mnist_lightning.settings import dotted, without_effect
 
 if TYPE_CHECKING:
     from mnist_lightning.data.datamodule import DigitsDataModule
@@ -25,9 +25,12 @@ log = logging.getLogger(__name__)
 def train(settings: Settings, run: Path) -> dict[str, Any]:
     """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
 
+    Where several devices of this machine train together, it starts a process for each and waits for them; a process
+    that is one of several trains with the others, and the first of them alone prints, writes and scores.
+
     Args:
         settings: `conf/train.yaml` composed and checked.
-        run: the run folder, which exists.
+        run: the run folder, which exists; `ranks.NOWHERE` for all ranks but the first.
 
     Returns:
         What `training_metrics.json` holds.
@@ -37,6 +40,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
     """
     began = cli.job_began()
+    if count := ranks.to_start(settings):
+        return launcher.launch(settings, run, count)
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
     outputs = Path(settings["outputs"])
@@ -56,22 +61,27 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.data.augment import Augment
     from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.models import checkpoint, networks
-    from mnist_lightning.models.classifier import Classifier
+    from mnist_lightning.models.classifier import Classifier, ShardedClassifier
 
+    here = ranks.place()
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:
         torch.set_num_threads(settings["runtime"]["threads"])
     pl.seed_everything(settings["seed"], verbose=False)
 
+    device = trainer_setup.pick(settings)
+    ranks.join(device.type)
     given = checkpoint.read(start) if start else None
     if given and resumed_from:
         _check_resumable(given, resumed_from, settings["trainer"]["max_epochs"])
     if given:
         log.info("%s %s", "Resuming" if resumed_from else "Starting from", word)
     augment = Augment(**settings["augment"])
-    data = DigitsDataModule(**settings["data"], augment=augment)
-    data.prepare_data()
+    data = DigitsDataModule(**settings["data"], augment=augment, seed=settings["seed"])
+    with ranks.first_of_machine_first():
+        data.prepare_data()
     data.setup()
+    ranks.agree(_facts(settings, data))
 
     class_names = data.source.class_names
     network = networks.build(settings["model"], num_classes=len(class_names))
@@ -84,7 +94,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
 
     hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger")}
     card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
-    classifier = Classifier(
+    sharded = here.world > 1 and settings["trainer"]["strategy"] == "fsdp"
+    classifier = (ShardedClassifier if sharded else Classifier)(
         network, settings["optimizer"], settings["scheduler"], settings["loss"]["label_smoothing"], card
     )
     metrics: dict[str, Any] = {
@@ -98,6 +109,12 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
             "test": len(data.test),
         },
         "seed": settings["seed"],
+        "batch": {
+            "size": data.batch_size,
+            "processes": here.world,
+            "machines": here.machines,
+            "size_per_process": data.batch_size // here.world,
+        },
         "history": {},
         "best": None,
         "test": None,
@@ -106,7 +123,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         "timing": {},
         "environment": {},
     }
-    kept = loggers.build(settings["logger"], run, outputs)
+    kept = loggers.build(settings["logger"], run, outputs) if here.rank == 0 else []
     trainer, folder = trainer_setup.build(settings, run, metrics, kept, resumed_from)
     metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
     log.info(
@@ -116,6 +133,12 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         data.source.name,
         *(f"{metrics['dataset'][part]:,}" for part in ("train", "val", "test")),
     )
+    if here.world > 1:
+        log.info(
+            "%s over %d processes on %d machine%s: a batch is %d images, %d a process",
+            "fsdp" if sharded else "ddp", here.world, here.machines, "s" * (here.machines > 1),
+            data.batch_size, data.batch_size // here.world,
+        )  # fmt: skip
 
     metrics["timing"]["startup_seconds"] = time.perf_counter() - began
     interruption = None
@@ -129,8 +152,13 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         metrics["status"] = "interrupted"
     except Exception:
         metrics["status"] = "failed"
-        runs.write_json(run / runs.METRICS_FILE, metrics)
+        if here.rank == 0:
+            runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
+    if interruption is None:
+        ranks.leave()
+    if here.rank > 0:
+        return metrics
     _finish(settings, run, data, metrics, kept, trainer.strategy.root_device.type, began)
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
@@ -194,6 +222,13 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     )  # fmt: skip
     log.info("evaluation: %s", runs.shown(run))
     return result
+
+
+def _facts(settings: Settings, data: DigitsDataModule) -> dict[str, Any]:
+    """What all ranks must have alike: the data, and the settings but for where things lie on a machine."""
+    local = ("outputs", "ckpt", "ckpt_path", "data.folder", "data.mirrors", "runtime.threads")
+    told = {key: value for key, value in dotted(settings) if key not in local and not key.startswith("logger")}
+    return {"data": f"{data.source.name} ({len(data.train)} + {len(data.val)} images)"} | told
 
 
 def _check_resumable(checkpoint: dict[str, Any], path: Path, max_epochs: int) -> None:

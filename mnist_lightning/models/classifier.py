@@ -94,7 +94,7 @@ class Classifier(pl.LightningModule):
         counts = torch.tensor([self.train_images, self.val_images], device=self.device)
         sums = torch.cat([torch.stack([self.train_loss, self.val_loss, self.val_hits]), counts])
         if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
         train_loss, val_loss, val_hits, train_images, val_images = sums.double().tolist()
         self.log_dict(
             {
@@ -128,3 +128,28 @@ class Classifier(pl.LightningModule):
         """Put the card in."""
         if self.card is not None:
             checkpoint[CARD] = dict(self.card)
+
+
+class ShardedClassifier(Classifier):
+    """A Classifier whose weights, gradients and optimiser state are shared out among the ranks (FSDP)."""
+
+    def configure_model(self) -> None:
+        """Shard the network, layer by layer where a layer holds weights of its own."""
+        from torch.distributed.fsdp import fully_shard
+
+        if self._sharded:
+            return
+        mesh = self.device_mesh["data_parallel"]  # type: ignore[index]
+        for layer in self.network.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                fully_shard(layer, mesh=mesh)
+        fully_shard(self.network, mesh=mesh)
+        self._sharded = True
+
+    _sharded = False
+
+    def on_validation_epoch_start(self) -> None:
+        """Let all ranks validate with the first one's batch norm statistics, which are those that are saved."""
+        super().on_validation_epoch_start()
+        for buffer in self.network.buffers():
+            torch.distributed.broadcast(buffer, src=0)
