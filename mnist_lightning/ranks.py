@@ -69,7 +69,7 @@ def to_start(settings: Mapping[str, Any]) -> int:
     """How many processes this one has to start in its stead; 0 where it trains itself.
 
     Raises:
-        UserError: torchrun's idea of devices and machines is not that of the settings, or the batch cannot be shared.
+        UserError: torchrun's idea of devices and machines is not that of the settings, or the batch is too small.
     """
     trainer, here = settings["trainer"], place()
     devices, machines = trainer["devices"], trainer["num_nodes"]
@@ -88,21 +88,25 @@ def to_start(settings: Mapping[str, Any]) -> int:
                 f"trainer.num_nodes={machines} needs torchrun on each machine: torchrun --nnodes={machines} "
                 "--node-rank=<0, 1, ...> --master-addr=<of the first> --nproc-per-node=<devices> scripts/train.py ..."
             )
-        world = _gpus(trainer["accelerator"]) if devices == "auto" else devices
+        world = _gpus(trainer) if devices == "auto" else devices
         count = world if world > 1 else 0
     batch = settings["data"]["batch_size"]
-    if batch % world:
-        near = max(batch // world, 1) * world
-        raise UserError(
-            f"data.batch_size={batch} cannot be shared out evenly among {world} devices: take {near} or {near + world}."
-        )
+    if world > 1 and batch < 2 * world:  # batch norm needs two
+        raise UserError(f"data.batch_size={batch} is shared out among {world} devices: take {2 * world} or more.")
     return count
 
 
-def _gpus(accelerator: str) -> int:
+def _gpus(trainer: Mapping[str, Any]) -> int:
+    """How many GPUs there are; 1 where there is none and nothing needs several."""
     import torch
 
-    return max(1, torch.cuda.device_count()) if accelerator in ("auto", "gpu") else 1
+    count = torch.cuda.device_count() if trainer["accelerator"] in ("auto", "gpu") else 0
+    if count == 0 and trainer["strategy"] != "auto":
+        raise UserError(
+            f"There is no GPU here for trainer={trainer['strategy']} to train on: trainer=ddp_sim tries several devices "
+            "on the processor, and trainer.accelerator=cpu trainer.devices=2 does it with this strategy."
+        )
+    return max(count, 1)
 
 
 def join(device: str) -> None:

@@ -252,12 +252,6 @@ def without_effect(settings: Mapping[str, Any]) -> list[str]:
         said.append("augment.erase_size has no effect with augment.erase=0.")
     if known.get("trainer.strategy") == "fsdp" and known.get("averaging.decay"):
         said.append("averaging.decay has no effect with trainer.strategy=fsdp: sharded weights are not averaged.")
-    if known.get("trainer.devices") == 1 and known.get("trainer.num_nodes") == 1:
-        said += [
-            f"{key} has no effect with one device."
-            for key, default in (("trainer.strategy", "auto"), ("trainer.sync_batchnorm", False))
-            if given(key, default)
-        ]
     if known.get("data.name") == "digits" and known.get("data.mirrors"):
         said.append("data.mirrors has no effect with data=digits: nothing is downloaded.")
     return said

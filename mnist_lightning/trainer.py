@@ -132,7 +132,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the classifier's epoch sums are over all ranks
     if ranks.place().rank > 0:  # the first one says it
         warnings.simplefilter("ignore")
-        logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

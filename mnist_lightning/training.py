@@ -42,8 +42,15 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     began = cli.job_began()
     if count := ranks.to_start(settings):
         return launcher.launch(settings, run, count)
+    here = ranks.place()
+    if here.rank > 0:  # the first one says it
+        logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
+    if here.world == 1:
+        for key, default in (("strategy", "auto"), ("sync_batchnorm", False)):
+            if settings["trainer"][key] != default:
+                log.warning("trainer.%s has no effect: there is one device.", key)
     outputs = Path(settings["outputs"])
     asked = settings["ckpt_path"] or settings["ckpt"]  # settings.check lets only one of them through
     start, word = runs.find_checkpoint(asked, outputs) if asked else (None, "")
@@ -63,7 +70,6 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.models import checkpoint, networks
     from mnist_lightning.models.classifier import Classifier, ShardedClassifier
 
-    here = ranks.place()
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:
         torch.set_num_threads(settings["runtime"]["threads"])
@@ -113,7 +119,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
             "size": data.batch_size,
             "processes": here.world,
             "machines": here.machines,
-            "size_per_process": data.batch_size // here.world,
+            "size_per_process": data.batch_size / here.world,
         },
         "history": {},
         "best": None,
@@ -135,9 +141,9 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     )
     if here.world > 1:
         log.info(
-            "%s over %d processes on %d machine%s: a batch is %d images, %d a process",
+            "%s over %d processes on %d machine%s: a batch is %d images, %g a process",
             "fsdp" if sharded else "ddp", here.world, here.machines, "s" * (here.machines > 1),
-            data.batch_size, data.batch_size // here.world,
+            data.batch_size, data.batch_size / here.world,
         )  # fmt: skip
 
     metrics["timing"]["startup_seconds"] = time.perf_counter() - began

@@ -79,6 +79,8 @@ class Classifier(pl.LightningModule):
         self.train_images += len(labels)
         if self.label_smoothing:
             loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
+        if self.trainer.world_size > 1:
+            loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -137,16 +139,12 @@ class ShardedClassifier(Classifier):
         """Shard the network, layer by layer where a layer holds weights of its own."""
         from torch.distributed.fsdp import fully_shard
 
-        if self._sharded:
-            return
         mesh = self.device_mesh["data_parallel"]  # type: ignore[index]
+        self.network.to(memory_format=torch.contiguous_format)  # fully_shard takes no other
         for layer in self.network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 fully_shard(layer, mesh=mesh)
         fully_shard(self.network, mesh=mesh)
-        self._sharded = True
-
-    _sharded = False
 
     def on_validation_epoch_start(self) -> None:
         """Let all ranks validate with the first one's batch norm statistics, which are those that are saved."""
