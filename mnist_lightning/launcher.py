@@ -55,7 +55,7 @@ def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
         processes = [_start(job, rank, count, port, settings["runtime"]["threads"]) for rank in range(count)]
         try:
             with _hand_on_signals(processes[0]) as arrived:
-                _wait(processes)
+                codes = _wait(processes)
         finally:
             for process in processes:
                 if process.poll() is None:
@@ -63,8 +63,8 @@ def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
                 process.wait()
         if arrived:
             raise Interrupted(arrived[0])
-        if any(process.returncode for process in processes):
-            raise _failure(run, Path(folder), processes)
+        if any(codes):
+            raise _failure(run, Path(folder), codes)
     return runs.read_metrics(run)
 
 
@@ -116,20 +116,25 @@ def _hand_on_signals(first: subprocess.Popen[bytes]) -> Iterator[list[int]]:
             signal.signal(each, handler)
 
 
-def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended well, or one has failed and the first, who writes the record, has had time to."""
+def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:
+    """Until all have ended well, or one has failed and the first, who writes the record, has had time to.
+
+    Returns:
+        The exit code of each, None for those that go on.
+    """
     deadline = None
-    while any(process.poll() is None for process in processes):
-        time.sleep(0.05)
-        first, *others = (process.poll() for process in processes)
-        if first or (deadline is not None and time.monotonic() > deadline):
-            return
+    while True:
+        codes = first, *others = [process.poll() for process in processes]
+        late = deadline is not None and time.monotonic() > deadline
+        if None not in codes or first or late:
+            return codes
         if deadline is None and (first == 0 or any(others)):
             deadline = time.monotonic() + PATIENCE
+        time.sleep(0.05)
 
 
-def _failure(run: Path, folder: Path, processes: list[subprocess.Popen[bytes]]) -> BaseException:
-    """What to raise for ranks that failed: what the one said that failed first."""
+def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
+    """What to raise for ranks that failed: what the one said that failed first, since the others fail for want of it."""
     told = [json.loads(path.read_text()) for path in folder.glob("rank*.json")]
     told.sort(key=lambda each: (each["kind"] != "UserError", each["time"]))
     if told and told[0]["kind"] == "UserError":
@@ -138,8 +143,9 @@ def _failure(run: Path, folder: Path, processes: list[subprocess.Popen[bytes]]) 
         return Interrupted(told[0]["signum"])
     if (run / runs.METRICS_FILE).exists():  # the first rank may have been killed before it could write it
         runs.write_json(run / runs.METRICS_FILE, runs.read_metrics(run) | {"status": "failed"})
+    for rank, code in enumerate(codes):
+        if code is not None and code < 0:
+            return RankFailed(f"Rank {rank} of {len(codes)} was ended by {signal.Signals(-code).name}.")
     if told:
-        return RankFailed(f"Rank {told[0]['rank']} of {len(processes)} failed:\n\n{told[0]['text']}")
-    rank, code = next((rank, process.returncode) for rank, process in enumerate(processes) if process.returncode)
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return RankFailed(f"Rank {rank} of {len(processes)} {how}.")
+        return RankFailed(f"Rank {told[0]['rank']} of {len(codes)} failed:\n\n{told[0]['text']}")
+    return RankFailed(f"One of {len(codes)} ranks ended without a word: exit codes {codes}.")
