@@ -15,7 +15,6 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.environments import TorchElasticEnvironment
-from lightning.pytorch.strategies import ModelParallelStrategy
 
 from mnist_lightning import machine, ranks
 from mnist_lightning.callbacks.averaging import Averaging
@@ -26,6 +25,7 @@ from mnist_lightning.callbacks.run_folder import RunFolder
 from mnist_lightning.cli import Settings
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import pick_device
+from mnist_lightning.models.sharded import Sharded
 
 
 def build(
@@ -118,9 +118,7 @@ def _strategy(wanted: str, here: ranks.Place) -> Any:
     """Lightning's strategy for the one that is wanted; a process alone needs none."""
     if here.world == 1:
         return "auto"
-    if wanted == "fsdp":  # PyTorch's second one: the first, Lightning's "fsdp", runs on GPUs only and cannot be tested
-        return ModelParallelStrategy(here.world, 1, save_distributed_checkpoint=False)
-    return "ddp"
+    return Sharded(here.world) if wanted == "fsdp" else "ddp"
 
 
 def quiet() -> None:

@@ -68,7 +68,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.data.augment import Augment
     from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.models import checkpoint, networks
-    from mnist_lightning.models.classifier import Classifier, ShardedClassifier
+    from mnist_lightning.models.classifier import Classifier
+    from mnist_lightning.models.sharded import ShardedClassifier
 
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:

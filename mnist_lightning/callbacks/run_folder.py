@@ -49,7 +49,7 @@ class RunFolder(Checkpoint):
         self.metrics["timing"]["seconds_per_epoch"] = state_dict["seconds_per_epoch"]
         states = torch.atleast_2d(state_dict["rng_state"])
         if self.rank < len(states):  # or else the run goes on with more ranks than it had
-            torch.set_rng_state(states[self.rank].contiguous())
+            torch.set_rng_state(states[self.rank].clone())  # a view is misread
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give each rank random numbers of its own, and note their state before the first epoch draws from it."""

@@ -130,24 +130,3 @@ class Classifier(pl.LightningModule):
         """Put the card in."""
         if self.card is not None:
             checkpoint[CARD] = dict(self.card)
-
-
-class ShardedClassifier(Classifier):
-    """A Classifier whose weights, gradients and optimiser state are shared out among the ranks (FSDP)."""
-
-    def configure_model(self) -> None:
-        """Shard the network, layer by layer where a layer holds weights of its own."""
-        from torch.distributed.fsdp import fully_shard
-
-        mesh = self.device_mesh["data_parallel"]  # type: ignore[index]
-        self.network.to(memory_format=torch.contiguous_format)  # fully_shard takes no other
-        for layer in self.network.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                fully_shard(layer, mesh=mesh)
-        fully_shard(self.network, mesh=mesh)
-
-    def on_validation_epoch_start(self) -> None:
-        """Let all ranks validate with the first one's batch norm statistics, which are those that are saved."""
-        super().on_validation_epoch_start()
-        for buffer in self.network.buffers():
-            torch.distributed.broadcast(buffer, src=0)
