@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_lightning import runs, settings
+from mnist_lightning import ranks, runs, settings
 from mnist_lightning.errors import Interrupted, UserError
 
 _script_began: float | None = time.perf_counter()
@@ -45,12 +45,17 @@ Settings = dict[str, Any]
 """A composed config as plain dicts, lists, numbers and strings, each value checked."""
 
 
-def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Callable[[], None]]:
+def script(
+    config_name: str, *, on_every_rank: bool = False
+) -> Callable[[Callable[[Settings, Path], Any]], Callable[[], None]]:
     """Decorate `task(settings, run folder)` into a script over `conf/<config_name>.yaml`.
 
     Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless
     HYDRA_FULL_ERROR=1 or debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a fault of the
     program, with its traceback.
+
+    Under torchrun the first rank alone goes through Hydra and has a run folder. The others run the task too where
+    it is made for it (`on_every_rank`), from the same command line but without writing; else they do nothing.
     """
 
     def decorate(task: Callable[[Settings, Path], Any]) -> Callable[[], None]:
@@ -72,6 +77,10 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
                 raise
 
         def main() -> None:
+            if ranks.place().rank > 0:
+                if on_every_rank:
+                    _follow(config_name, task)
+                return
             OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)
             runs.forget_run_folder()
             wanted = os.environ.get("HYDRA_FULL_ERROR")
@@ -82,6 +91,11 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
                 for argument in sys.argv[1:]:
                     if argument.startswith("~") and not argument.startswith("~hydra"):
                         raise UserError(f"{argument} takes away what the program needs: set it to another value.")
+                if ranks.place().world > 1 and {"--multirun", "-m"} & set(sys.argv[1:]):
+                    raise UserError(
+                        "A sweep does not go under torchrun: start it without, and each of its jobs starts a process a "
+                        "device of this machine by itself."
+                    )
                 if {"--help", "-h"} & set(sys.argv[1:]):
                     print(_help(config_name))
                     return
@@ -111,6 +125,26 @@ def script(config_name: str) -> Callable[[Callable[[Settings, Path], Any]], Call
         return main
 
     return decorate
+
+
+def _follow(config_name: str, task: Callable[[Settings, Path], Any]) -> None:
+    """Run the task as a rank that is not the first: no Hydra job, no folder, no log.
+
+    A mistake that each machine finds is told by one rank of it.
+    """
+    arguments = sys.argv[1:]
+    if any(argument.startswith("-") for argument in arguments):  # --help, --cfg, -m: the first one's affair
+        return
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = hydra.compose(config_name, arguments)
+        plain = _plain(cfg)
+        settings.check(plain)
+        task(plain, ranks.NOWHERE)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if ranks.place().local_rank == 0:
+            print(error if isinstance(error, UserError) else _explain(error), file=sys.stderr)
+        sys.exit(2)
 
 
 def _help(config_name: str) -> str:

@@ -67,6 +67,11 @@ def maybe(rule: Rule) -> Rule:
     return Rule(f"{rule.wanted}, or null", lambda value: value is None or rule.holds(value))
 
 
+def auto_or(rule: Rule) -> Rule:
+    """`rule`, or the word auto."""
+    return Rule(f"auto, or {rule.wanted}", lambda value: value == "auto" or rule.holds(value))
+
+
 flag = Rule("true or false", lambda value: isinstance(value, bool))
 text = Rule("a text", lambda value: isinstance(value, str) and value != "")
 any_number = Rule("a number", _is_number)
@@ -148,7 +153,10 @@ _TRAIN = {
     "augment.erase_size": list_of(number(0, 1, above=True), 2),
     "augment.stroke": number(0, 1),
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "mps"),
-    "trainer.devices": whole(1),
+    "trainer.devices": auto_or(whole(1)),
+    "trainer.num_nodes": auto_or(whole(1)),
+    "trainer.strategy": one_of("auto", "ddp", "fsdp"),
+    "trainer.sync_batchnorm": flag,
     "trainer.max_epochs": whole(1),
     "trainer.precision": one_of("auto", "32-true", "bf16-mixed", "16-mixed"),
     "trainer.gradient_clip_val": maybe(number(0, above=True)),
@@ -253,6 +261,18 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError("ckpt= starts anew from given weights, ckpt_path= resumes a run: give one of the two.")
     if "search.study" in known:
         _check_search(known)
+    if known.get("trainer.accelerator") == "mps" and known.get("trainer.devices") not in (None, 1, "auto"):
+        raise UserError(f"trainer.devices={known['trainer.devices']} does not do with mps, of which there is one.")
+    if known.get("trainer.accelerator") == "mps" and known.get("trainer.strategy") not in (None, "auto"):
+        raise UserError(f"trainer.strategy={known['trainer.strategy']} does not do with mps, of which there is one.")
+    if known.get("trainer.accelerator") == "cpu" and known.get("trainer.sync_batchnorm"):
+        raise UserError(
+            "trainer.sync_batchnorm=true works on GPUs only: leave it at false with trainer.accelerator=cpu."
+        )
+    if known.get("trainer.strategy") == "fsdp" and known.get("trainer.precision") == "16-mixed":
+        raise UserError(
+            "trainer.precision=16-mixed does not do with trainer.strategy=fsdp: take bf16-mixed or 32-true."
+        )
     scale = known.get("augment.scale", [1, 1])
     if scale[0] > scale[1]:
         raise UserError(f"augment.scale={_shown(scale)} does not do: the smaller factor comes first.")
@@ -298,6 +318,8 @@ def without_effect(settings: Mapping[str, Any]) -> list[str]:
             for key, default in (("data.drawings_share", 0.25), ("data.drawings_aside", 0.2))
             if given(key, default)
         ]
+    if known.get("trainer.strategy") == "fsdp" and known.get("averaging.decay"):
+        said.append("averaging.decay has no effect with trainer.strategy=fsdp: sharded weights are not averaged.")
     if known.get("data.name") == "digits" and known.get("data.mirrors"):
         said.append("data.mirrors has no effect with data=digits: nothing is downloaded.")
     return said

@@ -14,8 +14,9 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 
-from mnist_lightning import machine
+from mnist_lightning import machine, ranks
 from mnist_lightning.callbacks.averaging import Averaging
 from mnist_lightning.callbacks.curves import Curves
 from mnist_lightning.callbacks.no_profiler import NoProfiler
@@ -24,6 +25,7 @@ from mnist_lightning.callbacks.run_folder import RunFolder
 from mnist_lightning.cli import Settings
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import pick_device
+from mnist_lightning.models.sharded import Sharded
 
 
 def build(
@@ -48,9 +50,9 @@ def build(
     monitor = settings["checkpoint"]["monitor"]
     folder = RunFolder(run, metrics, monitor, resumed_from)
     callbacks: list[pl.Callback] = [folder, Progress(arguments.pop("enable_progress_bar"))]
-    if kept:
+    if settings["logger"]:  # on every rank, since they average the points
         callbacks.append(Curves(arguments["log_every_n_steps"]))
-    if settings["averaging"]["decay"]:
+    if settings["averaging"]["decay"] and arguments["strategy"] != "fsdp":
         callbacks.append(Averaging(**settings["averaging"]))
     if settings["early_stopping"]["patience"]:
         watched = "val_loss" if monitor == "last" else monitor
@@ -62,8 +64,11 @@ def build(
 
         callbacks.append(Pruning(settings["search"], run.parent, metrics))
 
-    kind = {"gpu": "cuda"}.get(arguments["accelerator"], arguments["accelerator"])
-    device = pick_device(kind)
+    here, device = ranks.place(), pick(settings)
+    arguments["devices"], arguments["num_nodes"] = here.local_world, here.machines
+    arguments["strategy"] = _strategy(arguments["strategy"], here)
+    if arguments["sync_batchnorm"] and device.type != "cuda":
+        raise UserError("trainer.sync_batchnorm=true works on GPUs only: leave it at false.")
     if arguments["precision"] == "auto":
         arguments["precision"] = machine.pick_precision(device.type)
     if arguments["profiler"]:
@@ -78,6 +83,9 @@ def build(
     try:
         trainer = pl.Trainer(
             **arguments,
+            # Both ways of starting ranks speak torchrun's language; within a Slurm job too.
+            plugins=[TorchElasticEnvironment()] if here.world > 1 else None,
+            use_distributed_sampler=False,  # data/batches.py shares out the images
             callbacks=callbacks,
             logger=kept,
             default_root_dir=run,
@@ -88,7 +96,34 @@ def build(
         )
     except MisconfigurationException as error:
         raise UserError(f"The trainer cannot be set up so: {' '.join(str(error).split())}") from None
+    if here.world > 1:
+        # Lightning's own answer to SIGTERM is a broadcast, in which the other ranks take no part.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer, folder
+
+
+def pick(settings: Settings) -> torch.device:
+    """The kind of device that the settings ask for.
+
+    Raises:
+        UserError: there is none, or fewer than there are ranks on this machine.
+    """
+    kind = settings["trainer"]["accelerator"]
+    device = pick_device({"gpu": "cuda"}.get(kind, kind))
+    wanted, there = ranks.place().local_world, torch.cuda.device_count() if device.type == "cuda" else 1
+    if wanted > there and device.type != "cpu":  # a processor takes any number of ranks
+        raise UserError(
+            f"{wanted} devices are asked for and there {'is' if there == 1 else 'are'} {there} of {device.type} on "
+            f"this machine: set trainer.devices={there}, or take trainer=ddp_sim to try it on the processor."
+        )
+    return device
+
+
+def _strategy(wanted: str, here: ranks.Place) -> Any:
+    """Lightning's strategy for the one that is wanted; a process alone needs none."""
+    if here.world == 1:
+        return "auto"
+    return Sharded(here.world) if wanted == "fsdp" else "ddp"
 
 
 def quiet() -> None:
@@ -97,11 +132,22 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the classifier's epoch sums are over all ranks
+    if ranks.place().rank > 0:  # the first one says it
+        warnings.simplefilter("ignore")
 
 
 @contextlib.contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM raise Interrupted; a second one ends the program the usual way."""
+    """Within, Ctrl-C and SIGTERM raise Interrupted; a second one ends the program the usual way.
+
+    Of several ranks the first ends the run: the others go on, since it may be waiting for them, and end with it.
+    """
+    if ranks.place().rank > 0:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        yield
+        return
 
     def interrupt(signum: int, _frame: Any) -> None:
         for each, handler in before.items():

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lightning import cli, machine, runs
+from mnist_lightning import cli, launcher, machine, ranks, runs
 from mnist_lightning.cli import Settings
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.settings import without_effect
+from mnist_lightning.settings import dotted, without_effect
 
 if TYPE_CHECKING:
     from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
@@ -26,9 +26,12 @@ log = logging.getLogger(__name__)
 def train(settings: Settings, run: Path) -> dict[str, Any]:
     """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
 
+    Where several devices of this machine train together, it starts a process for each and waits for them; a process
+    that is one of several trains with the others, and the first of them alone prints, writes and scores.
+
     Args:
         settings: `conf/train.yaml` composed and checked.
-        run: the run folder, which exists.
+        run: the run folder, which exists; `ranks.NOWHERE` for all ranks but the first.
 
     Returns:
         What `training_metrics.json` holds.
@@ -38,15 +41,24 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
     """
     began = cli.job_began()
-    laps = machine.Laps(began)
-    laps.lap("settings")
     search = settings.get("search")
     if search and search["trial"] is None:
         raise UserError(
             "search= is for many runs: add -m to the command, as in `python scripts/train.py -m search=lr`."
         )
+    if count := ranks.to_start(settings):
+        return launcher.launch(settings, run, count)
+    here = ranks.place()
+    if here.rank > 0:  # the first one says it
+        logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
+    laps = machine.Laps(began)
+    laps.lap("settings")
     for sentence in without_effect(settings):
         log.warning("%s", sentence)
+    if here.world == 1:
+        for key, default in (("strategy", "auto"), ("sync_batchnorm", False)):
+            if settings["trainer"][key] != default:
+                log.warning("trainer.%s has no effect: there is one device.", key)
     outputs = Path(settings["outputs"])
     asked = settings["ckpt_path"] or settings["ckpt"]  # settings.check lets only one of them through
     start, word = runs.find_checkpoint(asked, outputs) if asked else (None, "")
@@ -65,6 +77,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.models import checkpoint, networks
     from mnist_lightning.models.classifier import Classifier
+    from mnist_lightning.models.sharded import ShardedClassifier
 
     laps.lap("imports")
     trainer_setup.quiet()
@@ -72,15 +85,19 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         torch.set_num_threads(settings["runtime"]["threads"])
     pl.seed_everything(settings["seed"], verbose=False)
 
+    device = trainer_setup.pick(settings)
+    ranks.join(device.type)
     given = checkpoint.read(start) if start else None
     if given and resumed_from:
         _check_resumable(given, resumed_from, settings["trainer"]["max_epochs"])
     if given:
         log.info("%s %s", "Resuming" if resumed_from else "Starting from", word)
     augment = Augment(**settings["augment"])
-    data = DigitsDataModule(**settings["data"], augment=augment)
-    data.prepare_data()
+    data = DigitsDataModule(**settings["data"], augment=augment, seed=settings["seed"])
+    with ranks.first_of_machine_first():
+        data.prepare_data()
     data.setup()
+    ranks.agree(_facts(settings, data))
     laps.lap("data")
 
     class_names = data.source.class_names
@@ -94,7 +111,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
 
     hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger", "search")}
     card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
-    classifier = Classifier(
+    sharded = here.world > 1 and settings["trainer"]["strategy"] == "fsdp"
+    classifier = (ShardedClassifier if sharded else Classifier)(
         network,
         settings["optimizer"],
         settings["scheduler"],
@@ -113,6 +131,12 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
             "test": len(data.test),
         },
         "seed": settings["seed"],
+        "batch": {
+            "size": data.batch_size,
+            "processes": here.world,
+            "machines": here.machines,
+            "size_per_process": data.batch_size / here.world,
+        },
         "history": {},
         "best": None,
         "test": None,
@@ -123,7 +147,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     }
     if search:
         metrics["search"] = {"study": search["study"], "trial": search["trial"]}
-    kept = loggers.build(settings["logger"], run, outputs)
+    kept = loggers.build(settings["logger"], run, outputs) if here.rank == 0 else []
     trainer, folder = trainer_setup.build(settings, run, metrics, kept, resumed_from)
     metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
     log.info(
@@ -133,6 +157,12 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         data.source.name,
         *(f"{metrics['dataset'][part]:,}" for part in ("train", "val", "test")),
     )
+    if here.world > 1:
+        log.info(
+            "%s over %d processes on %d machine%s: a batch is %d images, %g a process",
+            "fsdp" if sharded else "ddp", here.world, here.machines, "s" * (here.machines > 1),
+            data.batch_size, data.batch_size / here.world,
+        )  # fmt: skip
 
     laps.lap("network and trainer")
     metrics["timing"] |= {"startup_seconds": time.perf_counter() - began, "laps": laps.seconds}
@@ -148,8 +178,13 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         metrics["status"] = "interrupted"
     except Exception:
         metrics["status"] = "failed"
-        runs.write_json(run / runs.METRICS_FILE, metrics)
+        if here.rank == 0:
+            runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
+    if interruption is None:
+        ranks.leave()
+    if here.rank > 0:
+        return metrics
     laps.lap("fit")
     _finish(settings, run, data, metrics, kept, trainer.strategy.root_device.type, laps)
     if interruption is not None:
@@ -216,6 +251,13 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     )  # fmt: skip
     log.info("evaluation: %s", runs.shown(run))
     return result
+
+
+def _facts(settings: Settings, data: DigitsDataModule) -> dict[str, Any]:
+    """What all ranks must have alike: the data, and the settings but for where things lie on a machine."""
+    local = ("outputs", "ckpt", "ckpt_path", "data.folder", "data.mirrors", "runtime.threads")
+    told = {key: value for key, value in dotted(settings) if key not in local and not key.startswith("logger")}
+    return {"data": f"{data.source.name} ({len(data.train)} + {len(data.val)} images)"} | told
 
 
 def _check_resumable(checkpoint: dict[str, Any], path: Path, max_epochs: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from mnist_lightning.cli import Settings, script
 
 
-@script("train")
+@script("train", on_every_rank=True)
 def main(settings: Settings, run: Path) -> float:
     """Train, and return what a sweep compares: the best validation accuracy."""
     from mnist_lightning.training import train

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 
@@ -28,8 +29,14 @@ class Curves(pl.Callback):
             self.points.append((trainer.global_step, outputs["loss"].detach(), float(rate)))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch's points."""
-        for step, loss, rate in self.points:
+        """Write the epoch's points; of several ranks the mean of their losses, which is the global batch's."""
+        if not self.points:
+            return
+        steps, losses, rates = zip(*self.points, strict=True)
+        means = torch.stack(losses)
+        if trainer.world_size > 1:
+            means = trainer.strategy.reduce(means, reduce_op="mean")  # type: ignore[assignment]
+        for step, loss, rate in zip(steps, means.tolist(), rates, strict=True):
             for logger in trainer.loggers:
-                logger.log_metrics({"train_loss_step": float(loss), "learning_rate": rate}, step)
+                logger.log_metrics({"train_loss_step": loss, "learning_rate": rate}, step)
         self.points.clear()

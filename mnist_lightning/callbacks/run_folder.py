@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from mnist_lightning import runs
+from mnist_lightning import ranks, runs
 
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy")
 
@@ -47,11 +47,16 @@ class RunFolder(Checkpoint):
         """Take over the state of the run that is resumed."""
         self.metrics["history"], self.metrics["best"] = state_dict["history"], state_dict["best"]
         self.metrics["timing"]["seconds_per_epoch"] = state_dict["seconds_per_epoch"]
-        torch.set_rng_state(state_dict["rng_state"])
+        states = torch.atleast_2d(state_dict["rng_state"])
+        if self.rank < len(states):  # or else the run goes on with more ranks than it had
+            torch.set_rng_state(states[self.rank].clone())  # a view is misread
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Note the random state before the first epoch's loader draws its seed from it."""
-        self.rng_state = torch.get_rng_state()
+        """Give each rank random numbers of its own, and note their state before the first epoch draws from it."""
+        self.rank = trainer.global_rank
+        if self.rank > 0:
+            torch.manual_seed(ranks.seed_of(torch.initial_seed(), self.rank))
+        self.rng_state = self._rng_state(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the first last.ckpt, and bring over the best one of a resumed run."""
@@ -81,11 +86,21 @@ class RunFolder(Checkpoint):
             self.metrics["best"] = {name: now[name] for name in ("epoch", "val_loss", "val_accuracy")}
             self.metrics["best"]["checkpoint"] = runs.BEST
         self.metrics["timing"]["seconds_per_epoch"].append(time.perf_counter() - self.epoch_began)
-        self.rng_state = torch.get_rng_state()
+        self.rng_state = self._rng_state(trainer)
         trainer.save_checkpoint(self.folder / runs.LAST)
         if better and trainer.is_global_zero:
             runs.write_atomically(self.folder / runs.BEST, (self.folder / runs.LAST).read_bytes())
         self.write(trainer)
+
+    def _rng_state(self, trainer: pl.Trainer) -> torch.Tensor:
+        """State of the CPU's random numbers, uint8 [bytes]; of several ranks [ranks, bytes]."""
+        state = torch.get_rng_state()
+        if trainer.world_size == 1:
+            return state
+        own = state.to(trainer.strategy.root_device)
+        states = [torch.empty_like(own) for _ in range(trainer.world_size)]
+        torch.distributed.all_gather(states, own)
+        return torch.stack(states).cpu()
 
     def _is_best(self, now: dict[str, float]) -> bool:
         best = self.metrics["best"]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mnist_lightning.data import pen, sources
 from mnist_lightning.data.augment import Augment
+from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
@@ -78,7 +79,8 @@ def _variations(drawn: Sequence[WrittenDigit], count: int) -> InMemory:
 class DigitsDataModule(pl.LightningDataModule):
     """Training, validation and test images of one data set.
 
-    The arguments are the settings of `conf/data/`, with their comments; `augment` changes training batches.
+    The arguments are the settings of `conf/data/`, with their comments; `augment` changes training batches, `seed`
+    draws their order. Where several processes train together, each loads its share of every batch.
 
     Attributes (after `prepare_data` and `setup`):
         source: the loaded set, whole.
@@ -110,6 +112,7 @@ class DigitsDataModule(pl.LightningDataModule):
         drawings_share: float = 0.25,
         drawings_aside: float = 0.2,
         augment: Augment | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.requested, self.folder, self.mirrors = name, folder, tuple(mirrors)
@@ -120,7 +123,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.num_folds, self.fold = num_folds, fold
         self.pen_digits, self.no_digits = pen_digits, no_digits
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
-        self.augment = augment
+        self.augment, self.seed = augment, seed
 
     def prepare_data(self) -> None:
         """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
@@ -183,27 +186,30 @@ class DigitsDataModule(pl.LightningDataModule):
         # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
         return train[: self.limit].sort().values, val[: self.limit].sort().values
 
-    def _loader(self, data: InMemory, batch_size: int, shuffle: bool) -> DataLoader[Batch]:
+    def _loader(self, data: InMemory, batch_size: int, seed: int | None, *, every_image: bool) -> DataLoader[Batch]:
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        batches = Batches(Order(len(data), seed), batch_size, rank, ranks, every_image=every_image)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if device.type == "cuda" and self.num_workers == 0:
             # The whole set fits on any GPU: indexing happens there, and a step transfers only its indices.
             data = InMemory(data.images.to(device), data.labels.to(device))
         return DataLoader(
             data,
-            batch_size,
-            shuffle,
+            batch_sampler=batches,
             num_workers=self.num_workers,
             collate_fn=as_is,
             persistent_workers=self.num_workers > 0,
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `batch_size`, in a new order each epoch."""
-        return self._loader(self.train, self.batch_size, self.shuffle)
+        """Batches of `batch_size` over all processes, in a new order each epoch."""
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]  # on the same few batches each epoch
+        seed = self.seed if self.shuffle and not overfits else None
+        return self._loader(self.train, self.batch_size, seed, every_image=False)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `eval_batch_size`, in order."""
-        return self._loader(self.val, self.eval_batch_size, False)
+        """Batches of `eval_batch_size` over all processes, in order, each image once."""
+        return self._loader(self.val, self.eval_batch_size, None, every_image=True)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: uint8 to float in [0, 1], and in training the augmentation, each batch as a whole."""

@@ -78,12 +78,15 @@ class Classifier(pl.LightningModule):
         images, labels = batch
         log_probabilities = self.network(images).float().log_softmax(1)
         if self.exposed:
-            return self._exposed_loss(log_probabilities, labels)
-        loss = F.nll_loss(log_probabilities, labels)
-        self.train_loss.add_(loss.detach(), alpha=len(labels))
-        self.train_images += len(labels)
-        if self.label_smoothing:
-            loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
+            loss = self._exposed_loss(log_probabilities, labels)
+        else:
+            loss = F.nll_loss(log_probabilities, labels)
+            self.train_loss.add_(loss.detach(), alpha=len(labels))
+            self.train_images += len(labels)
+            if self.label_smoothing:
+                loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
+        if self.trainer.world_size > 1:
+            loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
 
     def _exposed_loss(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -112,7 +115,7 @@ class Classifier(pl.LightningModule):
         counts = torch.tensor([float(self.train_images), float(self.val_images)], device=self.device)
         sums = torch.cat([torch.stack([self.train_loss, self.val_loss, self.val_hits]), counts])
         if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
         train_loss, val_loss, val_hits, train_images, val_images = sums.double().tolist()
         self.log_dict(
             {
