@@ -1,0 +1,88 @@
+"""Which images make each batch of an epoch, and which of them a process gets where several train together.
+
+The order depends on the run's seed and the epoch alone: it is the same for any number of processes, and a resumed run
+needs no state to go on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, Sampler
+
+
+class Order(Sampler[int]):
+    """The images of an epoch one after another.
+
+    Args:
+        count: how many images there are.
+        seed: with the epoch draws the order; None leaves them in the set's own.
+    """
+
+    def __init__(self, count: int, seed: int | None = None) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch from now on; Lightning calls it before each."""
+        self.epoch = epoch
+
+    def indices(self) -> Tensor:
+        """The epoch's order, int64 [count]."""
+        if self.seed is None:
+            return torch.arange(self.count)
+        # Mixed, not added up: or else epoch 1 of seed 0 would have the order of epoch 0 of seed 1.
+        mixed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
+        return torch.randperm(self.count, generator=torch.Generator().manual_seed(int(mixed[0])))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices().tolist())
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class Batches(BatchSampler):
+    """Cuts an order into global batches and yields one process's share of each, as an int64 array.
+
+    No image comes twice, and shares differ by one image at most. For training an epoch's last batch is left out where
+    it has not two images for each process, since batch norm cannot do with fewer; for scoring nothing is left out, and
+    a share may be empty.
+
+    Args:
+        order: the images.
+        batch_size: images in a global batch, over all processes.
+        rank: which of the processes this is, from 0.
+        ranks: how many there are.
+        every_image: leave out nothing.
+    """
+
+    sampler: Order
+
+    def __init__(
+        self, order: Order, batch_size: int, rank: int = 0, ranks: int = 1, *, every_image: bool = False
+    ) -> None:
+        super().__init__(order, batch_size, drop_last=False)
+        self.rank, self.ranks, self.every_image = rank, ranks, every_image or ranks == 1
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.sampler), self.batch_size)
+        return whole + (rest > 0 if self.every_image else rest >= 2 * self.ranks)
+
+    def weight(self, index: int) -> float:
+        """Weight of this process's mean over its share of a batch, in the mean over processes: 1 for equal shares.
+
+        With it the mean of the processes' losses is the loss of the global batch, and so are the gradients.
+        """
+        size = min(self.batch_size, len(self.sampler) - index * self.batch_size)
+        share = size // self.ranks + (self.rank < size % self.ranks)
+        return share * self.ranks / size
+
+    def __iter__(self) -> Iterator[np.ndarray]:  # type: ignore[override]
+        # As an array, a slice of it costs the least: to cut, to send to a loader process, and to turn into a tensor.
+        order = self.sampler.indices().numpy()
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield batch if self.ranks == 1 else np.array_split(batch, self.ranks)[self.rank]
