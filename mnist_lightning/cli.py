@@ -45,7 +45,9 @@ Settings = dict[str, Any]
 """A composed config as plain dicts, lists, numbers and strings, each value checked."""
 
 
-def script(config_name: str, *, on_every_rank: bool = False) -> Callable[[Callable[[Settings, Path], Any]], Callable[[], None]]:
+def script(
+    config_name: str, *, on_every_rank: bool = False
+) -> Callable[[Callable[[Settings, Path], Any]], Callable[[], None]]:
     """Decorate `task(settings, run folder)` into a script over `conf/<config_name>.yaml`.
 
     Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless

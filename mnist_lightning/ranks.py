@@ -103,8 +103,8 @@ def _gpus(trainer: Mapping[str, Any]) -> int:
     count = torch.cuda.device_count() if trainer["accelerator"] in ("auto", "gpu") else 0
     if count == 0 and trainer["strategy"] != "auto":
         raise UserError(
-            f"There is no GPU here for trainer={trainer['strategy']} to train on: trainer=ddp_sim tries several devices "
-            "on the processor, and trainer.accelerator=cpu trainer.devices=2 does it with this strategy."
+            f"There is no GPU here for trainer={trainer['strategy']} to train on: trainer=ddp_sim tries several "
+            "devices on the processor, and trainer.accelerator=cpu trainer.devices=2 does it with this strategy."
         )
     return max(count, 1)
 

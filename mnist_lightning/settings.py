@@ -220,9 +220,13 @@ def check(settings: Mapping[str, Any]) -> None:
     if known.get("trainer.accelerator") == "mps" and known.get("trainer.strategy") not in (None, "auto"):
         raise UserError(f"trainer.strategy={known['trainer.strategy']} does not do with mps, of which there is one.")
     if known.get("trainer.accelerator") == "cpu" and known.get("trainer.sync_batchnorm"):
-        raise UserError("trainer.sync_batchnorm=true works on GPUs only: leave it at false with trainer.accelerator=cpu.")
+        raise UserError(
+            "trainer.sync_batchnorm=true works on GPUs only: leave it at false with trainer.accelerator=cpu."
+        )
     if known.get("trainer.strategy") == "fsdp" and known.get("trainer.precision") == "16-mixed":
-        raise UserError("trainer.precision=16-mixed does not do with trainer.strategy=fsdp: take bf16-mixed or 32-true.")
+        raise UserError(
+            "trainer.precision=16-mixed does not do with trainer.strategy=fsdp: take bf16-mixed or 32-true."
+        )
     scale = known.get("augment.scale", [1, 1])
     if scale[0] > scale[1]:
         raise UserError(f"augment.scale={_shown(scale)} does not do: the smaller factor comes first.")

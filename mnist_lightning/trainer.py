@@ -108,8 +108,8 @@ def pick(settings: Settings) -> torch.device:
     wanted, there = ranks.place().local_world, torch.cuda.device_count() if device.type == "cuda" else 1
     if wanted > there and device.type != "cpu":  # a processor takes any number of ranks
         raise UserError(
-            f"{wanted} devices are asked for and there {'is' if there == 1 else 'are'} {there} of {device.type} on this "
-            f"machine: set trainer.devices={there}, or take trainer=ddp_sim to try it on the processor."
+            f"{wanted} devices are asked for and there {'is' if there == 1 else 'are'} {there} of {device.type} on "
+            f"this machine: set trainer.devices={there}, or take trainer=ddp_sim to try it on the processor."
         )
     return device
 

@@ -78,7 +78,9 @@ def test_each_rank_gets_its_place_and_the_first_the_run_folder(fake, capfd, monk
 
 
 def test_a_rank_that_fails_ends_the_others_and_is_told(fake, capfd):
-    run = fake("if rank == 1: 1 / 0\nwhile rank == 2: time.sleep(1)\ntime.sleep(2)\nraise RuntimeError('lost the others')")
+    run = fake(
+        "if rank == 1: 1 / 0\nwhile rank == 2: time.sleep(1)\ntime.sleep(2)\nraise RuntimeError('lost the others')"
+    )
     began = time.monotonic()
     with pytest.raises(launcher.RankFailed, match=r"(?s)^Rank 1 of 3 failed:.*ZeroDivisionError"):
         launcher.launch(SETTINGS, run, 3)
