@@ -134,7 +134,7 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:
 
 
 def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
-    """What to raise for ranks that failed: what the first of them said; the others fail for want of it."""
+    """What to raise for ranks that failed: what the first to fail said, since the others fail for want of it."""
     told = [json.loads(path.read_text()) for path in folder.glob("rank*.json")]
     told.sort(key=lambda each: (each["kind"] != "UserError", each["time"]))
     if told and told[0]["kind"] == "UserError":

@@ -34,6 +34,7 @@ def nested(key, value):
         ("trainer.limit_train_batches", [1.0, 0.1, 1, 30], [0, 0.0, 1.5, -3], "a share above 0 and at most 1.0, or a"),
         ("trainer.overfit_batches", [0, 0.0, 3, 0.5], [-1, 2.5], "0.0 (off), or a share above 0"),
         ("trainer.accelerator", ["auto", "mps"], ["tpu", None], "one of auto, cpu, gpu, mps"),
+        ("trainer.devices", ["auto", 1, 8], [0, "all", None, [0, 1]], "auto, or a whole number, 1 or more"),
         ("logger", [None, {}], ["csv", 3], "a choice of conf/logger/"),
     ],
 )
@@ -82,6 +83,22 @@ def test_a_missing_value_is_asked_for():
             "ckpt= starts anew from given weights, ckpt_path= resumes a run: give one of the two.",
         ),
         (
+            {"trainer": {"accelerator": "mps", "devices": 2}},
+            "trainer.devices=2 does not do with mps, of which there is one.",
+        ),
+        (
+            {"trainer": {"accelerator": "mps", "devices": "auto", "strategy": "ddp"}},
+            "trainer.strategy=ddp does not do with mps, of which there is one.",
+        ),
+        (
+            {"trainer": {"accelerator": "cpu", "sync_batchnorm": True}},
+            "trainer.sync_batchnorm=true works on GPUs only: leave it at false with trainer.accelerator=cpu.",
+        ),
+        (
+            {"trainer": {"strategy": "fsdp", "precision": "16-mixed"}},
+            "trainer.precision=16-mixed does not do with trainer.strategy=fsdp: take bf16-mixed or 32-true.",
+        ),
+        (
             {"augment": {"scale": [1.1, 0.9]}},
             "augment.scale=[1.1, 0.9] does not do: the smaller factor comes first.",
         ),
@@ -102,6 +119,8 @@ def test_values_are_held_against_each_other(given, told):
         {"scheduler": {"name": "plateau", "interval": "epoch"}},
         {"scheduler": {"name": "cosine", "interval": "step"}},
         {"ckpt": "latest", "ckpt_path": None},
+        {"trainer": {"accelerator": "mps", "devices": "auto", "strategy": "auto"}},
+        {"trainer": {"accelerator": "gpu", "sync_batchnorm": True, "strategy": "fsdp", "precision": "bf16-mixed"}},
         {"augment": {"scale": [0.9, 0.9]}},
     ],
 )
@@ -147,6 +166,7 @@ WITHOUT_EFFECT = {
     "checkpoint.monitor=last compares nothing.",
     "augment.elastic=0 augment.elastic_cells=5": "augment.elastic_cells has no effect with augment.elastic=0.",
     "augment.erase=0 augment.erase_size=[0.2,0.3]": "augment.erase_size has no effect with augment.erase=0.",
+    "trainer=fsdp": "averaging.decay has no effect with trainer.strategy=fsdp: sharded weights are not averaged.",
     "data=digits data.mirrors=[file:///a]": "data.mirrors has no effect with data=digits: nothing is downloaded.",
 }
 

@@ -203,7 +203,8 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of `batch_size` over all processes, in a new order each epoch."""
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]  # on the same few batches each epoch
+        # Overfitting is on the same few batches each epoch.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         seed = self.seed if self.shuffle and not overfits else None
         return self._loader(self.train, self.batch_size, seed, every_image=False)
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def test_a_step_of_several_ranks_takes_the_images_of_the_same_step_of_one(count,
     assert {len(batches) for batches in several} == {steps}
     for step in range(steps):
         parts = [batches[step] for batches in several]
-        assert sorted(sum(parts, [])) == sorted(alone[step])
+        assert sorted(itertools.chain(*parts)) == sorted(alone[step])
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert min(map(len, parts)) >= 2
 
