@@ -51,6 +51,8 @@ MISTAKES = {
     "eval ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
     "eval ckpt=latest": "There is no finished run under outputs yet: train one with `python scripts/train.py`, ",
     "eval model=mlp": "There is no setting model: ",
+    "evaluate_suite ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
+    "evaluate_suite outliers=letters": "outliers=letters does not do: it must be a list of entries, each a text.",
     "predict": "image is not given: add image=... to the command.",
     "predict image=nowhere.png": "There is no image nowhere.png: give a file, or a glob in quotes such as ",
     "predict image=my.png(1)": "The command line could not be read (",
