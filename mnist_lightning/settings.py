@@ -162,10 +162,22 @@ _TRAIN = {
     "logger.mlflow.tracking_uri": maybe(text),
     "logger.wandb.project": text,
     "logger.wandb.offline": flag,
+    "sweep.fail_fast": flag,
 }
 _USE = {"ckpt": maybe(text), "outputs": text, "device": one_of("auto", "cpu", "cuda", "mps"), "image": text}
+_RESULTS = {
+    "runs": text,
+    "where": maybe(text),
+    "by": maybe(list_of(text)),
+    "metric": one_of("val_accuracy", "val_loss", "test_accuracy", "test_loss", "fit_seconds", "parameters"),
+    "sort": maybe(text),
+    "compare": maybe(text),
+    "format": one_of("table", "csv", "markdown", "json"),
+    "out": maybe(text),
+    "plot": maybe(text),
+}
 
-RULES: dict[str, Rule] = _DATA | _TRAIN | _USE
+RULES: dict[str, Rule] = _DATA | _TRAIN | _USE | _RESULTS
 """For each dotted key of `conf/` what its value must be."""
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lightning import cli, machine, runs
+from mnist_lightning import cli, machine, multirun, runs
 from mnist_lightning.cli import Settings
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.settings import without_effect
@@ -58,6 +58,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.models import checkpoint, networks
     from mnist_lightning.models.classifier import Classifier
 
+    machine.spare_imports_from_collection()
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:
         torch.set_num_threads(settings["runtime"]["threads"])
@@ -82,7 +83,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if settings["runtime"]["compile"]:
         network.compile()
 
-    hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger")}
+    hyperparameters = {key: value for key, value in settings.items() if key not in runs.NO_HYPERPARAMETERS}
     card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
     classifier = Classifier(
         network, settings["optimizer"], settings["scheduler"], settings["loss"]["label_smoothing"], card
@@ -90,6 +91,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "schema_version": 1,
         "status": "running",
+        **multirun.asked_for(),
         "dataset": {
             "name": data.source.name,
             "requested": settings["data"]["name"],
@@ -243,7 +245,7 @@ def _finish(
         if best is not None:
             final |= {"best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"]}
             final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
-        pictures = {name: style.pixels(figure) for name, figure in drawn.items()}
+        pictures = {name: run / f"{name}.png" for name in drawn}
         loggers.finish(kept, settings["logger"], metrics["hyperparameters"], final, pictures, network)
 
 

@@ -1,0 +1,1 @@
+"""Many runs: told apart, added up, compared."""
