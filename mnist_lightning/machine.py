@@ -5,6 +5,7 @@ Torch is imported only inside the functions that need it.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import gc
@@ -56,6 +57,7 @@ def spare_imports_from_collection() -> None:
     0.1 to 0.2 s, about once a job.
     """
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else bindings complain at the end that their objects leaked
 
 
 def pick_precision(device_type: str) -> str:

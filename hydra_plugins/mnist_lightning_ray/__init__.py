@@ -46,9 +46,8 @@ class RayLauncher(Launcher):
         if started:
             ray.init(**self.init)
         try:
-            shared = ray.put(
-                (self.hydra_context, self.config, self.task_function, Singleton.get_state(), str(Path.cwd()))
-            )
+            knows = (self.hydra_context, self.config, self.task_function, Singleton.get_state(), Path.cwd())
+            shared = ray.put(knows)
             task = ray.remote(**self.remote)(_run)
             jobs = [
                 task.remote(shared, list(overrides), initial_job_idx + number)
