@@ -5,11 +5,9 @@ Imports nothing heavy: `--help`, `--cfg job` and shell completion answer at once
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
-import shutil
 import signal
 import string
 import sys
@@ -19,13 +17,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_lightning import ranks, runs, settings
+from mnist_lightning import multirun, ranks, runs, settings
 from mnist_lightning.errors import Interrupted, UserError
 
 _script_began: float | None = time.perf_counter()
@@ -45,10 +45,23 @@ Settings = dict[str, Any]
 """A composed config as plain dicts, lists, numbers and strings, each value checked."""
 
 
+OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)  # here, for worker processes as well
+
+
 def script(
-    config_name: str, *, on_every_rank: bool = False
+    config_name: str,
+    *,
+    report: Callable[[Path], int] | None = None,
+    texts: tuple[str, ...] = (),
+    on_every_rank: bool = False,
 ) -> Callable[[Callable[[Settings, Path], Any]], Callable[[], None]]:
     """Decorate `task(settings, run folder)` into a script over `conf/<config_name>.yaml`.
+
+    Args:
+        config_name: the config file.
+        report: adds up the folder of a sweep (`-m`) when it is over, and returns the exit code. With it a job that
+            fails is written down and the others go on, whichever launcher runs them.
+        texts: settings that are plain text, in which `=` or `<` need no quotes of Hydra's.
 
     Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless
     HYDRA_FULL_ERROR=1 or debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a fault of the
@@ -60,17 +73,26 @@ def script(
 
     def decorate(task: Callable[[Settings, Path], Any]) -> Callable[[], None]:
         told: list[UserError | Interrupted] = []
+        worker = multirun.Worker()
 
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> Any:
-            try:
+            run, sweeps = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().mode == RunMode.MULTIRUN
+
+            def job() -> Any:
                 plain = _plain(cfg)
                 settings.check(plain)
-                return task(plain, Path(HydraConfig.get().runtime.output_dir))
+                return task(plain, run)
+
+            if report is not None and sweeps:
+                unresolved: Settings = OmegaConf.to_container(cfg)  # type: ignore[assignment]
+                return multirun.run_job(job, unresolved, run, worker)
+            try:
+                return job()
             except (UserError, Interrupted) as error:
                 told.append(error)  # raised again below, past Hydra, which would print a line of its own
                 _discard_empty_run_folder()
-                if HydraConfig.get().mode != RunMode.RUN:
+                if sweeps:
                     raise
             except KeyboardInterrupt:
                 _discard_empty_run_folder()
@@ -81,12 +103,12 @@ def script(
                 if on_every_rank:
                     _follow(config_name, task)
                 return
-            OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)
             runs.forget_run_folder()
             wanted = os.environ.get("HYDRA_FULL_ERROR")
             traceback = wanted == "1" or any(argument.startswith("debug=") for argument in sys.argv[1:])
             # Hydra then hands exceptions on instead of printing them, and we say them our way.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            sys.argv[1:] = [_quoted(argument, texts) for argument in sys.argv[1:]]
             try:
                 for argument in sys.argv[1:]:
                     if argument.startswith("~") and not argument.startswith("~hydra"):
@@ -99,7 +121,9 @@ def script(
                 if {"--help", "-h"} & set(sys.argv[1:]):
                     print(_help(config_name))
                     return
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
+                _find_plugins()
+                with multirun.summed_up(report):
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
                 if told:
                     raise told[0]
             except UserError as error:
@@ -147,6 +171,32 @@ def _follow(config_name: str, task: Callable[[Settings, Path], Any]) -> None:
         sys.exit(2)
 
 
+def _find_plugins() -> None:
+    """Let Hydra find our plugins, and take our `conf/hydra/` where a plugin brings a config of the same name.
+
+    Hydra lists the folders of `hydra_plugins`, and an editable installation keeps ours out of sight: the checkout has
+    to be on the path, here and in worker processes.
+    """
+    project = str(CONF.parent)
+    if project not in sys.path:
+        sys.path.append(project)
+    known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if project not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*known, project])
+    Plugins.instance()  # imports them all, and each stores its configs
+    stored = ConfigStore.instance().repo["hydra"]
+    for path in CONF.glob("hydra/*/*.yaml"):  # else Hydra would merge the two, with a page of warnings
+        stored.get(path.parent.name, {}).pop(path.name, None)
+
+
+def _quoted(argument: str, texts: tuple[str, ...]) -> str:
+    """`where=model=cnn` as Hydra's grammar wants it, `where='model=cnn'`; other arguments stay as they are."""
+    key, equals, value = argument.partition("=")
+    if not equals or key not in texts or value[:1] in ("'", '"') or value in ("null", "???"):
+        return argument
+    return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _help(config_name: str) -> str:
     """What `--help` prints: the template in the script's config, filled in.
 
@@ -190,10 +240,7 @@ def _discard_empty_run_folder() -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     made = os.environ.get(runs.RUN_FOLDER)
     if made and Path(made).resolve() == folder.resolve() and not (folder / runs.METRICS_FILE).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in list(folder.parents)[:2]:  # the day's folder and the one of its kind, where they are empty now
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        runs.remove_with_empty_parents(folder)
 
 
 def _explain(error: Exception) -> str:

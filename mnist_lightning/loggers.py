@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -51,12 +51,21 @@ def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
     raise UserError(f"There is no logger={name}; choose tensorboard, csv, mlflow, wandb or none.")
 
 
+def _add_png(writer: Any, name: str, path: Path) -> None:
+    """Hand a PNG file to TensorBoard as it is: `add_image` would compress its pixels once more."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    width, height = struct.unpack(">II", (png := path.read_bytes())[16:24])  # the first chunk begins with them
+    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]))
+
+
 def finish(
     loggers: list[Any],
     settings: Mapping[str, Mapping[str, Any]],
     hyperparameters: Mapping[str, Any],
     final: Mapping[str, float],
-    pictures: Mapping[str, np.ndarray],
+    pictures: Mapping[str, Path],
     network: nn.Module | None,
 ) -> None:
     """Hand over the end of a run.
@@ -66,15 +75,15 @@ def finish(
         settings: what `build` was given.
         hyperparameters: the run's settings, nested plain data.
         final: the numbers that runs are compared by.
-        pictures: name -> pixels, uint8 [H, W, 3].
+        pictures: name -> PNG file.
         network: the trained network, whose graph TensorBoard shows.
     """
     for logger in loggers:
         kind = type(logger).__name__
         if kind == "TensorBoardLogger":
             logger.log_hyperparams(dict(hyperparameters), dict(final))
-            for name, pixels in pictures.items():
-                logger.experiment.add_image(name, pixels, dataformats="HWC")
+            for name, path in pictures.items():
+                _add_png(logger.experiment, name, path)
             if network is not None and settings["tensorboard"]["graph"]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the tracer's: about itself, not about the network
@@ -83,11 +92,11 @@ def finish(
             logger.log_hyperparams(dict(hyperparameters))
             logger.log_metrics(dict(final))
             if kind == "WandbLogger":
-                for name, pixels in pictures.items():
-                    logger.log_image(name, [pixels])
+                for name, path in pictures.items():
+                    logger.log_image(name, [str(path)])
             if kind == "MLFlowLogger":
-                for name, pixels in pictures.items():
-                    logger.experiment.log_image(logger.run_id, pixels, f"{name}.png")
+                for path in pictures.values():
+                    logger.experiment.log_artifact(logger.run_id, str(path))
         logger.finalize("success")
         if kind == "WandbLogger":
             logger.experiment.finish()  # or else the next job of a sweep would write into this run

@@ -5,7 +5,10 @@ Torch is imported only inside the functions that need it.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
+import gc
 import importlib.metadata
 import os
 import platform
@@ -45,6 +48,17 @@ def wait_asleep() -> None:
     to take 600 ms against 32.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@functools.cache
+def spare_imports_from_collection() -> None:
+    """Keep what has been imported out of the garbage collector's rounds; call it once, after the heavy imports.
+
+    Torch and Lightning are half a million objects that never die, and every full round looked at each of them:
+    0.1 to 0.2 s, about once a job.
+    """
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # else bindings complain at the end that their objects leaked
 
 
 def pick_precision(device_type: str) -> str:

@@ -5,10 +5,12 @@ Knows nothing of torch, Lightning or Hydra; paths and plain data only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 from mnist_lightning.errors import UserError
 
 METRICS_FILE = "training_metrics.json"
+TRACEBACK_FILE = "traceback.txt"  # of a job that failed in a sweep
+NO_HYPERPARAMETERS = ("outputs", "logger", "sweep", "search")  # settings that change nothing in what is learned
 BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
 PRETRAINED = Path(__file__).parent / "pretrained" / "mnist.ckpt"
 
@@ -63,6 +67,14 @@ def shown(path: Path) -> str:
 def forget_run_folder() -> None:
     """Let the next `new_run_folder` make a new one."""
     os.environ.pop(RUN_FOLDER, None)
+
+
+def remove_with_empty_parents(folder: Path) -> None:
+    """Remove a run folder, and the day's folder and the one of its kind where they are empty now."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in list(folder.parents)[:2]:
+        with contextlib.suppress(OSError):
+            parent.rmdir()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -176,6 +176,7 @@ _TRAIN = {
     "logger.mlflow.tracking_uri": maybe(text),
     "logger.wandb.project": text,
     "logger.wandb.offline": flag,
+    "sweep.fail_fast": flag,
 }
 _USE = {
     "ckpt": maybe(text),
@@ -214,8 +215,19 @@ _SEARCH = {
     "search.trial": maybe(whole(0)),
     "search.space": Rule("a map from settings to what they may be", lambda value: isinstance(value, Mapping)),
 }
+_RESULTS = {
+    "runs": text,
+    "where": maybe(text),
+    "by": maybe(list_of(text)),
+    "metric": one_of("val_accuracy", "val_loss", "test_accuracy", "test_loss", "fit_seconds", "parameters"),
+    "sort": maybe(text),
+    "compare": maybe(text),
+    "format": one_of("table", "csv", "markdown", "json"),
+    "out": maybe(text),
+    "plot": maybe(text),
+}
 
-RULES: dict[str, Rule] = _DATA | _TRAIN | _SEARCH | _SUITE | _USE
+RULES: dict[str, Rule] = _DATA | _TRAIN | _SEARCH | _SUITE | _USE | _RESULTS
 """For each dotted key of `conf/` what its value must be."""
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lightning import cli, launcher, machine, ranks, runs
+from mnist_lightning import cli, launcher, machine, multirun, ranks, runs
 from mnist_lightning.cli import Settings
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.settings import dotted, without_effect
@@ -79,6 +79,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.models.classifier import Classifier
     from mnist_lightning.models.sharded import ShardedClassifier
 
+    machine.spare_imports_from_collection()
     laps.lap("imports")
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:
@@ -109,7 +110,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if settings["runtime"]["compile"]:
         network.compile()
 
-    hyperparameters = {key: value for key, value in settings.items() if key not in ("outputs", "logger", "search")}
+    hyperparameters = {key: value for key, value in settings.items() if key not in runs.NO_HYPERPARAMETERS}
     card = checkpoint.make_card(settings["model"], 28, data.source.name, class_names, hyperparameters)
     sharded = here.world > 1 and settings["trainer"]["strategy"] == "fsdp"
     classifier = (ShardedClassifier if sharded else Classifier)(
@@ -123,6 +124,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "schema_version": 1,
         "status": "running",
+        **multirun.asked_for(),
         "dataset": {
             "name": data.source.name,
             "requested": settings["data"]["name"],
@@ -313,7 +315,7 @@ def _finish(
             final |= {"best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"]}
         if metrics["test"] is not None:
             final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
-        pictures = {name: style.pixels(figure) for name, figure in drawn.items()}
+        pictures = {name: run / f"{name}.png" for name in drawn}
         loggers.finish(kept, settings["logger"], metrics["hyperparameters"], final, pictures, network)
         laps.lap("loggers")
         timing["total_seconds"] = sum(laps.seconds.values())

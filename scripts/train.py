@@ -5,7 +5,14 @@ from pathlib import Path
 from mnist_lightning.cli import Settings, script
 
 
-@script("train", on_every_rank=True)
+def report(sweep: Path) -> int:
+    """Add up the jobs of a sweep."""
+    from mnist_lightning.sweeps.report import report
+
+    return report(sweep)
+
+
+@script("train", report=report, on_every_rank=True)
 def main(settings: Settings, run: Path) -> float:
     """Train, and return what a sweep compares: the best validation accuracy."""
     from mnist_lightning.training import train

@@ -11,14 +11,15 @@ PROJECT = Path(__file__).parent.parent
 
 # From the ground up. A room may import from its own level and from those below; scripts and benchmarks from all.
 LEVELS = (
-    {"__init__", "errors", "settings", "runs", "ranks", "launcher", "machine", "loggers", "cli", "ink"},
+    {"__init__", "errors", "settings", "runs", "ranks", "launcher", "machine", "loggers", "cli", "multirun", "ink"},
     {"data", "models", "inference"},
     {"evaluation", "sweeps", "callbacks"},
     {"apps", "training", "trainer", "worker"},
 )
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
-LIGHT = {"__init__", "errors", "settings", "runs", "ranks", "launcher", "worker", "machine", "cli", "training",
-         "inference.files", "scripts"}  # fmt: skip
+LIGHT = {"__init__", "errors", "settings", "runs", "ranks", "launcher", "worker", "machine", "cli", "multirun",
+         "training", "inference.files",
+         "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
          "onnxruntime", "optuna", "fastapi"}  # fmt: skip
 # Modules that must not know of these packages, not even within a function.
@@ -30,7 +31,7 @@ STRANGERS = {
     "inference": {"lightning", "hydra", "omegaconf"},
 }
 # Only these speak with Hydra; everybody else gets plain values.
-HYDRA = {"cli", "sweeps"}
+HYDRA = {"cli", "multirun", "sweeps"}
 
 PACKAGE = "mnist_lightning"
 

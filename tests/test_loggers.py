@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mnist_lightning import loggers
 from mnist_lightning.callbacks.curves import Curves
@@ -43,7 +44,9 @@ def run_with(settings, run, outputs):
     )  # fmt: skip
     loaders = [torch.utils.data.DataLoader(batches, batch_size=None) for _ in range(2)]
     trainer.fit(Classifier(network, sgd, halved), *loaders)
-    loggers.finish(kept, settings, HYPERPARAMETERS, FINAL, {"loss_graph": PICTURE}, network.eval())
+    Image.fromarray(PICTURE).save(run / "loss_graph.png")
+    pictures = {"loss_graph": run / "loss_graph.png"}
+    loggers.finish(kept, settings, HYPERPARAMETERS, FINAL, pictures, network.eval())
     return SimpleNamespace(run=run, outputs=outputs, loggers=kept, metrics=trainer.callback_metrics)
 
 

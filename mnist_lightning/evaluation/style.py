@@ -9,13 +9,11 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
-from numpy.typing import NDArray
 
 from mnist_lightning.runs import write_atomically
 
@@ -35,15 +33,13 @@ def save(figure: Figure, path: Path) -> None:
         OSError: the folder is missing or cannot be written.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # else the file names matplotlib's version
+    figure.savefig(
+        buffer,
+        format="png",
+        metadata={"Software": None},  # else the file names matplotlib's version
+        pil_kwargs={"compress_level": 1},  # a fifth faster, a quarter larger
+    )
     write_atomically(path, buffer.getvalue())
-
-
-def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """The pixels of a figure that `save` has drawn, uint8 [H, W, 3]."""
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def percent(fraction: float) -> str:

@@ -40,7 +40,9 @@ class Predictor:
     """
 
     def __init__(self, network: nn.Module, card: dict[str, Any], device: torch.device) -> None:
-        self.network, self.card, self.device = network.to(device).eval(), card, device
+        # Float32 convolutions on a CPU take half the time with the channels last.
+        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, self.card, self.device = network.eval(), card, device
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
 
     @classmethod

@@ -1,1 +1,1 @@
-"""Many runs at once: the search for good settings."""
+"""Many runs: added up, compared, and the search for good settings."""

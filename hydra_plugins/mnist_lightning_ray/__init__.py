@@ -1,0 +1,79 @@
+"""Hydra launcher that runs the jobs of a multirun as tasks of a Ray cluster, on this machine or on many.
+
+`hydra-ray-launcher`, the published one, holds cloudpickle at 2.2.1 and brings the tools of one cloud along; what is
+needed of it is this page. Ray itself is imported only where jobs are launched, since Hydra imports every plugin at
+every start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+class RayLauncher(Launcher):
+    """Runs each job as a Ray task.
+
+    Args:
+        init: arguments of `ray.init`; `address` names a cluster that is there, without one Ray starts its own here.
+        remote: what a job needs, as for `ray.remote`: `num_cpus`, `num_gpus`, `resources`. Ray runs as many jobs at a
+            time as the cluster has room for, and sets the threads of each to its `num_cpus`.
+    """
+
+    def __init__(self, init: Mapping[str, Any], remote: Mapping[str, Any]) -> None:
+        self.init, self.remote = _plain(init), _plain(remote)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra knows of the sweep."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs, as many at a time as there is room for, and return what each returned, in order."""
+        import ray
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        started = not ray.is_initialized()
+        if started:
+            ray.init(**self.init)
+        try:
+            knows = (self.hydra_context, self.config, self.task_function, Singleton.get_state(), Path.cwd())
+            shared = ray.put(knows)
+            task = ray.remote(**self.remote)(_run)
+            jobs = [
+                task.remote(shared, list(overrides), initial_job_idx + number)
+                for number, overrides in enumerate(job_overrides)
+            ]
+            return ray.get(jobs)
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)  # type: ignore
+
+
+def _run(shared: tuple[Any, ...], overrides: list[str], number: int) -> JobReturn:
+    """One job, in a Ray worker."""
+    context, config, task_function, singletons, folder = shared
+    os.chdir(folder)
+    setup_globals()
+    Singleton.set_state(singletons)
+    job_config = context.config_loader.load_sweep_config(config, overrides)
+    with open_dict(job_config):
+        job_config.hydra.job.id = f"{job_config.hydra.job.name}_{number}"
+        job_config.hydra.job.num = number
+    return run_job(
+        hydra_context=context, task_function=task_function, config=job_config, job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )  # fmt: skip

@@ -1,0 +1,195 @@
+"""The jobs of a multirun: each leaves a record whatever happens to it, and the others go on.
+
+A job never raises what went wrong: Hydra would end the sweep with it. It writes it down in its folder, where whoever
+adds the jobs up finds it, from whichever process or machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_lightning import runs
+from mnist_lightning.errors import Interrupted, UserError
+
+log = logging.getLogger(__name__)
+
+STOP_FILE = ".stop"  # in a sweep's folder: a job failed, and with sweep.fail_fast=true no other is to start
+
+
+class Worker:
+    """Goes with the task to a launcher's worker process, which may have nothing of the parent's environment.
+
+    Attributes:
+        inside: whether this is a worker process.
+    """
+
+    def __init__(self, inside: bool = False) -> None:
+        self.inside = inside
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _arrive, (os.environ.get(runs.RUN_FOLDER),)
+
+
+def _arrive(folder: str | None) -> Worker:
+    if folder:
+        os.environ[runs.RUN_FOLDER] = folder
+    os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
+    return Worker(inside=True)
+
+
+class NoteSweep(Callback):
+    """Hydra's callback that remembers what sweep this process has started."""
+
+    config: DictConfig | None = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Remember it, and forget that an earlier one in its folder was to stop."""
+        NoteSweep.config = config
+        (Path(config.hydra.sweep.dir) / STOP_FILE).unlink(missing_ok=True)
+
+
+def asked_for() -> dict[str, Any]:
+    """What this job was asked for, for its record: `command`, `overrides`, `choices` and the `experiment` among them.
+
+    Empty outside a script.
+    """
+    if not HydraConfig.initialized():
+        return {}
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    choices = {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
+    choices.pop("local", None)
+    return {
+        "command": shlex.join(["python", f"scripts/{hydra.job.name}.py", *overrides]),
+        "overrides": overrides,
+        "experiment": choices.get("experiment"),
+        "choices": choices,
+    }
+
+
+def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker: Worker) -> Any:
+    """Do one job and return what it returns; None where it failed, which `run` then tells.
+
+    Whatever happens, a `training_metrics.json` is left whose `status` is `finished`, `failed` or `interrupted` (or what
+    else the task wrote), the latter two with an `error`, and a `traceback.txt` beside that of a failed one.
+
+    Args:
+        task: the job.
+        settings: its settings, not checked yet.
+        run: its folder.
+        worker: where it runs.
+
+    Raises:
+        Interrupted, KeyboardInterrupt: Ctrl-C, which is to end the sweep.
+    """
+    hydra = HydraConfig.get()
+    _name_lines(hydra.job.num)
+    if worker.inside and hydra.launcher.get("cpus_per_task"):  # joblib and Ray see to it themselves
+        os.environ["OMP_NUM_THREADS"] = str(hydra.launcher.cpus_per_task)  # torch reads it when it is imported
+    stop, fail_fast = run.parent / STOP_FILE, settings.get("sweep", {}).get("fail_fast", False)
+    if fail_fast and stop.exists():
+        record(run, settings, "interrupted", f"not started: sweep.fail_fast=true, and {stop.read_text()} failed")
+        return None
+    log.info("job %s: %s", hydra.job.num, " ".join(hydra.overrides.task))
+    try:
+        return task()
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        told = f"{kind}{error}".split("\n")[0]
+        (run / runs.TRACEBACK_FILE).write_text(traceback.format_exc())
+        record(run, settings, "failed", told, user_error=isinstance(error, UserError))
+        log.error("failed: %s", told)
+        if fail_fast:
+            stop.write_text(f"job {hydra.job.num}")
+        return None
+    except (Interrupted, KeyboardInterrupt) as error:
+        record(run, settings, "interrupted", str(error) or "Interrupted.")
+        if worker.inside and isinstance(error, Interrupted) and error.signum != signal.SIGINT:
+            return None  # somebody ended this one process, not the sweep
+        raise
+
+
+def _name_lines(number: int) -> None:
+    """Put the job's number before each line on the terminal: the lines of parallel jobs mix."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter(f"[{number}] %(message)s"))
+
+
+def record(run: Path, settings: dict[str, Any], status: str, error: str, user_error: bool = False) -> None:
+    """Write how a job ended into its `training_metrics.json`, beside what it had reached by then."""
+    try:
+        metrics = runs.read_metrics(run)
+    except UserError:
+        metrics = {
+            "schema_version": 1,
+            "seed": settings.get("seed"),
+            "history": {},
+            "best": None,
+            "test": None,
+            "hyperparameters": {key: value for key, value in settings.items() if key not in runs.NO_HYPERPARAMETERS},
+            "timing": {},
+            "environment": {},
+            **asked_for(),
+        }
+    runs.write_json(run / runs.METRICS_FILE, {**metrics, "status": status, "error": error, "user_error": user_error})
+
+
+@contextlib.contextmanager
+def summed_up(report: Callable[[Path], int] | None) -> Iterator[None]:
+    """Around `hydra.main`: at the end of a sweep, however it ends, report on its folder and exit with what that says.
+
+    Args:
+        report: from the sweep's folder to an exit code; None for scripts whose sweeps nobody adds up.
+    """
+    NoteSweep.config = None
+    code = 0
+    try:
+        yield
+    finally:
+        config = NoteSweep.config
+        # A search keeps its own ledger, and other processes may be at work on it.
+        if config is not None and report is not None and not config.get("search"):
+            folder = Path(config.hydra.sweep.dir)
+            _write_down_the_dead(folder, config)
+            (folder / STOP_FILE).unlink(missing_ok=True)
+            if any(folder.glob(f"*/{runs.METRICS_FILE}")):
+                code = report(folder)
+            else:
+                _discard(folder)
+    if code:
+        sys.exit(code)
+
+
+def _write_down_the_dead(sweep: Path, config: DictConfig) -> None:
+    """Jobs still `running` once their sweep is over were killed; on Slurm they may well run on."""
+    if "SlurmLauncher" in config.hydra.launcher._target_:
+        return
+    for hydra_folder in sweep.glob("*/.hydra"):
+        run = hydra_folder.parent
+        path = run / runs.METRICS_FILE
+        if path.exists() and runs.read_metrics(run).get("status") != "running":
+            continue
+        overrides = list(OmegaConf.load(hydra_folder / "overrides.yaml")) if not path.exists() else None
+        record(run, {}, "interrupted", "its process ended without a word: killed, or out of memory")
+        if overrides is not None:
+            runs.write_json(path, {**runs.read_metrics(run), "overrides": overrides})
+
+
+def _discard(sweep: Path) -> None:
+    """Remove the folder of a sweep that never started a job."""
+    if {path.name for path in sweep.glob("*")} <= {"multirun.yaml"}:
+        runs.remove_with_empty_parents(sweep)

@@ -1,0 +1,209 @@
+"""Run folders -> runs: found, read, and chosen by their settings.
+
+Reads `training_metrics.json` and nothing else, so that a thousand folders take a second. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import operator
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning import runs as run_folders
+from mnist_lightning import settings
+from mnist_lightning.errors import UserError
+
+# How often or where a recipe was run, not what it is: two runs that differ in nothing else belong together.
+REPLICATES = ("seed", "data.fold")
+WHEREABOUTS = (
+    "outputs",
+    "data.folder",
+    "data.mirrors",
+    "ckpt_path",
+    "trainer.enable_progress_bar",
+    "runtime.threads",
+    "runtime.wait_asleep",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: the folder it lies in, and what its `training_metrics.json` holds."""
+
+    folder: str
+    metrics: dict[str, Any]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Everything a run can be told apart by: settings as `optimizer.lr`, choices as `model`, and a few facts."""
+        metrics = self.metrics
+        known = dict(metrics.get("choices") or {})
+        known |= dict(settings.dotted(metrics.get("hyperparameters") or {}))
+        known["experiment"] = metrics.get("experiment")
+        known["status"] = metrics.get("status")
+        known["dataset"] = (metrics.get("dataset") or {}).get("name")
+        known["commit"] = self.commit
+        known["command"] = " ".join(self.recipe)
+        return known
+
+    @property
+    def commit(self) -> str | None:
+        """The first seven digits of the commit that made it, `+` where files were changed since."""
+        environment = self.metrics.get("environment") or {}
+        commit = environment.get("git_commit")
+        return commit and commit[:7] + ("+" if environment.get("git_dirty") else "")
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What its command line said, key -> value as typed."""
+        return dict(word.lstrip("+").split("=", 1) for word in self.metrics.get("overrides") or [] if "=" in word)
+
+    @property
+    def recipe(self) -> list[str]:
+        """Its overrides without the seed, the fold and where it ran."""
+        left_out = (*REPLICATES, *WHEREABOUTS)
+        return [f"{key}={value}" for key, value in self.overrides.items() if key not in left_out]
+
+    def number(self, name: str) -> float | None:
+        """`val_accuracy`, `val_loss`, `test_accuracy`, `test_loss`, `fit_seconds`, `parameters`, `best_epoch`.
+
+        Accuracies are fractions from 0 to 1; None where the run did not get that far.
+        """
+        metrics = self.metrics
+        best, test, timing = (metrics.get(part) or {} for part in ("best", "test", "timing"))
+        found = {
+            "val_accuracy": best.get("val_accuracy"),
+            "val_loss": best.get("val_loss"),
+            "best_epoch": best.get("epoch"),
+            "test_accuracy": test.get("accuracy"),
+            "test_loss": test.get("loss"),
+            "fit_seconds": timing.get("fit_seconds"),
+            "parameters": metrics.get("parameters"),
+        }
+        return found[name]
+
+
+def find(place: str | Path) -> list[Path]:
+    """The run folders in a folder at any depth, or in each that a glob matches, in order of their names."""
+    # Of pathlib's globs none takes a path from the root as well as one from here.
+    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]  # noqa: PTH207
+    return sorted({folder for root in roots if root.is_dir() for folder in _below(root)}, key=_natural)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    if (folder / run_folders.METRICS_FILE).exists():
+        yield folder  # and nothing within: checkpoints and the loggers' files are no runs
+        return
+    with os.scandir(folder) as entries:
+        # No links: outputs/latest would name a run twice.
+        inside = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path in inside:
+        yield from _below(Path(path))
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """A key that puts job 10 after job 9."""
+    return [(int(part), 0, "") if part.isdigit() else (-1, 0, part) for part in re.split(r"(\d+)", str(path))]
+
+
+def read(folders: list[Path]) -> tuple[list[Run], list[str]]:
+    """The runs in these folders, and a sentence for each that cannot be read and is left out."""
+    found, broken = [], []
+    for folder in folders:
+        try:
+            metrics = run_folders.read_metrics(folder)
+        except (UserError, OSError) as error:
+            broken.append(str(error))
+            continue
+        if isinstance(metrics, dict) and isinstance(metrics.get("status"), str):
+            found.append(Run(run_folders.shown(folder.absolute()), metrics))
+        else:
+            broken.append(f"{folder / run_folders.METRICS_FILE} is no record of a run.")
+    return found, broken
+
+
+KEPT = (
+    "status", "seed", "command", "overrides", "experiment", "choices", "hyperparameters", "dataset", "best", "test",
+    "parameters", "timing", "environment", "error",
+)  # fmt: skip
+_SHORTENED = {
+    "test": ("accuracy", "loss"),
+    "timing": ("fit_seconds", "total_seconds"),
+    "environment": ("git_commit", "git_dirty", "device", "threads", "precision"),
+}
+
+
+def export(runs: list[Run]) -> dict[str, Any]:
+    """The runs as plain data, small enough to be kept under version control; `load` reads it back."""
+    told = []
+    for run in runs:
+        kept = {key: run.metrics[key] for key in KEPT if run.metrics.get(key) is not None}
+        for key, parts in _SHORTENED.items():
+            if key in kept:
+                kept[key] = {part: kept[key][part] for part in parts if part in kept[key]}
+        told.append({"folder": run.folder, **kept})
+    return {"schema_version": 1, "runs": told}
+
+
+def load(path: Path) -> list[Run]:
+    """The runs that `export` put into a file.
+
+    Raises:
+        UserError: it is no such file.
+    """
+    try:
+        return [Run(each.pop("folder"), each) for each in json.loads(path.read_text())["runs"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} holds no runs: give a folder, a glob, or what format=json has written.") from None
+
+
+Condition = Callable[[Run], bool]
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+def where(text: str, runs: list[Run]) -> list[Run]:
+    """The runs that fulfil every condition of `text`, such as `model=cnn, optimizer.lr<0.01, status=finished`.
+
+    Raises:
+        UserError: a condition cannot be read, or names a setting that none of the runs has.
+    """
+    chosen = runs
+    # A comma inside brackets belongs to a value: model.channels=[16,32].
+    for part in re.split(r",(?![^\[]*\])", text):
+        match = re.fullmatch(r"\s*([\w./]+)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*", part)
+        if match is None:
+            raise UserError(
+                f"where={text} does not do: write conditions such as 'where=model=cnn, optimizer.lr<0.01', "
+                "with =, !=, <, <=, > or >=."
+            )
+        key, sign, value = match.groups()
+        known = sorted({name for run in runs for name in run.settings})
+        if runs and key not in known:
+            raise UserError(f"None of the runs has a setting {key}{settings.did_you_mean(key, known)}")
+        chosen = [run for run in chosen if _holds(run.settings.get(key), sign, value)]
+    return chosen
+
+
+def _holds(value: Any, sign: str, text: str) -> bool:
+    try:
+        wanted = json.loads(text)
+    except ValueError:
+        wanted = text
+    if sign in ("=", "!="):
+        same = value == wanted or str(value) == text
+        return same if sign == "=" else not same
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (value, wanted))
+    return numbers and _OPERATORS[sign](value, wanted)

@@ -1,0 +1,145 @@
+"""Runs that differ in nothing but their seed or fold belong together: groups, their means, and two of them compared."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.sweeps.collect import REPLICATES, WHEREABOUTS, Run
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several values of one number. `std` is the sample's standard deviation, None for a single value."""
+
+    count: int
+    mean: float
+    std: float | None
+    low: float
+    high: float
+
+
+def spread(values: list[float]) -> Spread | None:
+    """Mean and spread of the values; None of none."""
+    if not values:
+        return None
+    std = stdev(values) if len(values) > 1 else None
+    return Spread(len(values), mean(values), std, min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that share these settings."""
+
+    values: dict[str, Any]
+    runs: list[Run]
+
+    def spread(self, name: str) -> Spread | None:
+        """Mean and spread of a number (see `Run.number`) over the runs that have it."""
+        return spread([value for run in self.runs if (value := run.number(name)) is not None])
+
+    def distinct(self, key: str) -> list[Any]:
+        """The different values of a setting among its runs, in order."""
+        found = {json.dumps(value): value for value in (run.settings.get(key) for run in self.runs)}
+        return sorted(found.values(), key=lambda value: (value is None, str(type(value)), value))
+
+    @property
+    def command(self) -> str:
+        """The command line that runs the group again, with all its seeds and folds."""
+        shared = [word for word in self.runs[0].recipe if all(word in run.recipe for run in self.runs)]
+        repeated = []
+        for key in REPLICATES:
+            values = self.distinct(key)
+            if len(values) > 1 or any(key in run.overrides for run in self.runs):
+                repeated.append(f"{key}={','.join(map(str, values))}")
+        sweep = ["-m"] if any("," in word for word in repeated) else []
+        return shlex.join(["python", "scripts/train.py", *sweep, *shared, *repeated])
+
+
+def differing(runs: list[Run]) -> list[str]:
+    """The settings that tell these runs apart, but for the seed, the fold and where they ran.
+
+    First what their command lines said differently; after that a setting joins only where it tells runs apart that
+    nothing before did: with `model` the layers of the model need no columns of their own.
+    """
+    left_out = {*REPLICATES, *WHEREABOUTS, "status", "commit", "command"}
+    # Of a run that never came to be composed only the command line is known: it says nothing about what differs.
+    runs = [run for run in runs if run.metrics.get("hyperparameters")] or runs
+    known = {key: [json.dumps(run.settings.get(key)) for run in runs] for run in runs for key in run.settings}
+    varied = [key for key, values in known.items() if key not in left_out and len(set(values)) > 1]
+    typed = list(dict.fromkeys(key for run in runs for key in run.overrides if key in varied))
+    kept: list[str] = []
+    parts = [""] * len(runs)
+    for key in [*typed, *(key for key in varied if key not in typed)]:
+        finer = [before + "|" + value for before, value in zip(parts, known[key], strict=True)]
+        if key in typed or len(set(finer)) > len(set(parts)):
+            kept.append(key)
+            parts = finer
+    return kept
+
+
+def group(runs: list[Run], keys: list[str]) -> list[Group]:
+    """The runs in groups of equal values of `keys`, in the order in which they come."""
+    found: dict[str, Group] = {}
+    for run in runs:
+        values = {key: run.settings.get(key) for key in keys}
+        found.setdefault(json.dumps(values), Group(values, [])).runs.append(run)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two groups over their common seeds (and folds), the first minus the second.
+
+    `t` is the paired t-test's p-value and `wilcoxon` that of the signed-rank test, both two-sided, for "no
+    difference"; None where they are not defined, since every pair differs by the same.
+    """
+
+    pairs: int
+    difference: Spread
+    t: float | None
+    wilcoxon: float | None
+
+
+def compare(first: list[Run], second: list[Run], metric: str) -> Comparison:
+    """Compare two sets of runs of the same seeds.
+
+    Raises:
+        UserError: fewer than two common seeds, or several runs of one seed.
+    """
+    ours, theirs = _by_seed(first, metric), _by_seed(second, metric)
+    common = sorted(ours.keys() & theirs.keys())
+    if len(common) < 2:
+        raise UserError(
+            f"The two sides of compare= have {len(common)} seeds in common: a paired test needs two or more, "
+            "as from a sweep over seed=0,1,2,3,4."
+        )
+    pairs = [(ours[seed], theirs[seed]) for seed in common]
+    differences = [a - b for a, b in pairs]
+    found = spread(differences)
+    assert found is not None
+    if len({round(each, 12) for each in differences}) == 1:
+        return Comparison(len(pairs), found, None, None)
+    from scipy import stats
+
+    t = float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
+    return Comparison(len(pairs), found, t, float(stats.wilcoxon(differences).pvalue))
+
+
+def _by_seed(runs: list[Run], metric: str) -> dict[tuple[Any, ...], float]:
+    found: dict[tuple[Any, ...], float] = {}
+    for run in runs:
+        value = run.number(metric)
+        if value is None:
+            continue
+        seed = tuple(run.settings.get(key) or 0 for key in REPLICATES)
+        if seed in found:
+            raise UserError(
+                f"One side of compare= holds several runs of seed {seed[0]}: say more there, or narrow all with where=."
+            )
+        found[seed] = value
+    return found
