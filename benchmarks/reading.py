@@ -1,0 +1,81 @@
+"""What the shipped network makes of numbers and of things that are no digit.
+
+    python benchmarks/reading.py
+
+Numbers are 1,000 rows of two to five MNIST test digits with gaps from 2 to 14 pixels; no digits are 500 sheets: letters
+of fonts and scribbles that training never saw (`evaluation/outlier_sets.py`), empty and full ones. Chooses nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from mnist_lightning import runs
+from mnist_lightning.cli import CONF
+from mnist_lightning.data import sources
+from mnist_lightning.evaluation import outlier_sets
+from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.ink.normalise import bounding_box, normalise
+from mnist_lightning.ink.segment import segment_ink
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def numbers(predictor: Predictor, images: np.ndarray, labels: np.ndarray, count: int) -> tuple[float, float]:
+    """Shares of `count` numbers whose digits are counted right, and that are read right as a whole."""
+    random = np.random.default_rng(0)
+    counted = right = 0
+    for _ in range(count):
+        chosen = random.integers(0, len(labels), random.integers(2, 6))
+        gap = int(random.integers(2, 15))
+        row = [np.zeros((28, 20), np.uint8)]
+        for index in chosen:
+            left, _, past, _ = bounding_box(images[index]) or (0, 0, 28, 28)
+            row += [images[index][:, left:past], np.zeros((28, gap), np.uint8)]
+        digits = segment_ink(np.pad(np.hstack(row), 20))
+        counted += len(digits) == len(chosen)
+        if len(digits) == len(chosen):
+            read = predictor.logits(np.stack([normalise(digit) for digit in digits])).argmax(1).numpy()
+            right += bool((read == labels[chosen]).all())
+    return counted / count, right / count
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
+    parser.add_argument("--ckpt", default="pretrained")
+    given = parser.parse_args()
+    sure = float(next(line.split()[1] for line in (CONF / "draw.yaml").read_text().splitlines() if line[:5] == "sure:"))
+    path, word = runs.find_checkpoint(given.ckpt, PROJECT / "outputs")
+    predictor = Predictor.load(path, "cpu")
+    source = sources.load("mnist", given.data, ())
+    cut, whole = numbers(predictor, source.test_images.numpy(), source.test_labels.numpy(), 1000)
+    print(f"checkpoint: {word}")
+    print(f"1,000 numbers: {100 * cut:.1f} % cut right, {100 * whole:.1f} % read right as a whole")
+    sheets = {
+        "letters": outlier_sets.make("letters", 230),
+        "scribbles": outlier_sets.make("scribbles", 230),
+        "empty": np.stack([normalise(np.full((side, side), 255, np.uint8)) for side in range(100, 120)]),
+        "full": np.stack([_full(side) for side in range(100, 120)]),
+    }
+    called = {name: predictor.probabilities(each).max(1) >= sure for name, each in sheets.items()}
+    called["empty"] &= sheets["empty"].any(axis=(1, 2))  # nothing at all is no digit to the canvas either
+    for name, each in called.items():
+        print(f"{name}: {int(each.sum())} of {len(each)} called a digit with certainty (probability {sure} or more)")
+    everything = np.concatenate(list(called.values()))
+    print(f"together: {100 * everything.mean():.1f} % of {len(everything)}")
+
+
+def _full(side: int) -> np.ndarray:
+    """A sheet that is covered with ink all over, but for the rim."""
+    sheet = np.zeros((side, side), np.uint8)
+    sheet[5:-5, 5:-5] = 255
+    return normalise(sheet)
+
+
+if __name__ == "__main__":
+    main()
