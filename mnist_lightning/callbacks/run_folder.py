@@ -48,14 +48,15 @@ class RunFolder(Checkpoint):
         self.metrics["history"], self.metrics["best"] = state_dict["history"], state_dict["best"]
         self.metrics["timing"]["seconds_per_epoch"] = state_dict["seconds_per_epoch"]
         states = torch.atleast_2d(state_dict["rng_state"])
-        if self.rank < len(states):  # or else the run goes on with more ranks than it had
-            torch.set_rng_state(states[self.rank].clone())  # a view is misread
+        rank = ranks.place().rank
+        if rank < len(states):  # or else the run goes on with more ranks than it had
+            torch.set_rng_state(states[rank].clone())  # a view is misread
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give each rank random numbers of its own, and note their state before the first epoch draws from it."""
-        self.rank = trainer.global_rank
-        if self.rank > 0:
-            torch.manual_seed(ranks.seed_of(torch.initial_seed(), self.rank))
+        rank = ranks.place().rank
+        if rank > 0:
+            torch.manual_seed(ranks.seed_of(torch.initial_seed(), rank))
         self.rng_state = self._rng_state(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -95,10 +96,11 @@ class RunFolder(Checkpoint):
     def _rng_state(self, trainer: pl.Trainer) -> torch.Tensor:
         """State of the CPU's random numbers, uint8 [bytes]; of several ranks [ranks, bytes]."""
         state = torch.get_rng_state()
-        if trainer.world_size == 1:
+        count = ranks.place().world
+        if count == 1:
             return state
         own = state.to(trainer.strategy.root_device)
-        states = [torch.empty_like(own) for _ in range(trainer.world_size)]
+        states = [torch.empty_like(own) for _ in range(count)]
         torch.distributed.all_gather(states, own)
         return torch.stack(states).cpu()
 

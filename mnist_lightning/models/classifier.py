@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from mnist_lightning import ranks
 from mnist_lightning.models.checkpoint import CARD
 from mnist_lightning.models.optim import build_optimizer, build_schedule
 
@@ -44,6 +45,7 @@ class Classifier(pl.LightningModule):
         self.optimizer_settings, self.scheduler_settings = optimizer, scheduler
         self.label_smoothing = label_smoothing
         self.card, self.exposed = card, exposed
+        self.is_one_of_several = ranks.place().world > 1
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes in this attribute which hook it is in, some forty times a step. The Module's own way, which
@@ -85,7 +87,7 @@ class Classifier(pl.LightningModule):
             self.train_images += len(labels)
             if self.label_smoothing:
                 loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
-        if self.trainer.world_size > 1:
+        if self.is_one_of_several:
             loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
 
