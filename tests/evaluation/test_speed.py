@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mnist_lightning import runs
+from mnist_lightning.evaluation import speed
 from mnist_lightning.evaluation.speed import measure_size, measure_speed
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.models import networks
@@ -25,26 +26,35 @@ def test_multiply_adds_of_a_convolution():
 
 
 class Slow:
-    """Takes two milliseconds a call, and every tenth call twenty."""
+    """Takes two milliseconds a call, and every tenth call twenty, by a clock of its own."""
 
-    calls = 0
+    def __init__(self):
+        self.calls, self.now = 0, 100.0
 
     def logits(self, images, batch_size):
-        assert images.shape[1:] == (28, 28)
-        assert batch_size == len(images)
+        assert images.shape == (batch_size, 28, 28)
         self.calls += 1
-        time.sleep(0.02 if self.calls % 10 == 0 else 0.002)
+        self.now += 0.02 if self.calls % 10 == 0 else 0.002
         return torch.zeros(len(images), 10)
 
 
-def test_speed_is_that_of_the_median_and_p99_that_of_the_slow_calls():
-    found = measure_speed(Slow(), torch.zeros(7, 28, 28, dtype=torch.uint8), seconds=0.0)
+def test_speed_is_that_of_the_median_and_p99_that_of_the_slow_calls(monkeypatch):
+    slow = Slow()
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: slow.now)
+    found = measure_speed(slow, torch.zeros(7, 28, 28, dtype=torch.uint8), seconds=0.38)
     assert [each["batch"] for each in found] == [1, 64, 1000]
     for each in found:
-        assert each["repeats"] == 10
-        assert 2 <= each["latency_median_ms"] < 10
-        assert each["latency_p99_ms"] > 12
-        assert each["images_per_second"] == pytest.approx(1000 * each["batch"] / each["latency_median_ms"])
+        assert 95 <= each["repeats"] <= 105  # 3.8 milliseconds on average
+        assert each["latency_median_ms"] == pytest.approx(2)
+        assert each["latency_p99_ms"] == pytest.approx(20)
+        assert each["images_per_second"] == pytest.approx(500 * each["batch"])
+
+
+def test_a_slow_network_is_timed_ten_times_all_the_same(monkeypatch):
+    slow = Slow()
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: slow.now)
+    found = measure_speed(slow, torch.zeros(7, 28, 28, dtype=torch.uint8), seconds=0.0)
+    assert [each["repeats"] for each in found] == [10, 10, 10]
 
 
 def test_a_real_predictor_is_timed_for_as_long_as_asked(checkpoint_file):
