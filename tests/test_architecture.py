@@ -17,9 +17,10 @@ LEVELS = (
     {"apps", "training", "trainer"},
 )
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
-LIGHT = {"__init__", "errors", "settings", "runs", "machine", "cli", "training", "inference.files", "scripts"}
+LIGHT = {"__init__", "errors", "settings", "runs", "machine", "cli", "training", "inference.files", "scripts",
+         "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
-         "onnxruntime", "optuna", "fastapi"}  # fmt: skip
+         "onnxruntime", "optuna", "sqlalchemy", "fastapi"}  # fmt: skip
 # Modules that must not know of these packages, not even within a function.
 STRANGERS = {
     "ink": {"torch", "torchvision", "lightning", "torchmetrics", "hydra", "omegaconf"},
@@ -32,6 +33,7 @@ STRANGERS = {
 HYDRA = {"cli", "sweeps"}
 
 PACKAGE = "mnist_lightning"
+ABOVE = ("scripts", "benchmarks", "hydra_plugins")  # they may import all of it, and nothing of it may import them
 
 
 class Module:
@@ -73,9 +75,7 @@ def is_in(name: str, group: set[str]) -> bool:
 
 def read(root: Path) -> list[Module]:
     """Every module under `root` that the rules are about."""
-    return [
-        Module(root, path) for folder in (PACKAGE, "scripts", "benchmarks") for path in (root / folder).rglob("*.py")
-    ]
+    return [Module(root, path) for folder in (PACKAGE, *ABOVE) for path in (root / folder).rglob("*.py")]
 
 
 def faults(root: Path) -> list[str]:
@@ -86,7 +86,7 @@ def faults(root: Path) -> list[str]:
 
     def project_module(imported: str) -> Module | None:
         top, *parts = imported.split(".")
-        if top in ("scripts", "benchmarks"):
+        if top in ABOVE:
             parts = [top, *parts]
         elif top != PACKAGE:
             return None
@@ -95,7 +95,7 @@ def faults(root: Path) -> list[str]:
         return modules[".".join(parts) or "__init__"]
 
     def level(module: Module) -> int | None:
-        if module.room in ("scripts", "benchmarks"):
+        if module.room in ABOVE:
             return len(LEVELS)
         return next((height for height, names in enumerate(LEVELS) if module.room in names), None)
 
@@ -109,7 +109,7 @@ def faults(root: Path) -> list[str]:
             for name, strangers in STRANGERS.items():
                 if is_in(module.name, {name}) and top in strangers:
                     found.append(f"{module.path} imports {top}, which {name} must not know.")
-            if top in ("hydra", "omegaconf") and module.room not in {*HYDRA, "scripts", "benchmarks"}:
+            if top in ("hydra", "omegaconf") and module.room not in {*HYDRA, *ABOVE}:
                 found.append(f"{module.path} imports {top}: only cli.py and sweeps/ speak with Hydra.")
             if is_in(module.name, LIGHT) and imported in early and top in HEAVY:
                 found.append(f"{module.path} is imported before anything heavy may be: import {top} in a function.")
