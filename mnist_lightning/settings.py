@@ -285,6 +285,8 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError(
             "trainer.precision=16-mixed does not do with trainer.strategy=fsdp: take bf16-mixed or 32-true."
         )
+    if known.get("model.name") == "checkpoint" and not (known["ckpt"] or known["ckpt_path"]):
+        raise UserError("model=checkpoint takes the network from a checkpoint: add ckpt=pretrained or another one.")
     scale = known.get("augment.scale", [1, 1])
     if scale[0] > scale[1]:
         raise UserError(f"augment.scale={_shown(scale)} does not do: the smaller factor comes first.")

@@ -19,9 +19,10 @@ LEVELS = (
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
 LIGHT = {"__init__", "errors", "settings", "runs", "ranks", "launcher", "worker", "machine", "cli", "multirun",
          "training", "inference.files",
-         "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts"}  # fmt: skip
+         "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
+         "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
-         "onnxruntime", "optuna", "fastapi"}  # fmt: skip
+         "onnxruntime", "optuna", "sqlalchemy", "fastapi"}  # fmt: skip
 # Modules that must not know of these packages, not even within a function.
 STRANGERS = {
     "ink": {"torch", "torchvision", "lightning", "torchmetrics", "hydra", "omegaconf"},
@@ -34,6 +35,7 @@ STRANGERS = {
 HYDRA = {"cli", "multirun", "sweeps"}
 
 PACKAGE = "mnist_lightning"
+ABOVE = ("scripts", "benchmarks", "hydra_plugins")  # they may import all of it, and nothing of it may import them
 
 
 class Module:
@@ -75,9 +77,7 @@ def is_in(name: str, group: set[str]) -> bool:
 
 def read(root: Path) -> list[Module]:
     """Every module under `root` that the rules are about."""
-    return [
-        Module(root, path) for folder in (PACKAGE, "scripts", "benchmarks") for path in (root / folder).rglob("*.py")
-    ]
+    return [Module(root, path) for folder in (PACKAGE, *ABOVE) for path in (root / folder).rglob("*.py")]
 
 
 def faults(root: Path) -> list[str]:
@@ -88,7 +88,7 @@ def faults(root: Path) -> list[str]:
 
     def project_module(imported: str) -> Module | None:
         top, *parts = imported.split(".")
-        if top in ("scripts", "benchmarks"):
+        if top in ABOVE:
             parts = [top, *parts]
         elif top != PACKAGE:
             return None
@@ -97,7 +97,7 @@ def faults(root: Path) -> list[str]:
         return modules[".".join(parts) or "__init__"]
 
     def level(module: Module) -> int | None:
-        if module.room in ("scripts", "benchmarks"):
+        if module.room in ABOVE:
             return len(LEVELS)
         return next((height for height, names in enumerate(LEVELS) if module.room in names), None)
 
@@ -111,7 +111,7 @@ def faults(root: Path) -> list[str]:
             for name, strangers in STRANGERS.items():
                 if is_in(module.name, {name}) and top in strangers:
                     found.append(f"{module.path} imports {top}, which {name} must not know.")
-            if top in ("hydra", "omegaconf") and module.room not in {*HYDRA, "scripts", "benchmarks"}:
+            if top in ("hydra", "omegaconf") and module.room not in {*HYDRA, *ABOVE}:
                 found.append(f"{module.path} imports {top}: only cli.py and sweeps/ speak with Hydra.")
             if is_in(module.name, LIGHT) and imported in early and top in HEAVY:
                 found.append(f"{module.path} is imported before anything heavy may be: import {top} in a function.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-HEAVY = ("torch", "lightning", "torchvision", "cv2", "matplotlib", "sklearn", "torchmetrics")
+HEAVY = ("torch", "lightning", "torchvision", "cv2", "matplotlib", "sklearn", "torchmetrics", "optuna", "sqlalchemy")
 
 
 def start(folder, script, *arguments, **environment):

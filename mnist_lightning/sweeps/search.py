@@ -76,6 +76,8 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
         },
         read_outcome=lambda number: outcome_of(folder / str(number), wanted["objectives"]),
     )
+    if wanted["n_jobs"] > 1 and config.hydra.launcher._target_.endswith("BasicLauncher"):
+        _say("search.n_jobs has no effect with hydra/launcher=basic, which runs one job after another.")
     OmegaConf.save(config, folder / "multirun.yaml")
     Search(config, fixed, loader, launcher, ledger, folder, wanted).run()
 

@@ -209,3 +209,28 @@ def test_a_search_killed_again_and_again_ends_with_exactly_its_trials(tmp_path):
     log = (tmp_path / "log").read_text().split("\n")
     for trial in complete:  # trained to the end once, each
         assert log.count(f"{trial.number} ends") == 1
+
+
+def test_a_search_over_real_trainings(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    train = Path(__file__).parent.parent.parent / "scripts" / "train.py"
+    monkeypatch.setattr(sys, "argv", [
+        str(train), "-m", "search=lr", "search.study=s", "search.n_trials=4", "search.pruner=median", "data=digits",
+        "search.startup_trials=2", "data.limit=320", "model=mlp", "augment=none", "trainer.max_epochs=2", "logger=none",
+        "optimizer.lr=0.003,0.0000001", "loss.label_smoothing=0.0", "search.sampler=grid", "seed=0,1",
+    ])  # fmt: skip
+    runpy.run_path(str(train), run_name="__main__")
+    said = capsys.readouterr().out
+    rows = table()
+    assert len(rows) == 4
+    for row in rows:
+        metrics = fixtures.metrics(tmp_path, row["trial"])
+        assert metrics["status"] == row["state"]
+        assert metrics["hyperparameters"]["optimizer"]["lr"] == float(row["optimizer.lr"])
+        assert len(metrics["history"]["epoch"]) == int(row["epochs"]) == (1 if row["state"] == "pruned" else 2)
+        assert metrics["history"]["val_accuracy"][-1] == pytest.approx(float(row["val_accuracy"]))
+    finished = [row for row in rows if row["state"] == "finished"]
+    assert {row["optimizer.lr"] for row in rows if row["state"] == "pruned"} <= {"1e-07"}
+    best = max(finished, key=lambda row: float(row["val_accuracy"]))
+    assert best["optimizer.lr"] == "0.003"
+    assert f"\nbest           trial {best['trial']}, val_accuracy " in said
