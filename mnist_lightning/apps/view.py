@@ -109,6 +109,7 @@ class View:
             title = "How likely, the last one drawn" if len(digits) > 1 else "How likely"
             write(panel, title, (0, px(360)), px(14), GREY)
         if self._changed("thumbs", len(digits)):
+            self._seen = {part: state for part, state in self._seen.items() if not part.startswith("thumb ")}
             _clear(panel, Rect(0, px(194), px(PANEL_WIDTH), px(150)))
             if len(digits) < 2:
                 for line, told in enumerate(_RECIPE):
@@ -155,21 +156,27 @@ class View:
         """Colour the ink by what each pixel of the network's picture adds to the winning logit."""
         if canvas.reader is None:
             return
-        heat = np.zeros(ink.shape, np.float32)
+        heat = np.full(ink.shape, 128, np.uint8)
         for digit in canvas.reading.digits:
             _lay_over(heat, digit, canvas.reader.explain(digit), canvas.layout.scale)
-        strength = np.minimum(np.abs(heat), 1)[:, :, None]
-        hue = np.where(heat[:, :, None] > 0, np.array(ORANGE, np.float32), np.array(BLUE, np.float32))
-        colour = strength * hue + (1 - strength) * np.array(_UNDECIDED, np.float32)
-        cover = (ink * np.float32(1 / 255))[:, :, None]
-        sheet[:] = (cover * colour + (1 - cover) * 255 + 0.5).astype(np.uint8)
+        # What the ink takes from the white of the sheet.
+        taken = cv2.LUT(cv2.cvtColor(heat, cv2.COLOR_GRAY2BGR), 255 - _HEAT[None])
+        sheet[:] = 255 - cv2.multiply(taken, cv2.cvtColor(ink, cv2.COLOR_GRAY2BGR), scale=1 / 255)
 
 
-_UNDECIDED: Colour = (0xB8, 0xB4, 0xB0)  # ink that decides nothing
+def _heat_colours() -> np.ndarray:
+    """uint8 [256, 3], BGR: from speaking against the digit (0) over nothing (128) to speaking for it (255)."""
+    undecided = np.array([0xB8, 0xB4, 0xB0])
+    share = np.abs(np.arange(256) - 128)[:, None] / 128
+    hue = np.where(np.arange(256)[:, None] < 128, BLUE, ORANGE)
+    return (share * hue + (1 - share) * undecided).round().astype(np.uint8)
+
+
+_HEAT = _heat_colours()
 
 
 def _lay_over(heat: np.ndarray, digit: DigitReading, pixels: np.ndarray, scale: float) -> None:
-    """Lay a map of the network's 28x28 pixels over the digit's ink on the sheet, its strongest pixel 1, in place."""
+    """Lay what the network's 28x28 pixels say over the digit's ink on the sheet: uint8, 128 for nothing, in place."""
     inner = cv2.boundingRect(digit.image)  # the ink that the network sees, and where it came from
     if inner[2] == 0:
         return
@@ -182,7 +189,8 @@ def _lay_over(heat: np.ndarray, digit: DigitReading, pixels: np.ndarray, scale: 
     cut = pixels[inner[1] : inner[1] + inner[3], inner[0] : inner[0] + inner[2]]
     # Strokes are wider or thinner here than there: a pixel speaks for what lies around it.
     cut = cv2.GaussianBlur(cut / max(float(np.abs(cut).max()), 1e-9), (3, 3), 0)
-    heat[y0:y1, x0:x1] = cv2.resize(cut, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) * 2
+    said = np.clip(128 + 255 * cut, 0, 255).astype(np.uint8)  # half of the strongest is full colour already
+    heat[y0:y1, x0:x1] = cv2.resize(said, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
 
 
 def _verdict(canvas: Canvas) -> str:
