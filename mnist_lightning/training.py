@@ -92,7 +92,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if given and resumed_from:
         _check_resumable(given, resumed_from, settings["trainer"]["max_epochs"])
     if given and settings["model"]["name"] == "checkpoint":
-        settings = {**settings, "model": given[checkpoint.CARD]["model"]}
+        settings = {**settings, "model": given[checkpoint.CARD]["network"]}
     if given:
         log.info("%s %s", "Resuming" if resumed_from else "Starting from", word)
     augment = Augment(**settings["augment"])
