@@ -12,6 +12,7 @@ import signal
 import string
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -105,7 +106,7 @@ def script(
                 return
             runs.forget_run_folder()
             wanted = os.environ.get("HYDRA_FULL_ERROR")
-            traceback = wanted == "1" or any(argument.startswith("debug=") for argument in sys.argv[1:])
+            as_is = wanted == "1" or any(argument.startswith("debug=") for argument in sys.argv[1:])
             # Hydra then hands exceptions on instead of printing them, and we say them our way.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             sys.argv[1:] = [_quoted(argument, texts) for argument in sys.argv[1:]]
@@ -127,7 +128,7 @@ def script(
                 if told:
                     raise told[0]
             except UserError as error:
-                if traceback:
+                if as_is:
                     raise
                 _fail(str(error), 2)
             except Interrupted as error:
@@ -135,11 +136,11 @@ def script(
             except KeyboardInterrupt:
                 _fail("Interrupted.", 128 + signal.SIGINT)
             except (HydraException, OmegaConfBaseException) as error:
-                if traceback:
+                if as_is:
                     raise
                 _fail(_explain(error), 2)
             except ValueError as error:  # Hydra's own answer to model=3
-                if traceback or "Config group override" not in str(error):
+                if as_is or "Config group override" not in str(error):
                     raise
                 _fail("A choice such as model=cnn is a name: a number or another value does not do there.", 2)
             finally:
@@ -168,7 +169,10 @@ def _follow(config_name: str, task: Callable[[Settings, Path], Any]) -> None:
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if ranks.place().local_rank == 0:
             print(error if isinstance(error, UserError) else _explain(error), file=sys.stderr)
-        sys.exit(2)
+        _end(2)
+    except Exception:
+        traceback.print_exc()
+        _end(1)
 
 
 def _find_plugins() -> None:
@@ -230,6 +234,14 @@ def _plain(cfg: DictConfig) -> Settings:
 
 def _fail(sentence: str, code: int) -> NoReturn:
     print(sentence, file=sys.stderr)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    if ranks.place().world > 1:  # past the clean-up of libraries that would wait for ranks which are gone
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
