@@ -44,7 +44,7 @@ def test_every_choice_composes_and_passes_the_check(compose, config, choice):
 def test_every_script_composes(compose, path):
     composed = compose(path.stem, *(["image=a.png"] if path.stem == "predict" else []))
     settings.check(composed)
-    assert composed["outputs"] == "outputs"
+    assert composed["runs" if path.stem == "results" else "outputs"] == "outputs"
 
 
 def test_loggers_combine(compose):

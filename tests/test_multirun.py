@@ -84,7 +84,8 @@ def test_the_exit_code_is_2_where_the_user_can_put_all_of_it_right(tmp_path, arg
 def test_a_setting_that_is_not_there_starts_nothing_and_leaves_nothing(tmp_path):
     done, folder = sweep(tmp_path, "optimizer.rl=0.1,0.2")
     assert (done.returncode, done.stdout, folder) == (2, "", None)
-    assert done.stderr == "There is no setting optimizer.rl: did you mean optimizer.lr?\n"
+    assert done.stderr.startswith("There is no setting optimizer.rl: did you mean optimizer.lr?")
+    assert done.stderr.count("\n") == 1
 
 
 def test_fail_fast_starts_no_further_job(tmp_path):
@@ -147,13 +148,11 @@ FAKES = {
     # Runs each task of the array at once, with the variables that Slurm sets.
     "sbatch": """
 import os, subprocess, sys
-lines = open(sys.argv[-1]).read().splitlines()
-command = next(line for line in lines if line.startswith("srun"))
 for task in range(2):
     names = {"JOB_ID": str(8 + task), "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": str(task), "NTASKS": "1", "PROCID": "0",
              "LOCALID": "0", "NODEID": "0", "JOB_NUM_NODES": "1", "JOB_NODELIST": "here"}
-    command_here = command.replace("%A", "7").replace("%a", str(task))
-    subprocess.Popen(command_here, shell=True, env=os.environ | {f"SLURM_{n}": v for n, v in names.items()})
+    subprocess.Popen(["bash", sys.argv[-1]], env=os.environ | {f"SLURM_{n}": v for n, v in names.items()},
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 print("Submitted batch job 7")
 """,
     "srun": """
@@ -164,9 +163,11 @@ while rest[0].startswith("-"):
 os.execvp(rest[0], rest)
 """,
     "sacct": """
+import pathlib
 print("JobID|State|NodeList")
 for task in range(2):
-    print(f"7_{task}|COMPLETED|here")
+    done = list(pathlib.Path("outputs").rglob(f"7_{task}_0_result.pkl"))
+    print(f"7_{task}|{'COMPLETED' if done else 'RUNNING'}|here")
 """,
     "squeue": "",
 }
@@ -185,7 +186,8 @@ def test_slurm_gets_an_array_of_jobs(tmp_path):
     assert statuses(folder) == {0: "finished", 1: "failed"}, done.stderr
     assert records(folder)[0]["threads"] == "4"
     [script] = folder.glob(".submitit/*/*.sh")
-    assert "#SBATCH --array=0-1%2" in script.read_text() or "#SBATCH --array=0-1%16" in script.read_text()
+    assert "#SBATCH --array=0-1%" in script.read_text()
+    assert "#SBATCH --cpus-per-task=4" in script.read_text()
     assert done.returncode == 1
 
 
