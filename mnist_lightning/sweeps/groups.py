@@ -69,8 +69,12 @@ def differing(runs: list[Run]) -> list[str]:
     left_out = {*REPLICATES, *WHEREABOUTS, "status", "commit", "command"}
     # Of a run that never came to be composed only the command line is known: it says nothing about what differs.
     runs = [run for run in runs if run.metrics.get("hyperparameters")] or runs
-    known = {key: [json.dumps(run.settings.get(key)) for run in runs] for run in runs for key in run.settings}
-    varied = [key for key, values in known.items() if key not in left_out and len(set(values)) > 1]
+    known = {}
+    for key in dict.fromkeys(key for run in runs for key in run.settings if key not in left_out):
+        values = [json.dumps(run.settings.get(key)) for run in runs]
+        if len(set(values)) > 1:
+            known[key] = values
+    varied = list(known)
     typed = list(dict.fromkeys(key for run in runs for key in run.overrides if key in varied))
     kept: list[str] = []
     parts = [""] * len(runs)

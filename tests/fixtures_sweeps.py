@@ -1,0 +1,58 @@
+"""A script that sweeps as `scripts/train.py` does, with a task that takes no time and imports nothing heavy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent
+PROGRAM = f"""
+import os, sys
+sys.path.insert(0, {str(PROJECT)!r})
+from mnist_lightning.cli import script
+from mnist_lightning.errors import UserError
+
+
+def report(sweep):
+    from mnist_lightning.sweeps.report import report
+    return report(sweep)
+
+
+@script("train", report=report)
+def main(settings, run):
+    import signal
+    from mnist_lightning import multirun, runs
+    lr, seed = settings["optimizer"]["lr"], settings["seed"]
+    if lr == 0.5:
+        raise ZeroDivisionError("the wheel came off\\nand rolled away")
+    if lr == 0.25:
+        raise UserError("optimizer.lr=0.25 does not fit.")
+    if lr == 0.75:
+        os.kill(os.getpid(), signal.SIGINT)
+    if lr == 0.125:
+        os.kill(os.getpid(), signal.SIGKILL)
+    accuracy = 0.9 + lr + seed / 1000
+    runs.write_json(run / runs.METRICS_FILE, {{
+        "status": "finished", **multirun.asked_for(), "hyperparameters": settings, "seed": seed,
+        "dataset": {{"name": "mnist"}}, "best": {{"epoch": 1, "val_loss": 0.1, "val_accuracy": accuracy}},
+        "test": {{"accuracy": accuracy - 0.01, "loss": 0.2}}, "timing": {{"fit_seconds": 1.5}},
+        "environment": {{"git_commit": "0123456789", "git_dirty": False}},
+        "process": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"),
+    }})
+
+
+main()
+"""
+
+
+def sweep(folder, *arguments, **environment):
+    """Run it in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+    (folder / "program.py").write_text(PROGRAM)
+    known = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "PYTHONPATH")}
+    done = subprocess.run(
+        [sys.executable, "program.py", "-m", *arguments],
+        cwd=folder, env=known | environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    folders = list((folder / "outputs" / "sweeps").glob("*/*"))
+    assert len(folders) < 2, "the jobs of one sweep lie in one folder"
+    return done, folders[0] if folders else None

@@ -1,0 +1,209 @@
+"""What runs have reached, from generated run folders: filtered, grouped, compared, exported, read back; and quickly."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.sweeps import collect, groups, results
+
+PROJECT = Path(__file__).parent.parent.parent
+ASKED = {"runs": "", "where": None, "by": None, "metric": "val_accuracy", "sort": None, "compare": None,
+         "format": "table", "out": None, "plot": None}  # fmt: skip
+
+
+def make_run(
+    folder, accuracy, seed=0, lr=0.01, model="cnn", fold=0, status="finished", experiment=None, commit="a" * 40
+):
+    overrides = [f"model={model}", f"optimizer.lr={lr}", f"seed={seed}", "data.folder=/elsewhere"]
+    layers = {"name": model, ("channels" if model == "cnn" else "hidden_sizes"): [8, 16]}
+    metrics = {
+        "schema_version": 1, "status": status, "seed": seed, "overrides": overrides, "experiment": None,
+        "command": "python scripts/train.py " + " ".join(overrides),
+        "choices": {"model": model, "experiment": None, "data": "mnist"},
+        "hyperparameters": {"seed": seed, "model": layers, "optimizer": {"lr": lr},
+                            "data": {"name": "mnist", "fold": 0, "folder": f"/elsewhere/{seed}"}},
+        "dataset": {"name": "mnist"},
+        "history": {"epoch": list(range(40)), "train_loss": [0.5] * 40, "val_loss": [0.5] * 40},
+        "best": accuracy and {"epoch": 3, "val_loss": 0.1, "val_accuracy": accuracy, "checkpoint": "best.ckpt"},
+        "test": accuracy and {"accuracy": accuracy - 0.01, "loss": 0.2, "confusion_matrix": [[9] * 10] * 10},
+        "parameters": 100, "timing": {"fit_seconds": 10 + seed},
+        "environment": {"git_commit": "a" * 40, "git_dirty": False, "threads": 2},
+    }  # fmt: skip
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "training_metrics.json").write_text(json.dumps(metrics, indent=2))
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Three seeds of a CNN and of an MLP, and a failed run."""
+    for seed in range(3):
+        make_run(tmp_path / "sweep" / str(seed), 0.99 + seed / 1000, seed)
+        make_run(tmp_path / "sweep" / str(3 + seed), 0.97 + 3 * seed / 1000, seed, lr=0.02, model="mlp")
+    make_run(tmp_path / "single", None, status="failed")
+    return tmp_path
+
+
+def ask(outputs, **asked):
+    return results.results(ASKED | {"runs": str(outputs)} | asked)
+
+
+def test_runs_are_grouped_by_what_differs_but_the_seed(outputs):
+    table = [line.split() for line in ask(outputs).splitlines()]
+    assert table[0][:3] == ["model", "optimizer.lr", "seeds"]  # no column for the layers, which follow from the model
+    assert table[1] == ["cnn", "0.01", "3", "99.10", "±", "0.10", "%", "98.10", "%", "(98.00", "to", "98.20)", "10",
+                        "to", "12", "s", "aaaaaaa"]  # fmt: skip
+    assert table[2][:7] == ["mlp", "0.02", "3", "97.30", "±", "0.30", "%"]
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [("model=cnn", 3), ("optimizer.lr>=0.02", 3), ("optimizer.lr<0.02, seed!=0", 2), ("model.channels=[8, 16]", 3),
+     ("status=finished", 6), ("experiment=null, model=mlp, seed=2", 1), ("commit=aaaaaaa", 6)],
+)  # fmt: skip
+def test_where_chooses_runs(outputs, where, count):
+    rows = list(csv.DictReader(io.StringIO(ask(outputs, where=where, format="csv"))))
+    assert len(rows) == count
+
+
+def test_csv_has_a_row_a_run_with_plain_numbers(outputs):
+    rows = list(csv.DictReader(io.StringIO(ask(outputs, format="csv", by=["model"]))))
+    assert rows[1] == {
+        "folder": str(outputs / "sweep" / "1"), "model": "cnn", "seed": "1", "fold": "0", "status": "finished",
+        "val_accuracy": "0.991", "val_loss": "0.1", "test_accuracy": "0.981", "test_loss": "0.2", "fit_seconds": "11",
+        "parameters": "100", "commit": "aaaaaaa",
+    }  # fmt: skip
+
+
+def test_a_row_a_recipe_gives_the_command_that_runs_it_again(outputs):
+    lines = ask(outputs, by=["command"], format="markdown").splitlines()
+    assert lines[0].startswith("| command | seeds | validation accuracy, mean ± std | test accuracy, mean (range) |")
+    assert lines[2] == (
+        "| python scripts/train.py -m model=cnn optimizer.lr=0.01 seed=0,1,2 | 3 | 99.10 ± 0.10 % | "
+        "98.10 % (98.00 to 98.20) | 10 to 12 s | aaaaaaa |"
+    )
+
+
+def test_an_export_reads_back_to_the_same_table(outputs, tmp_path):
+    kept = tmp_path / "kept.json"
+    ask(outputs, format="json", out=str(kept))
+    assert ask(kept, by=["command"], format="markdown") == ask(outputs, by=["command"], format="markdown")
+    assert len(json.loads(kept.read_text())["runs"]) == 6
+    assert "confusion_matrix" not in kept.read_text()
+
+
+def test_groups_come_best_first_or_in_the_order_of_a_setting(outputs):
+    def order(**asked):
+        return [line.split()[0] for line in ask(outputs, by=["model"], **asked).splitlines()[1:]]
+
+    assert order() == ["cnn", "mlp"]
+    assert order(metric="val_loss", where="seed!=7") == ["cnn", "mlp"]  # a tie keeps the order
+    assert order(sort="optimizer.lr") == ["cnn", "mlp"]
+    make_run(outputs / "best", 0.999, lr=0.5, model="lenet5")
+    assert order() == ["lenet5", "cnn", "mlp"]
+    assert order(sort="optimizer.lr") == ["cnn", "mlp", "lenet5"]
+
+
+def test_a_comparison_is_paired_by_seed(outputs):
+    from scipy import stats
+
+    said = ask(outputs, compare="model=cnn vs model=mlp")
+    ours, theirs = [0.99, 0.991, 0.992], [0.97, 0.973, 0.976]
+    p = stats.ttest_rel(ours, theirs).pvalue
+    assert said.splitlines() == [
+        "val_accuracy, (model=cnn) minus (model=mlp): +1.8 points (std 0.2, +1.6 to +2), 3 common seeds",
+        f"paired t-test p = {p:.3g}, Wilcoxon signed-rank test p = 0.25",
+    ]
+
+
+def test_a_comparison_without_spread_makes_no_test():
+    runs = [collect.Run(str(i), {"hyperparameters": {"seed": i}, "best": {"val_accuracy": 0.5 + i}}) for i in range(3)]
+    better = [
+        collect.Run(str(i), {"hyperparameters": {"seed": i}, "best": {"val_accuracy": 0.75 + i}}) for i in range(3)
+    ]
+    found = groups.compare(three(0.75), three(0.5), "val_accuracy")
+    assert (found.pairs, found.difference.mean, found.t, found.wilcoxon) == (3, 0.25, None, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"where": "nonsense"}, r"where=nonsense does not do: write conditions such as 'where=model=cnn"),
+        ({"where": "modle=cnn"}, r"None of the runs has a setting modle: did you mean model\?"),
+        ({"where": "seed=9"}, r"None of the 0 runs under runs=.* has a val_accuracy\."),
+        ({"by": ["optimizer.rl"]}, r"by=optimizer\.rl does not do: .*: did you mean optimizer\.lr\?"),
+        ({"compare": "model=cnn"}, r"compare=model=cnn does not do: write two conditions"),
+        ({"compare": "model=cnn vs seed=0"}, r"The two sides of compare= have \d seeds in common|One side of compare="),
+        ({"compare": "seed=0 vs seed=1"}, r"One side of compare= holds several runs of seed 0"),
+        ({"compare": "model=cnn, seed=0 vs model=mlp"}, r"have 1 seeds in common: a paired test needs two or more"),
+    ],
+)  # fmt: skip
+def test_a_question_that_cannot_be_answered_says_so(outputs, asked, told):
+    with pytest.raises(UserError, match=told):
+        ask(outputs, **asked)
+
+
+def test_folders_without_runs_are_told(tmp_path):
+    with pytest.raises(UserError, match=r"There are no runs under runs=.*: give a folder of runs, or a glob"):
+        ask(tmp_path)
+    (tmp_path / "notes.json").write_text("[]")
+    with pytest.raises(UserError, match=r"notes\.json holds no runs: give a folder, a glob, or what format=json has"):
+        ask(tmp_path / "notes.json")
+
+
+def test_a_broken_record_is_named_and_left_out(outputs, capsys):
+    (outputs / "sweep" / "1" / "training_metrics.json").write_text('{"status": "fini')
+    (outputs / "sweep" / "4" / "training_metrics.json").write_text("[1]")
+    assert ask(outputs, by=["model"]).splitlines()[1].split()[:2] == ["cnn", "2"]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"Left out: {outputs}/sweep/1/training_metrics.json is not valid JSON: was it edited by hand?",
+        f"Left out: {outputs}/sweep/4/training_metrics.json is no record of a run.",
+        "1 of 5 runs have no val_accuracy.",
+    ]
+
+
+def test_the_picture_has_a_panel_a_setting(outputs, tmp_path):
+    ask(outputs, plot=str(tmp_path / "plot.png"))
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.size[0] > 2 * 480  # two panels
+
+
+def test_a_glob_names_folders_and_the_jobs_come_in_their_order(outputs):
+    make_run(outputs / "sweep" / "10", 0.98)
+    found = [path.name for path in collect.find(str(outputs / "swee*"))]
+    assert found == ["0", "1", "2", "3", "4", "5", "10"]
+
+
+def test_a_thousand_run_folders_take_less_than_two_seconds_and_no_torch(tmp_path):
+    for number in range(1000):
+        make_run(
+            tmp_path / f"{number // 50}" / f"{number % 50}", 0.99, seed=number % 10, lr=(number // 10 % 4 + 1) / 100
+        )
+    probe = (
+        "import runpy, sys, time\n"
+        f"sys.argv = ['results.py', 'runs={tmp_path}', 'where=status=finished, optimizer.lr<0.04']\n"
+        "began = time.process_time()\n"
+        f"runpy.run_path({str(PROJECT / 'scripts' / 'results.py')!r}, run_name='__main__')\n"
+        "print(time.process_time() - began, sorted({'torch', 'lightning', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", probe], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    wall = time.perf_counter() - began
+    *table, last = done.stdout.splitlines()
+    assert [line.split()[1] for line in table[1:]] == ["250"] * 3
+    seconds, heavy = last.split(" ", 1)
+    # The processor's seconds: what it takes on a quiet machine, whatever else runs on this one.
+    assert float(seconds) < 2, f"{seconds} s of the processor, {wall:.1f} s by the clock"
+    assert heavy == "[]"
