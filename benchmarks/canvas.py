@@ -38,10 +38,10 @@ def display() -> Iterator[None]:
     if shutil.which("Xvfb") is None:
         sys.exit("There is no display, and no Xvfb to make one: install xvfb.")
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     try:
-        os.environ["DISPLAY"] = ":" + os.read(read, 16).decode().strip()
+        os.environ["DISPLAY"] = ":" + os.fdopen(read).readline().strip()  # which waits until the server is ready
         yield
     finally:
         server.terminate()

@@ -55,6 +55,5 @@ def _x_answers() -> bool:
         return True  # then it is for OpenCV to say
     xcb.xcb_connect.restype = ctypes.c_void_p
     connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
-    answers = xcb.xcb_connection_has_error(connection) == 0
-    xcb.xcb_disconnect(connection)
-    return answers
+    # It stays open: a server that has no other client starts anew when the last one leaves, and would not answer Qt.
+    return xcb.xcb_connection_has_error(connection) == 0

@@ -56,7 +56,7 @@ class Window:
         """Show what has changed, then wait a moment for events and hand them to the canvas."""
         self.show()
         self._hand_on(cv2.waitKeyEx(_BUSY if self.canvas.is_down else _IDLE))
-        if cv2.getWindowProperty(NAME, cv2.WND_PROP_VISIBLE) < 1:
+        if not _is_visible():
             self.canvas.open = False
 
     def show(self) -> None:
@@ -106,6 +106,13 @@ class Window:
         else:
             canvas.move(x, y)
         self._is_stale = True
+
+
+def _is_visible() -> bool:
+    try:
+        return cv2.getWindowProperty(NAME, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # what Qt does when its last window is gone
+        return False
 
 
 def draw(
