@@ -119,10 +119,10 @@ def script(
                         "A sweep does not go under torchrun: start it without, and each of its jobs starts a process a "
                         "device of this machine by itself."
                     )
+                _find_plugins()
                 if {"--help", "-h"} & set(sys.argv[1:]):
                     print(_help(config_name))
                     return
-                _find_plugins()
                 with multirun.summed_up(report):
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
                 if told:

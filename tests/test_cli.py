@@ -40,7 +40,7 @@ MISTAKES = {
     "train data.batch_size=0": "data.batch_size=0 does not do: it must be a whole number, 1 or more.",
     "train trainer.max_epochs=ten": "trainer.max_epochs=ten does not do: it must be a whole number, 1 or more.",
     "train data.num_folds=5 data.fold=5": "data.fold=5 does not do: with data.num_folds=5 it is 0 to 4.",
-    "train model=cn": "There is no model=cn: did you mean cnn? Known: cnn, lenet5, mlp.",
+    "train model=cn": "There is no model=cn: did you mean cnn? Known: checkpoint, cnn, lenet5, mlp.",
     "train logger=tensorbord": "There is no logger=tensorbord: did you mean tensorboard? Known: ",
     "train model=3": "A choice such as model=cnn is a name: a number or another value does not do there.",
     "train ~seed": "~seed takes away what the program needs: set it to another value.",
@@ -199,7 +199,7 @@ def test_help_and_cfg_answer_without_anything_heavy(tmp_path, script, arguments)
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("heavy: []\n")
-    assert ("\noutputs: outputs\n" if "--cfg" in arguments else f"\n  python scripts/{script}.py ") in done.stdout
+    assert (": outputs\n" if "--cfg" in arguments else f"\n  python scripts/{script}.py ") in done.stdout
     assert left_in(tmp_path) == []
 
 

@@ -42,7 +42,8 @@ def test_every_folder_of_conf_is_covered():
 
 @pytest.mark.parametrize(("config", "choice"), CASES)
 def test_every_choice_composes_and_passes_the_check(compose, config, choice):
-    composed = compose(config, choice)
+    from_a_checkpoint = choice in ("model=checkpoint", "experiment=my_hand")
+    composed = compose(config, choice, *["ckpt=pretrained"] * from_a_checkpoint)
     settings.check(composed)
     group, name = choice.split("=")
     if group in ("data", "model", "optimizer", "scheduler"):
@@ -91,7 +92,7 @@ def test_every_knob_of_a_network_is_in_conf(compose):
     """The file and the class agree, so that a checkpoint's card holds whatever makes the network."""
     from mnist_lightning.models.networks import NETWORKS
 
-    assert sorted(NETWORKS) == choices("model")
+    assert sorted([*NETWORKS, "checkpoint"]) == choices("model")
     for name, network in NETWORKS.items():
         knobs = set(inspect.signature(network).parameters) - {"num_classes", "image_size"}
         assert knobs == set(compose("train", f"model={name}")["model"]) - {"name"}
