@@ -102,10 +102,10 @@ def script(
                 for argument in sys.argv[1:]:
                     if argument.startswith("~") and not argument.startswith("~hydra"):
                         raise UserError(f"{argument} takes away what the program needs: set it to another value.")
+                _find_plugins()
                 if {"--help", "-h"} & set(sys.argv[1:]):
                     print(_help(config_name))
                     return
-                _find_plugins()
                 with multirun.summed_up(report):
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
                 if told:
