@@ -64,7 +64,11 @@ def _panel(axes: Axes, runs: Sequence[Run], key: str, metric: str) -> None:
     # The range of the data, not of the frame: accuracies crowd below 100 %.
     axes.grid(axis="y", color=style.FAINT, lw=0.8)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    places = {name: float(value) for name, value in values.items() if type(value) in (int, float)}
+    places = {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
     numbers = list(places.values())
     if numbers and len(numbers) == len(values):
         if min(numbers) > 0 and max(numbers) >= 8 * min(numbers):
