@@ -125,10 +125,10 @@ def test_a_comparison_is_paired_by_seed(outputs):
 
 
 def test_a_comparison_without_spread_makes_no_test():
-    runs = [collect.Run(str(i), {"hyperparameters": {"seed": i}, "best": {"val_accuracy": 0.5 + i}}) for i in range(3)]
-    better = [
-        collect.Run(str(i), {"hyperparameters": {"seed": i}, "best": {"val_accuracy": 0.75 + i}}) for i in range(3)
-    ]
+    def three(low):
+        scored = [{"hyperparameters": {"seed": seed}, "best": {"val_accuracy": low + seed}} for seed in range(3)]
+        return [collect.Run("", metrics) for metrics in scored]
+
     found = groups.compare(three(0.75), three(0.5), "val_accuracy")
     assert (found.pairs, found.difference.mean, found.t, found.wilcoxon) == (3, 0.25, None, None)
 
