@@ -94,14 +94,14 @@ def pruning(trials: int, sampler: str) -> bool:
             wall, cpu = time.perf_counter() - began, cpu_seconds() - cpu_before
             rows = table(Path(folder), pruner)
             finished = [row for row in rows if row["state"] == "finished"]
-            best = max(finished, key=lambda row: float(row["val_accuracy"]))
+            top = max(finished, key=lambda row: float(row["val_accuracy"]))
             found[pruner] = (
-                float(best["val_accuracy"]), sum(int(row["epochs"]) for row in rows),
+                float(top["val_accuracy"]), sum(int(row["epochs"]) for row in rows),
                 cpu, wall,
             )  # fmt: skip
             accuracy, epochs, *_ = found[pruner]
             print(
-                f"{pruner:5} best {100 * accuracy:.2f} % (trial {best['trial']}), {len(finished)} of {len(rows)} "
+                f"{pruner:5} best {100 * accuracy:.2f} % (trial {top['trial']}), {len(finished)} of {len(rows)} "
                 f"trials to the end, {epochs} epochs, {cpu:.0f} s of processor time, {wall:.0f} s",
                 flush=True,
             )
