@@ -12,6 +12,7 @@ import argparse
 import csv
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SMALL = ["data=digits", "data.limit=320", "model=mlp", "augment=none", "trainer.max_epochs=2", "logger=none"]
 # A space with good and hopeless corners, proposed at random: both searches get the very same 40 trials.
 SPACE = [
-    "optimizer.lr=tag(log,interval(0.0001,0.3))", "model.dropout=interval(0.0,0.6)", "data.batch_size=32,64,128,256",
+    "optimizer.lr=tag(log,interval(0.0001,0.3))", "model.dropout=interval(0.0,0.6)", "data.batch_size=64,128,256",
     "loss.label_smoothing=0.05",
 ]  # fmt: skip
 NETWORK = ["data=mnist", "data.limit=6000", "model=mlp", "model.hidden_sizes=[128]", "augment=none", "logger=none"]
@@ -73,6 +74,12 @@ def killed(trials: int, kills: int, seed: int) -> bool:
     return counts.get("finished", 0) + counts.get("pruned", 0) == trials and after >= best and len(tried) == trials
 
 
+def cpu_seconds() -> float:
+    """Processor time of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def pruning(trials: int, sampler: str) -> bool:
     """Search without and with ASHA, everything else the same."""
     found = {}
@@ -80,29 +87,29 @@ def pruning(trials: int, sampler: str) -> bool:
         for pruner in ("none", "asha"):
             overrides = [f"search.n_trials={trials}", f"search.sampler={sampler}", f"search.pruner={pruner}"]
             overrides += [f"search.study={pruner}", f"trainer.max_epochs={EPOCHS}", f"data.folder={PROJECT / 'data'}"]
-            began = time.perf_counter()
+            began, cpu_before = time.perf_counter(), cpu_seconds()
             subprocess.run(
                 command(Path(folder), *overrides, *SPACE, *NETWORK), cwd=PROJECT, check=True, stdout=subprocess.DEVNULL
             )
-            wall = time.perf_counter() - began
+            wall, cpu = time.perf_counter() - began, cpu_seconds() - cpu_before
             rows = table(Path(folder), pruner)
             finished = [row for row in rows if row["state"] == "finished"]
-            best = max(finished, key=lambda row: float(row["val_accuracy"]))
+            top = max(finished, key=lambda row: float(row["val_accuracy"]))
             found[pruner] = (
-                float(best["val_accuracy"]), sum(int(row["epochs"]) for row in rows),
-                sum(float(row["seconds"]) for row in rows), wall,
+                float(top["val_accuracy"]), sum(int(row["epochs"]) for row in rows),
+                cpu, wall,
             )  # fmt: skip
-            accuracy, epochs, seconds, _ = found[pruner]
+            accuracy, epochs, *_ = found[pruner]
             print(
-                f"{pruner:5} best {100 * accuracy:.2f} % (trial {best['trial']}), {len(finished)} of {len(rows)} "
-                f"trials to the end, {epochs} epochs, {seconds:.0f} s in trials, {wall:.0f} s in all",
+                f"{pruner:5} best {100 * accuracy:.2f} % (trial {top['trial']}), {len(finished)} of {len(rows)} "
+                f"trials to the end, {epochs} epochs, {cpu:.0f} s of processor time, {wall:.0f} s",
                 flush=True,
             )
-    (best, epochs, seconds, wall), (pruned_best, *pruned) = found["none"], found["asha"]
+    (best, *whole), (pruned_best, *pruned) = found["none"], found["asha"]
     loss = 100 * (best - pruned_best)
-    ratios = [after / before for after, before in zip(pruned, (epochs, seconds, wall), strict=True)]
-    print(f"loses {loss:.2f} points; epochs {ratios[0]:.2f}, seconds in trials {ratios[1]:.2f}, in all {ratios[2]:.2f}")
-    return loss <= 0.05 and ratios[2] <= 0.5
+    ratios = [after / before for after, before in zip(pruned, whole, strict=True)]
+    print(f"loses {loss:.2f} points; epochs {ratios[0]:.2f}, processor time {ratios[1]:.2f}, seconds {ratios[2]:.2f}")
+    return loss <= 0.05 and ratios[1] <= 0.5  # the clock depends on what else the machine does
 
 
 def main() -> None:

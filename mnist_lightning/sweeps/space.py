@@ -42,9 +42,13 @@ class Space:
             raise UserError("search.space is empty: name in it what is searched over, as the files in conf/search/ do.")
         self.distributions = {key: _distribution(key, value) for key, value in _flat(wanted)}
 
-    def overrides(self, values: Mapping[str, Any]) -> list[str]:
+    def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A trial's values from what Optuna keeps, to which a list is a text."""
+        return {key: _decoded(params[key]) for key in self.distributions if key in params}
+
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """A trial's values, as they are typed: `["optimizer.lr=0.01", "model=cnn"]`."""
-        return [f"{key}={_typed(_decoded(values[key]))}" for key in self.distributions if key in values]
+        return [f"{key}={_typed(value)}" for key, value in self.values(params).items()]
 
     def as_text(self) -> dict[str, str]:
         """Plain data that two equal spaces have in common."""

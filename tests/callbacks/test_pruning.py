@@ -87,8 +87,12 @@ def test_a_trial_that_the_search_has_given_up_stops(trial):
 
 
 def test_a_storage_that_is_away_for_a_moment_costs_a_warning_and_not_the_training(trial, monkeypatch, caplog):
-    def away(*_):
-        raise optuna.exceptions.StorageInternalError("no connection\nand more")
+    report = optuna.storages.RDBStorage.set_trial_intermediate_value
+
+    def away(self, trial_id, epoch, value):
+        if self.get_trial(trial_id).number == 1:
+            raise optuna.exceptions.StorageInternalError("no connection\nand more")
+        report(self, trial_id, epoch, value)
 
     monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_intermediate_value", away)
     metrics, told, _ = trial(1.0, "search.pruner=median")

@@ -42,10 +42,10 @@ def table():
 
 
 def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
-    code, said, _ = search("search.n_trials=4", "loss.label_smoothing=0.1", "seed=7")
+    code, said, _ = search("search.n_trials=3", "loss.label_smoothing=0.1", "seed=7")
     assert code == 0
     rows = table()
-    assert [(row["trial"], row["state"]) for row in rows] == [(str(n), "finished") for n in range(4)]
+    assert [(row["trial"], row["state"]) for row in rows] == [(str(n), "finished") for n in range(3)]
     assert list(rows[0])[:4] == ["trial", "state", "val_accuracy", "optimizer.lr"]  # and no smoothing, which is fixed
     best = max(rows, key=lambda row: float(row["val_accuracy"]))
     command = ["python", "scripts/train.py", "augment=none", "data=digits", "loss.label_smoothing=0.1", "seed=7",
@@ -54,7 +54,7 @@ def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
     assert comment.startswith(f"# trial {best['trial']}: val_accuracy ")
     assert shlex.split(written) == command
     assert f"\ntrain it with  {written}\n" in said
-    assert {path.name for path in STUDY.iterdir() if path.is_dir()} == {"0", "1", "2", "3", "workers"}
+    assert {path.name for path in STUDY.iterdir() if path.is_dir()} == {"0", "1", "2", "workers"}
     for name in ("history", "importance"):
         with Image.open(STUDY / f"{name}.png") as image:
             assert image.size == (1200, 675)
@@ -136,7 +136,7 @@ def test_a_value_that_no_setting_may_have_fails_its_trial_and_the_search_goes_on
 
 
 def test_two_objectives_end_in_a_front(search):
-    code, said, _ = search("search.n_trials=6", "search.sampler=nsga2", "search.objectives=[val_accuracy,parameters]")
+    code, said, _ = search("search.n_trials=4", "search.sampler=nsga2", "search.objectives=[val_accuracy,parameters]")
     assert code == 0
     rows = [(float(row["val_accuracy"]), float(row["parameters"])) for row in table()]
     front = [row for row in rows if not any(a >= row[0] and b <= row[1] and (a, b) != row for a, b in rows)]
@@ -215,20 +215,20 @@ def test_a_search_over_real_trainings(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     train = Path(__file__).parent.parent.parent / "scripts" / "train.py"
     monkeypatch.setattr(sys, "argv", [
-        str(train), "-m", "search=lr", "search.study=s", "search.n_trials=4", "search.pruner=median", "data=digits",
-        "search.startup_trials=2", "data.limit=320", "model=mlp", "augment=none", "trainer.max_epochs=2", "logger=none",
-        "optimizer.lr=0.003,0.0000001", "loss.label_smoothing=0.0", "search.sampler=grid", "seed=0,1",
+        str(train), "-m", "search=lr", "search.study=s", "search.n_trials=2", "search.pruner=median", "data=digits",
+        "search.startup_trials=1", "data.limit=320", "model=mlp", "augment=none", "trainer.max_epochs=2", "logger=none",
+        "optimizer.lr=0.003,0.0000001", "loss.label_smoothing=0.0", "search.sampler=grid",
     ])  # fmt: skip
     runpy.run_path(str(train), run_name="__main__")
     said = capsys.readouterr().out
     rows = table()
-    assert len(rows) == 4
+    assert len(rows) == 2
     for row in rows:
         metrics = fixtures.metrics(tmp_path, row["trial"])
         assert metrics["status"] == row["state"]
         assert metrics["hyperparameters"]["optimizer"]["lr"] == float(row["optimizer.lr"])
         assert len(metrics["history"]["epoch"]) == int(row["epochs"]) == (1 if row["state"] == "pruned" else 2)
-        assert metrics["history"]["val_accuracy"][-1] == pytest.approx(float(row["val_accuracy"]))
+        assert max(metrics["history"]["val_accuracy"]) == pytest.approx(float(row["val_accuracy"]))
     finished = [row for row in rows if row["state"] == "finished"]
     assert {row["optimizer.lr"] for row in rows if row["state"] == "pruned"} <= {"1e-07"}
     best = max(finished, key=lambda row: float(row["val_accuracy"]))

@@ -257,9 +257,9 @@ import sys
 sys.path[:0] = {paths!r}
 from test_study import *
 folder = Path(sys.argv[1])
-ledger = Ledger("s", folder, f"sqlite:///{{folder}}/study.db", True, 12, ["maximize"],
+ledger = Ledger("s", folder, f"sqlite:///{{folder}}/study.db", True, 8, ["maximize"],
                 Reseeded("random", Space(LR), 0, 3), NopPruner(), {{}}, lambda number: None)
-while ledger.counted() < 12:
+while ledger.counted() < 8:
     for trial in ledger.claim(1):
         print(trial.number)
         ledger.tell(trial.number, Outcome("finished", [0.5]))
@@ -273,4 +273,4 @@ def test_processes_side_by_side_share_the_trials_and_make_exactly_the_total(tmp_
     processes = [subprocess.Popen(start, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     taken = [number for process in processes for number in process.communicate(timeout=60)[0].split()]
     assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(map(int, taken)) == list(range(12))
+    assert sorted(map(int, taken)) == list(range(8))
