@@ -44,7 +44,7 @@ def run_with(settings, run, outputs):
     )  # fmt: skip
     loaders = [torch.utils.data.DataLoader(batches, batch_size=None) for _ in range(2)]
     trainer.fit(Classifier(network, sgd, halved), *loaders)
-    pictures = {"loss_graph": outputs / "loss_graph.png"}
+    pictures = {"loss_graph": outputs.with_suffix(".png")}
     Image.fromarray(PICTURE).save(pictures["loss_graph"])
     loggers.finish(kept, settings, HYPERPARAMETERS, FINAL, pictures, network.eval())
     return SimpleNamespace(run=run, outputs=outputs, loggers=kept, metrics=trainer.callback_metrics)
