@@ -44,9 +44,10 @@ def run_with(settings, run, outputs):
     )  # fmt: skip
     loaders = [torch.utils.data.DataLoader(batches, batch_size=None) for _ in range(2)]
     trainer.fit(Classifier(network, sgd, halved), *loaders)
-    pictures = {"loss_graph": outputs.with_suffix(".png")}
+    pictures = {"loss_graph": run / "loss_graph.png"}
     Image.fromarray(PICTURE).save(pictures["loss_graph"])
     loggers.finish(kept, settings, HYPERPARAMETERS, FINAL, pictures, network.eval())
+    pictures["loss_graph"].unlink()
     return SimpleNamespace(run=run, outputs=outputs, loggers=kept, metrics=trainer.callback_metrics)
 
 
