@@ -37,7 +37,7 @@ def history(
         objective: a name in `WORDS`.
         higher: whether a higher value is better.
     """
-    figure = style.blank(WIDTH, HEIGHT, f"Course of the search: {WORDS[objective]}")
+    figure = style.blank(WIDTH, HEIGHT, "Course of the search")
     x, y, cut = np.asarray(numbers), np.asarray(values, dtype=float), np.asarray(pruned, dtype=bool)
     if len(x) == 0 or cut.all():
         return style.nothing(figure, "no finished trial")
@@ -136,7 +136,7 @@ def pareto(
     axes.grid(color=FAINT, lw=0.8)
     outside = int(((y < near - margin) | (y > far + margin)).sum())
     told = f"{style.count(len(points), 'finished trial')}, {len(front)} on the front; the numbers are theirs"
-    style.subtitle(figure, told + (f" · {outside} worse ones outside the picture" if outside else ""))
+    style.subtitle(figure, told + (f" · far worse, outside the picture: {outside}" if outside else ""))
     _legend(figure, 2)
     return figure
 
