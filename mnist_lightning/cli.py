@@ -5,12 +5,15 @@ Imports nothing heavy: `--help`, `--cfg job` and shell completion answer at once
 
 from __future__ import annotations
 
+import atexit
 import functools
+import logging
 import os
 import re
 import signal
 import string
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -146,6 +149,8 @@ def script(
             finally:
                 if wanted is None:
                     os.environ.pop("HYDRA_FULL_ERROR", None)
+            if sys.orig_argv[1:2] == [sys.argv[0]]:  # this is the program, and not a test that runs its script
+                _leave()
 
         return main
 
@@ -230,6 +235,18 @@ def _plain(cfg: DictConfig) -> Settings:
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(_explain(error)) from None
+
+
+def _leave() -> NoReturn:
+    """End the program as Python does, but without taking torch and all else apart object by object: 1.5 s."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:

@@ -26,6 +26,7 @@ def build(settings: Mapping[str, Mapping[str, Any]] | None, run: Path, outputs: 
 def _build(name: str, knobs: dict[str, Any], run: Path, outputs: Path) -> Any:
     try:
         if name == "tensorboard":
+            import torch.utils.tensorboard  # noqa: F401  now, and not at the first step
             from lightning.pytorch.loggers import TensorBoardLogger
 
             return TensorBoardLogger(run, name="tensorboard", version="", default_hp_metric=False)
