@@ -18,6 +18,8 @@ from PIL import Image
 from mnist_lightning import runs, training
 from mnist_lightning.callbacks.run_folder import RunFolder
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.ink import drawings
+from mnist_lightning.ink.strokes import Stroke
 from mnist_lightning.settings import check
 
 PROJECT = Path(__file__).parent.parent
@@ -330,3 +332,28 @@ def test_fit_resume_eval_predict_from_the_command_line(tmp_path):
     assert line["digit"] in range(10)
     assert sum(line["probabilities"]) == pytest.approx(1, abs=1e-4)
     assert line["confidence"] == max(line["probabilities"]) == line["probabilities"][line["digit"]]
+
+
+def test_my_hand_goes_on_from_a_trained_network_and_says_what_it_learned(tmp_path, finished):
+    outputs, _ = finished
+    for label in [0, 1, 7, 8, 1] * 2:
+        drawings.append(tmp_path, [Stroke([(0, label * 9), (30 + label, 50), (label * 9, 90)])], label)
+    run = tmp_path / "run"
+    run.mkdir()
+    asked = [f"outputs={tmp_path}", "data=digits", "data.limit=320", "runtime.threads=1", f"data.drawings={tmp_path}"]
+    asked += [f"ckpt={outputs / 'run'}", "data.pen_digits=20", "data.no_digits=10", "trainer.limit_train_batches=3"]
+    metrics = training.train(compose("train", "experiment=my_hand", *asked), run)
+    assert metrics["drawings"]["aside"] == 2  # a fifth of ten
+    assert {"right", "right_before"} <= set(metrics["drawings"])
+    assert metrics["hyperparameters"]["model"]["name"] == "mlp"  # the network of the checkpoint, not conf's
+    assert metrics["dataset"]["train"] > 320 + 20 + 10
+    assert weights(run).keys() == weights(outputs / "run").keys()
+
+
+def test_the_laps_of_a_job_add_up(finished):
+    _, metrics = finished
+    timing = metrics["timing"]
+    assert set(timing["laps"]) == {"settings", "imports", "data", "network and trainer", "fit", "test", "pictures",
+                                   "loggers"}  # fmt: skip
+    assert sum(timing["laps"].values()) == pytest.approx(timing["total_seconds"])
+    assert timing["laps"]["fit"] >= timing["fit_seconds"]
