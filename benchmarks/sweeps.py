@@ -1,6 +1,6 @@
 """What a sweep costs beyond its trainings: `python benchmarks/sweeps.py` on a quiet machine (four minutes, two cores).
 
-Two measurements, each against its bar in issue 6:
+Two measurements, each against its bar:
     overhead   20 trainings of half an epoch of MNIST one after another: the wall clock of the whole command over the
                sum of the jobs' fit seconds (bar: 1.25)
     joblib     small jobs with two workers on two cores against the basic launcher: wall clock over wall clock, in turns
