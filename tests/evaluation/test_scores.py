@@ -87,7 +87,8 @@ def test_nothing_to_score_is_an_error():
 
 @pytest.mark.parametrize(("labels", "num_classes"), [([0, 3], 3), ([0, -1], 3), ([0, 1], 4), ([0, 1, 2], 3)])
 def test_labels_and_classes_that_do_not_fit_are_errors(labels, num_classes):
-    with pytest.raises((ValueError, RuntimeError)):
+    # torchmetrics looks at the values only where torch is not held to deterministic algorithms; torch always does.
+    with pytest.raises((ValueError, RuntimeError, IndexError)):
         score(torch.zeros(2, 3), torch.tensor(labels), num_classes)
 
 
