@@ -1,4 +1,4 @@
-"""Everything that is claimed about speed, measured in one run on one machine: `make bench`, under ten minutes.
+"""Everything that is claimed about speed, measured in one run on one machine: `make bench`, about ten minutes.
 
 The framework and the reference loop train in turns in one process, on the same images, so that a machine that grows
 slower slows both. Whole commands, memory and start-up are measured on processes of their own. Writes

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from mnist_lightning import runs
 from mnist_lightning.cli import CONF
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
     parser.add_argument("--ckpt", default="pretrained")
     given = parser.parse_args()
-    sure = float(next(line.split()[1] for line in (CONF / "draw.yaml").read_text().splitlines() if line[:5] == "sure:"))
+    sure = OmegaConf.load(CONF / "draw.yaml").sure
     path, word = runs.find_checkpoint(given.ckpt, PROJECT / "outputs")
     predictor = Predictor.load(path, "cpu")
     source = sources.load("mnist", given.data, ())

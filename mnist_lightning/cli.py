@@ -244,9 +244,13 @@ def _leave() -> NoReturn:
             thread.join()
     atexit._run_exitfuncs()
     logging.shutdown()
+    _exit_at_once(0)
+
+
+def _exit_at_once(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
@@ -256,9 +260,7 @@ def _fail(sentence: str, code: int) -> NoReturn:
 
 def _end(code: int) -> NoReturn:
     if ranks.place().world > 1:  # past the clean-up of libraries that would wait for ranks which are gone
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        _exit_at_once(code)
     sys.exit(code)
 
 

@@ -190,7 +190,9 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if here.rank > 0:
         return metrics
     laps.lap("fit")
-    _finish(settings, run, data, metrics, kept, trainer.strategy.root_device.type, laps)
+    _finish(
+        settings, run, data, metrics, kept, trainer.strategy.root_device.type, laps, None if resumed_from else start
+    )
     if interruption is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
         raise interruption
@@ -225,11 +227,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     data = DigitsDataModule(**settings["data"])
     data.prepare_data()
     data.setup()
-    if len(predictor.class_names) != data.source.num_classes:
-        raise UserError(
-            f"{path} tells {len(predictor.class_names)} classes apart, {data.source.name} has "
-            f"{data.source.num_classes}: choose the data= it was trained on."
-        )
+    predictor.check_classes(path, data.source.name, data.source.num_classes)
     began = time.perf_counter()
     logits = predictor.logits(data.test.images, settings["data"]["eval_batch_size"])
     seconds = time.perf_counter() - began
@@ -283,6 +281,7 @@ def _finish(
     kept: list[Any],
     device: str,
     laps: machine.Laps,
+    start: Path | None,
 ) -> None:
     """Score the best checkpoint on the device that trained it, draw, write the final record, close the loggers."""
     from mnist_lightning import loggers
@@ -298,7 +297,7 @@ def _finish(
         logits = predictor.logits(data.test.images, data.eval_batch_size)
         network = predictor.network.cpu()
         if data.aside is not None and len(data.aside):
-            metrics["drawings"] = _on_drawings(settings, data.aside, predictor, device)
+            metrics["drawings"] = _on_drawings(data.aside, predictor, start, device)
         laps.lap("test")
         metrics["test"], scored = artefacts.score_and_draw(
             run, data.test.images, data.test.labels, logits, data.source.class_names
@@ -324,7 +323,7 @@ def _finish(
         runs.write_json(run / runs.METRICS_FILE, metrics)
 
 
-def _on_drawings(settings: Settings, aside: InMemory, trained: Predictor, device: str) -> dict[str, Any]:
+def _on_drawings(aside: InMemory, trained: Predictor, start: Path | None, device: str) -> dict[str, Any]:
     """How many of the drawings kept aside are read right now, and were by the network that training started from."""
     from mnist_lightning.inference.predictor import Predictor
 
@@ -332,8 +331,7 @@ def _on_drawings(settings: Settings, aside: InMemory, trained: Predictor, device
         return int((predictor.logits(aside.images).argmax(1) == aside.labels).sum())
 
     found = {"aside": len(aside), "right": right(trained)}
-    if settings["ckpt"]:
-        start, _ = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
+    if start is not None:
         found["right_before"] = right(Predictor.load(start, device))
     return found
 

@@ -3,7 +3,6 @@
 Knows where they lie and what makes one whole; not how they are split, batched or augmented.
 """
 
-import difflib
 import logging
 import os
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from mnist_lightning.data.archives import TEST, TORCHVISION, TRAIN, fetch
 from mnist_lightning.data.download import Unavailable
 from mnist_lightning.data.idx import BrokenFile, read_idx
 from mnist_lightning.errors import UserError
+from mnist_lightning.settings import nearest
 
 logger = logging.getLogger("mnist_lightning")
 
@@ -73,8 +73,8 @@ def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
         UserError: no such set, it cannot be fetched, or the folder cannot be read or written.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(NAMES)}"
+        near = nearest(name, list(NAMES))
+        hint = f"did you mean {near!r}" if near else f"there are {', '.join(NAMES)}"
         raise UserError(f"There is no data set {name!r}; {hint}.")
     if name == "digits":
         return _load_digits()

@@ -5,7 +5,6 @@ The test images choose nothing: temperature and thresholds come from validation 
 
 from __future__ import annotations
 
-import difflib
 import logging
 import shlex
 import sys
@@ -33,6 +32,7 @@ from mnist_lightning.evaluation import (
     speed,
 )
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.settings import nearest
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +139,8 @@ def _check_names(unknown: Sequence[str], evaluated: str) -> None:
     known = [*outlier_sets.SETS, *sources.NAMES]
     for name in unknown:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
             raise UserError(f"There is no set {name} for outliers=: {hint}")
         if name == evaluated:
             raise UserError(f"outliers={name} is the set that the network is scored on: name another.")
@@ -152,11 +152,7 @@ def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tupl
     data.prepare_data()
     data.setup()
     name, trained_on = data.source.name, predictor.card["dataset"]
-    if len(predictor.class_names) != data.source.num_classes:
-        raise UserError(
-            f"{path} tells {len(predictor.class_names)} classes apart, {name} has {data.source.num_classes}: "
-            "choose the data= it was trained on."
-        )
+    predictor.check_classes(path, name, data.source.num_classes)
     if name != trained_on and not {name, trained_on} <= _SAME_TRAINING_IMAGES:
         return data, f"The network was trained on {trained_on}, so it saw no image of {name}; a share of {name}'s " \
                      "training images validates."  # fmt: skip

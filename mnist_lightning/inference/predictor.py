@@ -51,6 +51,14 @@ class Predictor:
         network, card = checkpoint.restore(path)
         return cls(network, card, pick_device(device))
 
+    def check_classes(self, path: Path, name: str, count: int) -> None:
+        """Raise UserError where the data set `name` has not as many classes as this network, loaded from `path`."""
+        if len(self.class_names) != count:
+            raise UserError(
+                f"{path} tells {len(self.class_names)} classes apart, {name} has {count}: choose the data= it was "
+                "trained on."
+            )
+
     @torch.inference_mode()
     def logits(self, images: Tensor | np.ndarray, batch_size: int = 1000) -> Tensor:
         """Logits, float32 [N, C] on the CPU, of images uint8 [N, 28, 28], bright ink on 0."""

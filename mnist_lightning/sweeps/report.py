@@ -24,8 +24,7 @@ def report(sweep: Path) -> int:
     runs, broken = collect.read(collect.find(sweep))
     if runs:
         print(f"\n{summarise(runs, sweep)}", flush=True)
-    failed = [run for run in runs if run.metrics["status"] not in ("finished", "pruned")]
-    keys = _swept(runs)
+    failed, keys = _failed(runs), _swept(runs)
     for line in [*broken, *(_failure(run, keys, sweep) for run in failed)]:
         print(line, file=sys.stderr)
     if not failed and not broken:
@@ -69,10 +68,14 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
         plots.knobs(scored, others or keys, METRIC, sweep / "results.png")
         written.append("![Each setting against the validation accuracy](results.png)")
     written += [line.replace("\n  ", "\n\n    ") for line in plain]
-    failed = [run for run in runs if run.metrics["status"] not in ("finished", "pruned")]
-    written += ["\n".join(f"- {_failure(run, keys, sweep)}" for run in failed)] if failed else []
+    if failed := _failed(runs):
+        written.append("\n".join(f"- {_failure(run, keys, sweep)}" for run in failed))
     (sweep / "results.md").write_text("\n\n".join(written) + "\n")
     return "\n\n".join([title, *map(tables.terminal, told_in_rows), *plain])
+
+
+def _failed(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.metrics["status"] not in ("finished", "pruned")]
 
 
 def _swept(runs: Sequence[Run]) -> list[str]:

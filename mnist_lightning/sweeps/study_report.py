@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import shlex
 import warnings
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_lightning import runs
 from mnist_lightning.evaluation import study_figures, style
+from mnist_lightning.sweeps import tables
 from mnist_lightning.sweeps.objectives import DIRECTIONS
 from mnist_lightning.sweeps.study import Ledger, Outcome
 
@@ -57,21 +56,19 @@ class Report:
     def table(self) -> None:
         """Write `trials.csv`: one line a trial, with its values, its settings, its epochs and what went wrong."""
         settings = list(self.ledger.space.distributions)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["trial", "state", *self.objectives, *settings, "epochs", "seconds", "error"])
+        head, records = ["trial", "state", *self.objectives, *settings, "epochs", "seconds", "error"], []
         for trial in self.ledger.trials():
             values = trial.values or [None] * len(self.objectives)
             if trial.state == TrialState.PRUNED:
                 values = [next(reversed(trial.intermediate_values.values()), None)]
             error = trial.user_attrs.get("error", "")
             interrupted = trial.state == TrialState.FAIL and not error
-            writer.writerow([
+            records.append([
                 trial.number, "interrupted" if interrupted else STATES[trial.state], *values,
                 *(trial.params.get(name) for name in settings), len(trial.intermediate_values) or None,
                 round(trial.duration.total_seconds(), 1) if trial.duration else None, error,
             ])  # fmt: skip
-        runs.write_atomically(self.folder / "trials.csv", text.getvalue().encode())
+        runs.write_atomically(self.folder / "trials.csv", tables.comma_separated(head, records).encode())
 
     def best(self) -> list[FrozenTrial]:
         """The best trial, or those of the front, the best in the first objective first; none where none finished."""
