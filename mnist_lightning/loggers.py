@@ -57,7 +57,7 @@ def _add_png(writer: Any, name: str, path: Path) -> None:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     width, height = struct.unpack(">II", (png := path.read_bytes())[16:24])  # the first chunk begins with them
-    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
     writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]))
 
 
@@ -88,7 +88,10 @@ def finish(
             if network is not None and settings["tensorboard"]["graph"]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the tracer's: about itself, not about the network
-                    logger.experiment.add_graph(network, torch.zeros(1, 1, 28, 28))
+                    example = torch.zeros(1, 1, 28, 28)
+                    # add_graph would trace it twice, to compare.
+                    traced = torch.jit.trace(network, example, check_trace=False)
+                    logger.experiment.add_graph(traced, example)
         else:
             logger.log_hyperparams(dict(hyperparameters))
             logger.log_metrics(dict(final))

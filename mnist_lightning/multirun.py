@@ -13,12 +13,13 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_lightning import runs
@@ -59,6 +60,28 @@ class NoteSweep(Callback):
         """Remember it, and forget that an earlier one in its folder was to stop."""
         NoteSweep.config = config
         (Path(config.hydra.sweep.dir) / STOP_FILE).unlink(missing_ok=True)
+
+
+_validate_each = Sweeper.validate_batch_is_legal
+
+
+def _validate_each_kind(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
+    """Compose, before the first job, one config for each choice of groups, as in `model=cnn` or `+experiment=quick`.
+
+    Hydra composes every job's, and the launcher does so again: 0.1 s a job. Those that differ in the values of
+    settings only can all be composed or none; what the values are worth each job says itself.
+    """
+    groups = sweeper.hydra_context.config_loader.list_groups("")  # type: ignore[attr-defined,union-attr]
+
+    def kind(override: str) -> str:
+        key = override.partition("=")[0]
+        return override if key.lstrip("+").split("/")[0].split("@")[0] in groups else key
+
+    kinds = {tuple(map(kind, overrides)): overrides for overrides in reversed(batch)}
+    _validate_each(sweeper, list(kinds.values()))
+
+
+Sweeper.validate_batch_is_legal = _validate_each_kind  # type: ignore[method-assign,assignment]
 
 
 def asked_for() -> dict[str, Any]:

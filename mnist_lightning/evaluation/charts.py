@@ -45,9 +45,7 @@ def contact_sheet(title: str, rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
     left = MARGIN + 20 + round(max(style.text_width(name, TEXT_SIZE) for name in rows))
     height = HEADER - 30 + tall + MARGIN
     figure = style.blank(left + wide + MARGIN, height, title)
-    style.place_axes(figure, left, MARGIN, wide, tall, bare=True).imshow(
-        mosaic, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto"
-    )
+    figure.add_artist(style.Pixels(left, MARGIN, mosaic, scale))
     for row, name in enumerate(rows):
         middle = MARGIN + tall - scale * (row * pitch + 14)
         style.write(figure, MARGIN, middle, name, TEXT_SIZE, va="center")

@@ -5,15 +5,19 @@ everything twice or more, and a run of seconds must not wait for its pictures. T
 global state: figures are freed like any object, and drawing works in any thread and without a display.
 """
 
-import io
+import functools
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
+from numpy.typing import NDArray
 
 from mnist_lightning.runs import write_atomically
 
@@ -32,14 +36,13 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: the folder is missing or cannot be written.
     """
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        metadata={"Software": None},  # else the file names matplotlib's version
-        pil_kwargs={"compress_level": 1},  # a fifth faster, a quarter larger
-    )
-    write_atomically(path, buffer.getvalue())
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)  # as `blank` made it
+    canvas.draw()
+    pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    # One filter for all lines: what matplotlib uses tries five on each, which takes three times as long for no gain.
+    knobs = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    write_atomically(path, cv2.imencode(".png", pixels, knobs)[1].tobytes())
 
 
 def percent(fraction: float) -> str:
@@ -80,19 +83,35 @@ def write(figure: Figure, x: float, y: float, text: str, size: float, color: str
     return figure.text(x / figure.bbox.width, y / figure.bbox.height, text, fontsize=size, color=color, **options)
 
 
-def place_axes(figure: Figure, left: float, bottom: float, width: float, height: float, bare: bool = False) -> Axes:
-    """Place axes at pixels counted from the lower left corner; `bare` has neither frame nor ticks."""
+class Pixels(Artist):
+    """An image, grey [H, W] or RGB [H, W, 3], each of its pixels a square of `scale`, at pixels as in `write`.
+
+    matplotlib's own images pass through resampling even where there is nothing to resample: 20 times as long.
+    """
+
+    def __init__(self, left: float, bottom: float, image: NDArray[np.uint8], scale: int = 1) -> None:
+        super().__init__()
+        self.corner, self.image, self.scale = (round(left), round(bottom)), image, scale
+
+    def draw(self, renderer: Any) -> None:
+        """Copy it into the picture."""
+        code = cv2.COLOR_GRAY2RGBA if self.image.ndim == 2 else cv2.COLOR_RGB2RGBA
+        pixels = cv2.cvtColor(np.ascontiguousarray(self.image[::-1]), code)
+        pixels = pixels.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+        renderer.draw_image(renderer.new_gc(), *self.corner, pixels)
+
+
+def place_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Place axes at pixels counted from the lower left corner."""
     full_width, full_height = figure.bbox.width, figure.bbox.height
     axes = figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(color=GREY, labelcolor=INK, labelsize=TEXT_SIZE)
-    if bare:
-        axes.spines[:].set_visible(False)
-        axes.set(xticks=[], yticks=[])
     return axes
 
 
+@functools.cache
 def text_width(text: str, size: float) -> float:
     """Measure one line of text of `size` points, in pixels."""
     return RendererAgg(1, 1, DPI).get_text_width_height_descent(text, FontProperties(size=size), False)[0]
