@@ -80,29 +80,31 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def pruning(trials: int, sampler: str) -> bool:
-    """Search without and with ASHA, everything else the same."""
-    found = {}
+def pruning(trials: int, sampler: str, epochs: int, turns: int) -> bool:
+    """Search without and with ASHA, everything else the same; in turns, so that a busy minute hits both."""
+    found, spent = {}, {pruner: [0.0, 0.0] for pruner in ("none", "asha")}
     with tempfile.TemporaryDirectory() as folder:
-        for pruner in ("none", "asha"):
-            overrides = [f"search.n_trials={trials}", f"search.sampler={sampler}", f"search.pruner={pruner}"]
-            overrides += [f"search.study={pruner}", f"trainer.max_epochs={EPOCHS}", f"data.folder={PROJECT / 'data'}"]
-            began, cpu_before = time.perf_counter(), cpu_seconds()
-            subprocess.run(
-                command(Path(folder), *overrides, *SPACE, *NETWORK), cwd=PROJECT, check=True, stdout=subprocess.DEVNULL
-            )
-            wall, cpu = time.perf_counter() - began, cpu_seconds() - cpu_before
+        for turn in range(1, turns + 1):
+            for pruner, seconds in spent.items():
+                overrides = [f"search.n_trials={trials * turn // turns}", f"search.sampler={sampler}"]
+                overrides += [f"search.pruner={pruner}", f"search.study={pruner}"]
+                overrides += [f"trainer.max_epochs={epochs}", f"data.folder={PROJECT / 'data'}"]
+                began, cpu_before = time.perf_counter(), cpu_seconds()
+                subprocess.run(
+                    command(Path(folder), *overrides, *SPACE, *NETWORK),
+                    cwd=PROJECT, check=True, stdout=subprocess.DEVNULL,
+                )  # fmt: skip
+                seconds[0] += cpu_seconds() - cpu_before
+                seconds[1] += time.perf_counter() - began
+        for pruner, (cpu, wall) in spent.items():
             rows = table(Path(folder), pruner)
             finished = [row for row in rows if row["state"] == "finished"]
             top = max(finished, key=lambda row: float(row["val_accuracy"]))
-            found[pruner] = (
-                float(top["val_accuracy"]), sum(int(row["epochs"]) for row in rows),
-                cpu, wall,
-            )  # fmt: skip
-            accuracy, epochs, *_ = found[pruner]
+            accuracy, done = float(top["val_accuracy"]), sum(int(row["epochs"]) for row in rows)
+            found[pruner] = accuracy, done, cpu, wall
             print(
                 f"{pruner:5} best {100 * accuracy:.2f} % (trial {top['trial']}), {len(finished)} of {len(rows)} "
-                f"trials to the end, {epochs} epochs, {cpu:.0f} s of processor time, {wall:.0f} s",
+                f"trials to the end, {done} epochs, {cpu:.0f} s of processor time, {wall:.0f} s",
                 flush=True,
             )
     (best, *whole), (pruned_best, *pruned) = found["none"], found["asha"]
@@ -120,11 +122,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--sampler", default="random", help="for pruning")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each trial, for pruning")
+    parser.add_argument("--turns", type=int, default=2, help="of each search, one after the other, for pruning")
     given = parser.parse_args()
     if given.what == "killed":
         good = killed(given.trials or 30, given.kills, given.seed)
     else:
-        good = pruning(given.trials or 40, given.sampler)
+        good = pruning(given.trials or 40, given.sampler, given.epochs, given.turns)
     sys.exit(0 if good else 1)
 
 

@@ -72,7 +72,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
-    parser.add_argument("--jobs", type=int, default=20, help="jobs of a sweep")
+    parser.add_argument("--jobs", type=int, default=20, help="jobs of the sweep whose overhead is measured")
+    parser.add_argument("--small-jobs", type=int, default=8, help="jobs of a sweep of joblib against basic")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of joblib against basic")
     parser.add_argument("--only", choices=("overhead", "joblib"), help="one of the two measurements")
     given = parser.parse_args()
@@ -80,7 +81,7 @@ def main() -> None:
         if given.only != "joblib":
             print(overhead(Path(folder), given.data.resolve(), given.jobs), flush=True)
         if given.only != "overhead":
-            print(joblib(Path(folder), given.data.resolve(), given.jobs, given.rounds), flush=True)
+            print(joblib(Path(folder), given.data.resolve(), given.small_jobs, given.rounds), flush=True)
 
 
 if __name__ == "__main__":
