@@ -59,7 +59,7 @@ def join(sweep: Path) -> dict[str, Any]:
     _check_alike([part[checkpoint.CARD] for part in parts])
     torch.save(checkpoint.join(parts), run / runs.BEST)
 
-    first = finished[0].metrics
+    first, seeds = finished[0].metrics, [job.metrics["seed"] for job in finished]
     settings = first["hyperparameters"]
     predictor = Predictor.load(run / runs.BEST, trainer_setup.pick(settings).type, settings["tta"])
     data = DigitsDataModule(**settings["data"])
@@ -73,10 +73,10 @@ def join(sweep: Path) -> dict[str, Any]:
         "status": "finished",
         **{key: first[key] for key in ("experiment", "choices") if key in first},
         "command": shlex.join(["python", *sys.argv]),
-        "overrides": _common(finished),
+        "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
         "members": [runs.shown(Path(job.folder).absolute()) for job in finished],
         "dataset": first["dataset"],
-        "seed": [job.metrics["seed"] for job in finished],
+        "seed": seeds,
         "history": {},
         "best": {
             "epoch": None,
@@ -85,7 +85,7 @@ def join(sweep: Path) -> dict[str, Any]:
             "checkpoint": runs.BEST,
         },
         "test": test,
-        "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}},
+        "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}, "seed": seeds},
         "parameters": sum(job.metrics["parameters"] for job in finished),
         "timing": {
             "fit_seconds": sum(job.metrics["timing"]["fit_seconds"] for job in finished),

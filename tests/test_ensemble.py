@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
     assert f"test accuracy {100 * metrics['test']['accuracy']:.2f} %" in done.stdout.splitlines()[-2]
     for picture in ("sample_prediction", "worst_mistakes", "confusion_matrix"):
         assert (sweep / "ensemble" / f"{picture}.png").stat().st_size > 1000
+
+
+def test_results_tell_the_ensemble_from_its_members_by_their_commands(swept):
+    from mnist_lightning.sweeps import collect, groups
+
+    _, sweep = swept
+    found = {
+        group.command: len(group.runs) for group in groups.group(collect.read(collect.find(sweep))[0], ["command"])
+    }
+    settings = " ".join(["experiment=ensemble", *SMALL])
+    start = f"python scripts/train.py -m {shlex.join(settings.split())}"
+    assert found == {f"{start} seed=3,4": 2, f"{start} sweep.ensemble=true seed=3,4": 1}
 
 
 def test_joining_again_takes_no_ensemble_for_a_member(swept, monkeypatch):
