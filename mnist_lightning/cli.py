@@ -63,9 +63,9 @@ def script(
 
     Args:
         config_name: the config file.
-        report: adds up the folder of a sweep (`-m`), by the settings of `sweep.`, when it is over, and returns the exit
-            code. With it a job that
-            fails is written down and the others go on, whichever launcher runs them.
+        report: adds up the folder of a sweep (`-m`) when it is over, given `outputs` and the settings of `sweep.` too,
+            and returns the exit code. With it a job that fails is written down and the others go on, whichever launcher
+            runs them.
         texts: settings that are plain text, in which `=` or `<` need no quotes of Hydra's.
 
     Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless

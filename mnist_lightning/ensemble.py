@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 FOLDER = "ensemble"  # in the sweep's
 
 
-def join(sweep: Path) -> dict[str, Any]:
+def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     """Make one network of all that a sweep has trained, and score it: a run folder in the sweep's, `ensemble`.
 
     Args:
         sweep: its folder. Jobs that did not finish have no network to give, which is said.
+        outputs: gets `latest`, which points to the ensemble then.
 
     Returns:
         What the ensemble's `training_metrics.json` holds.
@@ -94,6 +95,7 @@ def join(sweep: Path) -> dict[str, Any]:
         "environment": machine.describe(predictor.device.type, "32-true"),
     }
     runs.write_json(run / runs.METRICS_FILE, metrics)
+    runs.mark_latest(run, outputs)
     print(
         f"\nensemble of {len(finished)}, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %, "
         f"test accuracy {100 * test['accuracy']:.2f} %\n  {runs.shown(run)}"

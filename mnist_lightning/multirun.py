@@ -153,8 +153,8 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
     """Around `hydra.main`: at the end of a sweep, however it ends, report on its folder and exit with what that says.
 
     Args:
-        report: from the sweep's folder and the settings of `sweep.` to an exit code; None for scripts whose sweeps
-            nobody adds up.
+        report: from the sweep's folder, `outputs` and the settings of `sweep.` to an exit code; None for scripts whose
+            sweeps nobody adds up.
     """
     NoteSweep.config = None
     code = 0
@@ -168,7 +168,7 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
             _write_down_the_dead(folder, config)
             (folder / STOP_FILE).unlink(missing_ok=True)
             if any(folder.glob(f"*/{runs.METRICS_FILE}")):
-                code = report(folder, OmegaConf.to_container(config.sweep))  # type: ignore[arg-type]
+                code = report(folder, {"outputs": config.outputs, **config.sweep})
             else:
                 _discard(folder)
     if code:

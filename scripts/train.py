@@ -14,7 +14,7 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
     if asked["ensemble"]:
         from mnist_lightning.ensemble import join
 
-        join(sweep)
+        join(sweep, Path(asked["outputs"]))
     return code
 
 

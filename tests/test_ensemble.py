@@ -53,6 +53,7 @@ def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
     metrics = json.loads((sweep / "ensemble" / runs.METRICS_FILE).read_text())
     assert metrics["status"] == "finished"
     assert "experiment=ensemble" in metrics["command"]
+    assert (sweep.parents[2] / "latest").resolve() == (sweep / "ensemble").resolve(), "experiment=distill learns of it"
     assert metrics["best"]["checkpoint"] == runs.BEST
     assert [Path(member).name for member in metrics["members"]] == ["0", "1"]
     assert f"test accuracy {100 * metrics['test']['accuracy']:.2f} %" in done.stdout.splitlines()[-2]
@@ -75,7 +76,7 @@ def test_results_tell_the_ensemble_from_its_members_by_their_commands(swept):
 def test_joining_again_takes_no_ensemble_for_a_member(swept, monkeypatch):
     _, sweep = swept
     monkeypatch.chdir(sweep.parents[2])
-    assert len(ensemble.join(sweep)["members"]) == 2
+    assert len(ensemble.join(sweep, sweep.parents[2])["members"]) == 2
 
 
 def test_a_sweep_of_one_network_makes_none(tmp_path):
@@ -83,7 +84,7 @@ def test_a_sweep_of_one_network_makes_none(tmp_path):
     run.mkdir()
     runs.write_json(run / runs.METRICS_FILE, {"status": "finished"})
     with pytest.raises(UserError, match=r"needs two trained networks.* 1 finished"):
-        ensemble.join(tmp_path)
+        ensemble.join(tmp_path, tmp_path)
 
 
 def test_networks_that_saw_each_others_validation_images_make_none():
