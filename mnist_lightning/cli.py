@@ -55,7 +55,7 @@ OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)
 def script(
     config_name: str,
     *,
-    report: Callable[[Path], int] | None = None,
+    report: Callable[[Path, dict[str, Any]], int] | None = None,
     texts: tuple[str, ...] = (),
     on_every_rank: bool = False,
 ) -> Callable[[Callable[[Settings, Path], Any]], Callable[[], None]]:
@@ -63,8 +63,9 @@ def script(
 
     Args:
         config_name: the config file.
-        report: adds up the folder of a sweep (`-m`) when it is over, and returns the exit code. With it a job that
-            fails is written down and the others go on, whichever launcher runs them.
+        report: adds up the folder of a sweep (`-m`) when it is over, given `outputs` and the settings of `sweep.` too,
+            and returns the exit code. With it a job that fails is written down and the others go on, whichever launcher
+            runs them.
         texts: settings that are plain text, in which `=` or `<` need no quotes of Hydra's.
 
     Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless

@@ -172,11 +172,12 @@ def record(run: Path, settings: dict[str, Any], status: str, error: str, user_er
 
 
 @contextlib.contextmanager
-def summed_up(report: Callable[[Path], int] | None) -> Iterator[None]:
+def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[None]:
     """Around `hydra.main`: at the end of a sweep, however it ends, report on its folder and exit with what that says.
 
     Args:
-        report: from the sweep's folder to an exit code; None for scripts whose sweeps nobody adds up.
+        report: from the sweep's folder, `outputs` and the settings of `sweep.` to an exit code; None for scripts whose
+            sweeps nobody adds up.
     """
     NoteSweep.config = None
     code = 0
@@ -190,7 +191,7 @@ def summed_up(report: Callable[[Path], int] | None) -> Iterator[None]:
             _write_down_the_dead(folder, config)
             (folder / STOP_FILE).unlink(missing_ok=True)
             if any(folder.glob(f"*/{runs.METRICS_FILE}")):
-                code = report(folder)
+                code = report(folder, {"outputs": config.outputs, **config.sweep})
             else:
                 _discard(folder)
     if code:

@@ -109,6 +109,9 @@ _TRAIN = {
     "averaging.decay": share,
     "averaging.every_n_steps": whole(1),
     "checkpoint.monitor": one_of("val_loss", "val_accuracy", "last"),
+    "distill.teacher": maybe(text),
+    "distill.weight": number(0, 1, above=True),
+    "distill.temperature": number(0, above=True),
     "early_stopping.patience": maybe(whole(1)),
     "early_stopping.min_delta": number(0),
     "runtime.compile": flag,
@@ -177,6 +180,7 @@ _TRAIN = {
     "logger.wandb.project": text,
     "logger.wandb.offline": flag,
     "sweep.fail_fast": flag,
+    "sweep.ensemble": flag,
 }
 _USE = {
     "ckpt": maybe(text),
@@ -191,6 +195,8 @@ _USE = {
     ),
     "scale": number(0, 2, above=True),
     "pen": number(0, above=True),
+    "tta.shift": number(0),
+    "tta.degrees": number(0, 180),
     "limit": maybe(whole(1)),
     "pen_width": number(4, 60),
     "drawings": text,
@@ -271,6 +277,8 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError("scheduler.interval=step does not do with scheduler=plateau: metrics come once an epoch.")
     if known.get("ckpt") and known.get("ckpt_path"):
         raise UserError("ckpt= starts anew from given weights, ckpt_path= resumes a run: give one of the two.")
+    if known.get("distill.teacher") and known.get("data.no_digits"):
+        raise UserError("distill.teacher does not do with data.no_digits: a teacher has no answer to what is no digit.")
     if "search.study" in known:
         _check_search(known)
     if known.get("trainer.accelerator") == "mps" and known.get("trainer.devices") not in (None, 1, "auto"):
@@ -316,6 +324,12 @@ def without_effect(settings: Mapping[str, Any]) -> list[str]:
         said.append("data.fold has no effect without data.num_folds.")
     if given("data.val_size", None) and known["data.num_folds"] and known.get("data.name") != "digits":
         said.append("data.val_size has no effect with data.num_folds: the fold is the validation set.")
+    if known.get("distill.teacher") is None:
+        said += [
+            f"{key} has no effect without distill.teacher."
+            for key, default in (("distill.weight", 0.9), ("distill.temperature", 2.0))
+            if given(key, default)
+        ]
     if known.get("averaging.decay") == 0 and given("averaging.every_n_steps", 5):
         said.append("averaging.every_n_steps has no effect with averaging.decay=0.")
     if known.get("early_stopping.patience") is None and given("early_stopping.min_delta", 0.0):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.settings import dotted, without_effect
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
     from mnist_lightning.inference.predictor import Predictor
 
@@ -122,6 +125,9 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         settings["loss"]["label_smoothing"],
         card,
         exposed=settings["data"]["no_digits"] > 0,
+        teacher=_teacher(settings, outputs, class_names),
+        distill_weight=settings["distill"]["weight"],
+        temperature=settings["distill"]["temperature"],
     )
     metrics: dict[str, Any] = {
         "schema_version": 1,
@@ -223,7 +229,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.inference.predictor import Predictor
 
     log.info("Checkpoint: %s", word)
-    predictor = Predictor.load(path, settings["device"])
+    predictor = Predictor.load(path, settings["device"], settings["tta"])
     data = DigitsDataModule(**settings["data"])
     data.prepare_data()
     data.setup()
@@ -236,6 +242,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
         "schema_version": 1,
         "checkpoint": str(path),
         "trained_on": predictor.card["dataset"],
+        "tta": settings["tta"],
         "dataset": {
             "name": data.source.name,
             "requested": settings["data"]["name"],
@@ -253,6 +260,19 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     )  # fmt: skip
     log.info("evaluation: %s", runs.shown(run))
     return result
+
+
+def _teacher(settings: Settings, outputs: Path, class_names: Sequence[str]) -> nn.Module | None:
+    """The network that `distill.teacher=` names, or None."""
+    from mnist_lightning.inference.predictor import Predictor
+
+    if not settings["distill"]["teacher"]:
+        return None
+    path, word = runs.find_checkpoint(settings["distill"]["teacher"], outputs)
+    teacher = Predictor.load(path, "cpu")
+    teacher.check_classes(path, settings["data"]["name"], len(class_names))
+    log.info("Teacher: %s", word)
+    return teacher.network
 
 
 def _facts(settings: Settings, data: DigitsDataModule) -> dict[str, Any]:
@@ -293,7 +313,7 @@ def _finish(
     drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None and metrics["status"] != "pruned":  # what was given up costs no more time
-        predictor = Predictor.load(run / runs.BEST, device)
+        predictor = Predictor.load(run / runs.BEST, device, settings["tta"])
         logits = predictor.logits(data.test.images, data.eval_batch_size)
         network = predictor.network.cpu()
         if data.aside is not None and len(data.aside):

@@ -17,6 +17,7 @@ def main(settings: Settings, run: Path) -> float:
         run,
         checkpoint,
         device=settings["device"],
+        tta=settings["tta"],
         data=settings["data"],
         seed=settings["seed"],
         unknown=settings["outliers"],

@@ -1,15 +1,21 @@
 """Train a network: `python scripts/train.py trainer.max_epochs=40`; settings in conf/train.yaml."""
 
 from pathlib import Path
+from typing import Any
 
 from mnist_lightning.cli import Settings, script
 
 
-def report(sweep: Path) -> int:
-    """Add up the jobs of a sweep."""
+def report(sweep: Path, asked: dict[str, Any]) -> int:
+    """Add up the jobs of a sweep, and make an ensemble of their networks where that is asked for."""
     from mnist_lightning.sweeps.report import report
 
-    return report(sweep)
+    code = report(sweep)
+    if asked["ensemble"]:
+        from mnist_lightning.ensemble import join
+
+        join(sweep, Path(asked["outputs"]))
+    return code
 
 
 @script("train", report=report, on_every_rank=True)

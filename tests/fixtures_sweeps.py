@@ -13,7 +13,7 @@ from mnist_lightning.cli import script
 from mnist_lightning.errors import UserError
 
 
-def report(sweep):
+def report(sweep, asked):
     from mnist_lightning.sweeps.report import report
     return report(sweep)
 

@@ -14,11 +14,11 @@ LEVELS = (
     {"__init__", "errors", "settings", "runs", "ranks", "launcher", "machine", "loggers", "cli", "multirun", "ink"},
     {"data", "models", "inference"},
     {"evaluation", "sweeps", "callbacks"},
-    {"apps", "training", "trainer", "worker"},
+    {"apps", "training", "trainer", "ensemble", "worker"},
 )
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
 LIGHT = {"__init__", "errors", "settings", "runs", "ranks", "launcher", "worker", "machine", "cli", "multirun",
-         "training", "inference.files",
+         "training", "ensemble", "inference.files",
          "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",

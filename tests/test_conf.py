@@ -14,6 +14,7 @@ GROUPS = {
         "data",
         "debug",
         "experiment",
+        "tta",
         "logger",
         "model",
         "optimizer",
@@ -21,7 +22,8 @@ GROUPS = {
         "search",
         "trainer",
     ],
-    "eval": ["data"],
+    "eval": ["data", "tta"],
+    "evaluate_suite": ["data", "tta"],
 }
 
 

@@ -277,6 +277,18 @@ def test_the_last_epoch_can_be_the_best_by_rule(tmp_path):
     assert metrics["best"]["epoch"] == 2
 
 
+def test_a_network_learns_from_its_teachers_answers_alone(tmp_path):
+    asked = ("model.hidden_sizes=[64]", "distill.teacher=pretrained", "distill.weight=1.0", "trainer.max_epochs=12")
+    metrics = train(tmp_path, *asked)
+    assert metrics["best"]["val_accuracy"] > 0.5, "no label counted, and yet it tells ten digits apart"
+
+
+def test_test_time_augmentation_changes_the_score_and_not_the_network(tmp_path):
+    once, often = train(tmp_path / "a"), train(tmp_path / "b", "tta=views", "tta.degrees=20")
+    assert once["history"] == often["history"]
+    assert once["test"]["loss"] != often["test"]["loss"]
+
+
 def test_given_weights_are_where_training_starts(tmp_path):
     knobs = ["model=lenet5", "trainer.precision=32-true", "logger=none"]
     first = train(tmp_path / "first", *knobs)

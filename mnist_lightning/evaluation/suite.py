@@ -48,6 +48,7 @@ def evaluate_suite(
     checkpoint: Path,
     *,
     device: str,
+    tta: Mapping[str, float],
     data: Mapping[str, Any],
     seed: int,
     unknown: Sequence[str],
@@ -60,6 +61,7 @@ def evaluate_suite(
         run: the run folder, which exists.
         checkpoint: the network's file.
         device: auto, cpu, cuda or mps.
+        tta: the settings of `conf/tta/`, for everything but the size of the network.
         data: the settings of `conf/data/`.
         seed: draws corruptions and unknown images.
         unknown: what is no member of the classes: names of `outlier_sets.SETS`, or of data sets.
@@ -75,7 +77,7 @@ def evaluate_suite(
     began = time.perf_counter()
     _check_names(unknown, data["name"])
     log.info("Checkpoint: %s", runs.shown(checkpoint))
-    predictor = Predictor.load(checkpoint, device)
+    predictor = Predictor.load(checkpoint, device, tta)
     digits, split = _load(predictor, checkpoint, data)
     batch = data["eval_batch_size"]
     images, labels = digits.test.images, digits.test.labels
@@ -90,6 +92,7 @@ def evaluate_suite(
         "checkpoint": runs.shown(checkpoint),
         "trained_on": predictor.card["dataset"],
         "network": predictor.card["network"],
+        "tta": dict(tta),
         "class_names": list(digits.source.class_names),
         "dataset": {"name": digits.source.name, "requested": data["name"], "test": len(labels)},
         "validation": {

@@ -5,6 +5,7 @@ Needs no config and no Lightning; the card in the checkpoint says all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.inference.views import Views
 from mnist_lightning.models import checkpoint
 from mnist_lightning.models.networks import to_input
 
@@ -35,21 +37,28 @@ class Predictor:
     """A trained network as a function of images.
 
     Attributes:
+        network: the network itself, which reads an image once.
         class_names: one name a class, in the order of the logits.
         card: the checkpoint's card (see `models/checkpoint.py`).
     """
 
-    def __init__(self, network: nn.Module, card: dict[str, Any], device: torch.device) -> None:
+    def __init__(
+        self, network: nn.Module, card: dict[str, Any], device: torch.device, tta: Mapping[str, float] | None = None
+    ) -> None:
         # Float32 convolutions on a CPU take half the time with the channels last.
         network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.card, self.device = network.eval(), card, device
+        self._reads = Views(network, **tta) if tta and any(tta.values()) else network
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
 
     @classmethod
-    def load(cls, path: Path, device: str = "auto") -> Predictor:
-        """Load a checkpoint file. Raises UserError where it is none of ours or broken."""
+    def load(cls, path: Path, device: str = "auto", tta: Mapping[str, float] | None = None) -> Predictor:
+        """Load a checkpoint file, to read each image once or, with the settings of `conf/tta/`, several times.
+
+        Raises UserError where the file is none of ours or broken.
+        """
         network, card = checkpoint.restore(path)
-        return cls(network, card, pick_device(device))
+        return cls(network, card, pick_device(device), tta)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:
         """Raise UserError where the data set `name` has not as many classes as this network, loaded from `path`."""
@@ -63,7 +72,7 @@ class Predictor:
     def logits(self, images: Tensor | np.ndarray, batch_size: int = 1000) -> Tensor:
         """Logits, float32 [N, C] on the CPU, of images uint8 [N, 28, 28], bright ink on 0."""
         images = torch.as_tensor(images)
-        parts = [self.network(to_input(part.to(self.device))).float().cpu() for part in images.split(batch_size)]
+        parts = [self._reads(to_input(part.to(self.device))).float().cpu() for part in images.split(batch_size)]
         return torch.cat(parts) if parts else torch.empty(0, len(self.class_names))
 
     def probabilities(self, images: Tensor | np.ndarray) -> np.ndarray:

@@ -112,6 +112,22 @@ def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) 
         ) from None
 
 
+def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The checkpoint of an ensemble of these networks: their weights alone, and the card of the first, changed.
+
+    Args:
+        checkpoints: as `read` returns them, of networks for the same classes.
+    """
+    weights = {
+        f"{_PREFIX}members.{number}.{name.removeprefix(_PREFIX)}": value
+        for number, each in enumerate(checkpoints)
+        for name, value in each["state_dict"].items()
+        if name.startswith(_PREFIX)
+    }
+    network = {"name": "ensemble", "members": [dict(each[CARD]["network"]) for each in checkpoints]}
+    return {"state_dict": weights, CARD: {**checkpoints[0][CARD], "network": network}}
+
+
 def describe(card: Mapping[str, Any]) -> str:
     """A network in a few words, as one would type it: `model=cnn model.channels=[8] with 10 classes`."""
     settings = dict(card["network"])

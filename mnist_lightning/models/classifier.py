@@ -29,6 +29,9 @@ class Classifier(pl.LightningModule):
         label_smoothing: share of the target spread over all classes, in what training minimises.
         card: plain data that goes into each checkpoint under `CARD`.
         exposed: whether training batches hold images of no digit, labelled -1.
+        teacher: a trained network whose answers this one learns to give; not with `exposed`.
+        distill_weight: share of the loss that is the distance from the teacher's answers, 0 to 1.
+        temperature: by which the answers of both are softened.
     """
 
     def __init__(
@@ -39,12 +42,18 @@ class Classifier(pl.LightningModule):
         label_smoothing: float = 0.0,
         card: Mapping[str, Any] | None = None,
         exposed: bool = False,
+        teacher: nn.Module | None = None,
+        distill_weight: float = 0.0,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.optimizer_settings, self.scheduler_settings = optimizer, scheduler
         self.label_smoothing = label_smoothing
         self.card, self.exposed = card, exposed
+        # In a list, and so no part of this module: its weights are not trained, averaged or saved.
+        self.teachers = [] if teacher is None else [teacher.eval().requires_grad_(False)]
+        self.distill_weight, self.temperature = distill_weight, temperature
         self.is_one_of_several = ranks.place().world > 1
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -62,6 +71,11 @@ class Classifier(pl.LightningModule):
     # The sums of an epoch stay on the device: reading one in a step would make the step wait for it, and self.log in a
     # step costs as much as a small network. They are no buffers, since weight averaging averages buffers.
 
+    def on_fit_start(self) -> None:
+        """Move the teacher to the device."""
+        for teacher in self.teachers:
+            teacher.to(self.device)
+
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's sums anew."""
         self.train_loss = torch.zeros((), device=self.device)
@@ -78,7 +92,8 @@ class Classifier(pl.LightningModule):
         What is summed up for the record is the cross-entropy without it, so that it compares with the validation's.
         """
         images, labels = batch
-        log_probabilities = self.network(images).float().log_softmax(1)
+        logits = self.network(images).float()
+        log_probabilities = logits.log_softmax(1)
         if self.exposed:
             loss = self._exposed_loss(log_probabilities, labels)
         else:
@@ -87,9 +102,20 @@ class Classifier(pl.LightningModule):
             self.train_images += len(labels)
             if self.label_smoothing:
                 loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
+            for teacher in self.teachers:
+                loss = torch.lerp(loss, self._distance(logits, teacher(images)), self.distill_weight)
         if self.is_one_of_several:
             loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
+
+    def _distance(self, logits: Tensor, taught: Tensor) -> Tensor:
+        """Kullback-Leibler divergence from the teacher's answers, both softened, in the scale of a cross-entropy.
+
+        Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015, with their factor of the squared
+        temperature. Teacher and network see the same augmented images (Beyer et al., CVPR 2022).
+        """
+        own, wanted = ((each.float() / self.temperature).log_softmax(1) for each in (logits, taught))
+        return F.kl_div(own, wanted, reduction="batchmean", log_target=True) * self.temperature**2
 
     def _exposed_loss(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
         """The same where some labels are -1, no digit: their target is spread over all classes evenly.

@@ -1,10 +1,11 @@
-"""The networks that learn: plain `nn.Module`s from float images in [0, 1] to logits.
+"""The networks that learn, and the vote of several: plain `nn.Module`s from float images in [0, 1] to logits.
 
 This file knows neither Lightning nor Hydra, no training, no files. Cropping and normalisation are part of
 each network, so a checkpoint or an export takes raw pixels and no caller has to know the mean of MNIST.
 """
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,7 +177,26 @@ class LeNet5(nn.Module):
         return self.head(self.hidden(self.features(self.prepare(images)).flatten(1)))
 
 
+class Ensemble(nn.Module):
+    """Trained networks that vote, each with the same weight (after Lakshminarayanan et al., NeurIPS 2017).
+
+    `members` describes the networks as `build` takes them; `mnist_lightning/ensemble.py` makes one of a sweep's runs.
+    """
+
+    def __init__(self, num_classes: int = 10, image_size: int = 28, members: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__()
+        if not members:
+            raise UserError("model=ensemble is made of trained networks: train them with experiment=ensemble.")
+        self.members = nn.ModuleList(build(each, num_classes=num_classes, image_size=image_size) for each in members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, num_classes] whose softmax is the mean of the members' probabilities."""
+        votes = torch.stack([member(images).float().log_softmax(1) for member in self.members])
+        return votes.logsumexp(0) - math.log(len(self.members))
+
+
 NETWORKS: dict[str, type[nn.Module]] = {"cnn": CNN, "mlp": MLP, "lenet5": LeNet5}
+"""What can be trained from nothing, by name."""
 
 
 def build(settings: Mapping[str, Any], *, num_classes: int, image_size: int = 28) -> nn.Module:
@@ -187,9 +207,10 @@ def build(settings: Mapping[str, Any], *, num_classes: int, image_size: int = 28
     """
     knobs = dict(settings)
     name = knobs.pop("name", None)
-    if name not in NETWORKS:
+    made = Ensemble if name == "ensemble" else NETWORKS.get(name)
+    if made is None:
         raise UserError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
-    known = set(inspect.signature(NETWORKS[name]).parameters) - {"num_classes", "image_size"}
+    known = set(inspect.signature(made).parameters) - {"num_classes", "image_size"}
     if unknown := sorted(set(knobs) - known):
         raise UserError(f"model={name} has no knob {unknown[0]!r}; it has {', '.join(sorted(known))}.")
-    return NETWORKS[name](num_classes=num_classes, image_size=image_size, **knobs)
+    return made(num_classes=num_classes, image_size=image_size, **knobs)

@@ -67,9 +67,11 @@ class Run:
 
     @property
     def recipe(self) -> list[str]:
-        """Its overrides without the seed, the fold and where it ran."""
+        """Its overrides without the seed, the fold, where it ran, and what became of it in its sweep."""
         left_out = (*REPLICATES, *WHEREABOUTS)
-        return [f"{key}={value}" for key, value in self.overrides.items() if key not in left_out]
+        kept = [f"{key}={value}" for key, value in self.overrides.items() if key not in left_out]
+        # That a sweep joined its networks is part of what the ensemble is, and not of what each network is.
+        return [word for word in kept if not word.startswith("sweep.") or "members" in self.metrics]
 
     def number(self, name: str) -> float | None:
         """`val_accuracy`, `val_loss`, `test_accuracy`, `test_loss`, `fit_seconds`, `parameters`, `best_epoch`.
@@ -131,7 +133,7 @@ def read(folders: list[Path]) -> tuple[list[Run], list[str]]:
 
 KEPT = (
     "status", "seed", "command", "overrides", "experiment", "choices", "hyperparameters", "dataset", "best", "test",
-    "parameters", "timing", "environment", "error",
+    "parameters", "timing", "environment", "error", "members",
 )  # fmt: skip
 _SHORTENED = {
     "test": ("accuracy", "loss"),

@@ -53,7 +53,8 @@ class Group:
         shared = [word for word in self.runs[0].recipe if all(word in run.recipe for run in self.runs)]
         repeated = []
         for key in REPLICATES:
-            values = self.distinct(key)
+            # An ensemble has the seeds of all its members.
+            values = [each for value in self.distinct(key) for each in (value if isinstance(value, list) else [value])]
             if len(values) > 1 or any(key in run.overrides for run in self.runs):
                 repeated.append(f"{key}={','.join(map(str, values))}")
         sweep = ["-m"] if any("," in word for word in repeated) else []

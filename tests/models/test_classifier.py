@@ -231,3 +231,37 @@ def test_a_run_learns_and_logs_and_its_checkpoint_holds_the_card(network, data, 
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert kept[CARD] == card
     assert set(kept["state_dict"]) == {"network.1.weight", "network.1.bias"}
+
+
+@pytest.mark.parametrize(("weight", "temperature"), [(1.0, 1.0), (0.3, 4.0)])
+def test_a_teacher_draws_the_answers_to_its_own(network, weight, temperature):
+    torch.manual_seed(1)
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
+    images, labels = batch(8)
+    classifier = Classifier(
+        network, SGD, {"name": "none"}, teacher=teacher, distill_weight=weight, temperature=temperature
+    )
+    classifier.on_train_epoch_start()
+    loss = classifier.training_step((images, labels), 0)
+    # Cross-entropy with the teacher's softened answers, less their own entropy, times T squared (Hinton et al. 2015).
+    wanted = (teacher(images) / temperature).softmax(1)
+    own = (network(images) / temperature).log_softmax(1)
+    distance = (wanted * (wanted.log() - own)).sum(1).mean() * temperature**2
+    torch.testing.assert_close(loss, weight * distance + (1 - weight) * F.cross_entropy(network(images), labels))
+
+
+def test_a_teacher_that_says_the_same_adds_nothing(network):
+    images, labels = batch(8)
+    classifier = Classifier(network, SGD, {"name": "none"}, teacher=network, distill_weight=0.5, temperature=2.0)
+    classifier.on_train_epoch_start()
+    found = classifier.training_step((images, labels), 0)
+    torch.testing.assert_close(found, 0.5 * F.cross_entropy(network(images), labels))
+
+
+def test_a_teacher_is_neither_trained_nor_saved(network):
+    teacher = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(28 * 28, 10))
+    classifier = Classifier(network, SGD, {"name": "none"}, teacher=teacher, distill_weight=0.5)
+    assert set(classifier.state_dict()) == {f"network.{name}" for name in network.state_dict()}
+    assert len(list(classifier.parameters())) == 2
+    assert not teacher.training
+    assert not any(weight.requires_grad for weight in teacher.parameters())

@@ -113,3 +113,17 @@ def test_to_input_makes_a_fraction_of_white_out_of_each_byte():
 def test_settings_that_make_no_network_are_the_users_mistake(settings, named):
     with pytest.raises(UserError, match=named):
         build(settings, num_classes=10)
+
+
+def test_an_ensemble_averages_the_probabilities_of_its_members():
+    torch.manual_seed(0)
+    small = {"name": "mlp", "hidden_sizes": [8]}
+    joined = build({"name": "ensemble", "members": [small, small, {"name": "lenet5"}]}, num_classes=10).eval()
+    images = torch.rand(4, 1, 28, 28)
+    wanted = sum(member(images).softmax(1) for member in joined.members) / 3
+    torch.testing.assert_close(joined(images).softmax(1), wanted)
+
+
+def test_an_ensemble_of_none_says_how_to_get_one():
+    with pytest.raises(UserError, match="experiment=ensemble"):
+        build({"name": "ensemble"}, num_classes=10)

@@ -1,0 +1,95 @@
+"""Networks of a sweep as one: what `sweep.ensemble=true` leaves."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnist_lightning import ensemble, runs
+from mnist_lightning.errors import UserError
+
+PROJECT = Path(__file__).parent.parent
+SMALL = ["data=digits", "data.limit=200", "trainer.max_epochs=1", "logger=none", "model.channels=[4,4,4,4]"]
+
+
+def train(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / "train.py"), *arguments, f"outputs={folder}"],
+        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The process of `experiment=ensemble` over two seeds of a small network, and its sweep's folder."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    done = train(folder, "experiment=ensemble", *SMALL, 'hydra.sweeper.params.seed="3,4"')
+    (sweep,) = (folder / "sweeps").glob("*/*")
+    return done, sweep
+
+
+def test_every_network_of_the_sweep_votes(swept):
+    from mnist_lightning.inference.predictor import Predictor
+
+    done, sweep = swept
+    assert done.returncode == 0, done.stderr
+    metrics = runs.read_metrics(sweep / "ensemble")
+    assert metrics["seed"] == [3, 4]
+    images = (np.arange(3 * 28 * 28) % 256).astype(np.uint8).reshape(3, 28, 28)
+    joined, first, second = (
+        Predictor.load(sweep / name / runs.BEST, "cpu").probabilities(images) for name in ("ensemble", "0", "1")
+    )
+    assert abs(joined - (first + second) / 2).max() < 1e-6
+    assert metrics["parameters"] == 2 * runs.read_metrics(sweep / "0")["parameters"]
+
+
+def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
+    done, sweep = swept
+    metrics = json.loads((sweep / "ensemble" / runs.METRICS_FILE).read_text())
+    assert metrics["status"] == "finished"
+    assert "experiment=ensemble" in metrics["command"]
+    assert (sweep.parents[2] / "latest").resolve() == (sweep / "ensemble").resolve(), "experiment=distill learns of it"
+    assert metrics["best"]["checkpoint"] == runs.BEST
+    assert [Path(member).name for member in metrics["members"]] == ["0", "1"]
+    assert f"test accuracy {100 * metrics['test']['accuracy']:.2f} %" in done.stdout.splitlines()[-2]
+    for picture in ("sample_prediction", "worst_mistakes", "confusion_matrix"):
+        assert (sweep / "ensemble" / f"{picture}.png").stat().st_size > 1000
+
+
+def test_results_tell_the_ensemble_from_its_members_by_their_commands(swept):
+    from mnist_lightning.sweeps import collect, groups
+
+    _, sweep = swept
+    found = {
+        group.command: len(group.runs) for group in groups.group(collect.read(collect.find(sweep))[0], ["command"])
+    }
+    settings = " ".join(["experiment=ensemble", *SMALL])
+    start = f"python scripts/train.py -m {shlex.join(settings.split())}"
+    assert found == {f"{start} seed=3,4": 2, f"{start} sweep.ensemble=true seed=3,4": 1}
+
+
+def test_joining_again_takes_no_ensemble_for_a_member(swept, monkeypatch):
+    _, sweep = swept
+    monkeypatch.chdir(sweep.parents[2])
+    assert len(ensemble.join(sweep, sweep.parents[2])["members"]) == 2
+
+
+def test_a_sweep_of_one_network_makes_none(tmp_path):
+    run = tmp_path / "0"
+    run.mkdir()
+    runs.write_json(run / runs.METRICS_FILE, {"status": "finished"})
+    with pytest.raises(UserError, match=r"needs two trained networks.* 1 finished"):
+        ensemble.join(tmp_path, tmp_path)
+
+
+def test_networks_that_saw_each_others_validation_images_make_none():
+    data = {"val_size": None, "split_seed": 0, "num_folds": 0, "fold": 0, "limit": None}
+    card = {"dataset": "mnist", "class_names": ["0"], "image_size": 28, "settings": {"data": data}}
+    other = {**card, "settings": {"data": {**data, "fold": 1}}}
+    with pytest.raises(UserError, match=r"differ in data\.fold"):
+        ensemble._check_alike([card, other])
