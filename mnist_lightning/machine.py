@@ -99,7 +99,7 @@ def describe(device: str, precision: str) -> dict[str, Any]:
     }
 
 
-_version = functools.cache(importlib.metadata.version)  # it reads a file: for all six, 20 ms of each job of a sweep
+_version = functools.cache(importlib.metadata.version)  # it reads and parses a file
 
 
 def _git() -> dict[str, Any]:
