@@ -1,5 +1,6 @@
 """The README is a promise: every command in it runs as printed, every file it names is there."""
 
+import json
 import os
 import re
 import shlex
@@ -68,6 +69,25 @@ def test_every_command_of_the_readme_runs_as_printed(checkout):
         assert done.returncode == wanted, f"{command}\n{done.stdout}\n{done.stderr}"
         ran.append(command)
     assert len(ran) >= 6
+
+
+def test_the_table_of_results_is_what_results_makes_of_the_runs_kept_beside_it(capsys, compose, monkeypatch):
+    from mnist_lightning.sweeps.results import results
+
+    monkeypatch.chdir(PROJECT)
+    assert "python scripts/results.py runs=docs/results.json 'by=[command]' format=markdown" in COMMANDS
+    table = results(compose("results", "runs=docs/results.json", "by=[command]", "format=markdown"))
+    assert len(table.splitlines()) > 6
+    assert table in README
+
+
+def test_the_runs_behind_the_table_say_what_made_them():
+    for run in json.loads((PROJECT / "docs/results.json").read_text())["runs"]:
+        assert run["command"].startswith("python scripts/train.py")
+        assert re.fullmatch("[0-9a-f]{40}", run["environment"]["git_commit"])
+        assert run["environment"]["git_dirty"] is False
+        assert run["status"] == "finished"
+        assert isinstance(run["seed"], int | list)
 
 
 def test_make_passes_its_arguments_on(checkout):
