@@ -121,7 +121,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         settings["scheduler"],
         settings["loss"]["label_smoothing"],
         card,
-        exposed=settings["data"]["no_digits"] > 0,
+        exposed=settings["data"]["no_digits"] + settings["data"]["noise_images"] > 0,
     )
     metrics: dict[str, Any] = {
         "schema_version": 1,
