@@ -98,6 +98,7 @@ _DATA = {
     "data.fold": whole(0),
     "data.pen_digits": whole(0),
     "data.no_digits": whole(0),
+    "data.noise_images": whole(0),
     "data.drawings": maybe(text),
     "data.drawings_share": share,
     "data.drawings_aside": share,
@@ -129,6 +130,7 @@ _TRAIN = {
     "model.crop": maybe(whole(1)),
     "model.mean": any_number,
     "model.std": number(0, above=True),
+    "model.standardize": flag,
     "optimizer.name": text,
     "optimizer.lr": number(0, above=True),
     "optimizer.betas": list_of(share, 2),
@@ -154,7 +156,12 @@ _TRAIN = {
     "augment.elastic_cells": whole(1),
     "augment.erase": number(0, 1),
     "augment.erase_size": list_of(number(0, 1, above=True), 2),
+    "augment.erase_with": one_of("black", "grey", "image"),
     "augment.stroke": number(0, 1),
+    "augment.filter": number(0, 1),
+    "augment.tone": number(0, 1),
+    "augment.wave": number(0),
+    "augment.noise": number(0),
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "mps"),
     "trainer.devices": auto_or(whole(1)),
     "trainer.num_nodes": auto_or(whole(1)),
@@ -277,8 +284,9 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError("scheduler.interval=step does not do with scheduler=plateau: metrics come once an epoch.")
     if known.get("ckpt") and known.get("ckpt_path"):
         raise UserError("ckpt= starts anew from given weights, ckpt_path= resumes a run: give one of the two.")
-    if known.get("distill.teacher") and known.get("data.no_digits"):
-        raise UserError("distill.teacher does not do with data.no_digits: a teacher has no answer to what is no digit.")
+    for key in ("data.no_digits", "data.noise_images"):
+        if known.get("distill.teacher") and known.get(key):
+            raise UserError(f"distill.teacher does not do with {key}: a teacher has no answer to what is no digit.")
     if "search.study" in known:
         _check_search(known)
     if known.get("trainer.accelerator") == "mps" and known.get("trainer.devices") not in (None, 1, "auto"):
@@ -340,6 +348,14 @@ def without_effect(settings: Mapping[str, Any]) -> list[str]:
         said.append("augment.elastic_cells has no effect with augment.elastic=0.")
     if known.get("augment.erase") == 0 and given("augment.erase_size", [0.1, 0.3]):
         said.append("augment.erase_size has no effect with augment.erase=0.")
+    if known.get("augment.erase") == 0 and given("augment.erase_with", "black"):
+        said.append("augment.erase_with has no effect with augment.erase=0.")
+    if known.get("model.standardize"):
+        said += [
+            f"{key} has no effect with model.standardize=true."
+            for key, default in (("model.mean", 0.1307), ("model.std", 0.3081))
+            if given(key, default)
+        ]
     if known.get("data.drawings") is None:
         said += [
             f"{key} has no effect without data.drawings."

@@ -124,7 +124,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         settings["scheduler"],
         settings["loss"]["label_smoothing"],
         card,
-        exposed=settings["data"]["no_digits"] > 0,
+        exposed=settings["data"]["no_digits"] + settings["data"]["noise_images"] > 0,
         teacher=_teacher(settings, outputs, class_names),
         distill_weight=settings["distill"]["weight"],
         temperature=settings["distill"]["temperature"],

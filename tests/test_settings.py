@@ -166,6 +166,8 @@ WITHOUT_EFFECT = {
     "checkpoint.monitor=last compares nothing.",
     "augment.elastic=0 augment.elastic_cells=5": "augment.elastic_cells has no effect with augment.elastic=0.",
     "augment.erase=0 augment.erase_size=[0.2,0.3]": "augment.erase_size has no effect with augment.erase=0.",
+    "augment.erase_with=grey": "augment.erase_with has no effect with augment.erase=0.",
+    "model.standardize=true model.std=0.5": "model.std has no effect with model.standardize=true.",
     "trainer=fsdp": "averaging.decay has no effect with trainer.strategy=fsdp: sharded weights are not averaged.",
     "data=digits data.mirrors=[file:///a]": "data.mirrors has no effect with data=digits: nothing is downloaded.",
 }
@@ -188,6 +190,7 @@ def test_a_setting_without_effect_is_said(compose, overrides, said):
         "averaging.decay=0",
         "early_stopping.patience=3 early_stopping.min_delta=0.1",
         "augment.elastic=1 augment.elastic_cells=5 augment.erase=0.5 augment.erase_size=[0.2,0.3]",
+        "augment.erase=0.5 augment.erase_with=grey model.standardize=true",
         "experiment=tutorial",
     ],
 )

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mnist_lightning.data import appearance
 from mnist_lightning.errors import UserError
+
+FILLS = ("black", "grey", "image")
 
 
 class Augment:
@@ -31,8 +34,14 @@ class Augment:
         elastic_cells: cells of that coarse grid along each axis; more cells bend more finely.
         erase: probability that a random rectangle of an image is blackened (Zhong et al., AAAI 2020).
         erase_size: smallest and largest side of the rectangle, as fractions of the image's.
+        erase_with: what the rectangle shows instead: black; grey, of a random level; image, the same place
+            in another image of the batch (after CutMix, Yun et al., ICCV 2019; the label stays).
         stroke: largest change of stroke width, 0 to 1: the share by which an image is mixed with its
             erosion or its dilation by a 3x3 window.
+        filter: probability that an image passes through a random filter; these four are in `appearance.py`.
+        tone: probability that its grey levels pass through a random curve.
+        wave: largest height of a random plane wave that half of the images get added.
+        noise: largest standard deviation of the Gaussian noise that half of the images get added.
     """
 
     def __init__(
@@ -45,27 +54,35 @@ class Augment:
         elastic_cells: int = 4,
         erase: float = 0.0,
         erase_size: Sequence[float] = (0.1, 0.3),
+        erase_with: str = "black",
         stroke: float = 0.0,
+        filter: float = 0.0,
+        tone: float = 0.0,
+        wave: float = 0.0,
+        noise: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        for name, value in (("degrees", degrees), ("translate", translate), ("shear", shear), ("elastic", elastic)):
+        amounts = {"degrees": degrees, "translate": translate, "shear": shear, "elastic": elastic}
+        for name, value in (amounts | {"wave": wave, "noise": noise}).items():
             if value < 0:
                 raise UserError(f"augment.{name}={value} must be 0 or more.")
-        for name, value in (("erase", erase), ("stroke", stroke)):
+        for name, value in (("erase", erase), ("stroke", stroke), ("filter", filter), ("tone", tone)):
             if not 0 <= value <= 1:
                 raise UserError(f"augment.{name}={value} must be between 0 and 1.")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
             raise UserError(f"augment.scale={list(scale)} must be two rising factors above 0.")
         if len(erase_size) != 2 or not 0 < erase_size[0] <= erase_size[1] <= 1:
             raise UserError(f"augment.erase_size={list(erase_size)} must be two rising fractions.")
+        if erase_with not in FILLS:
+            raise UserError(f"augment.erase_with={erase_with} must be one of {', '.join(FILLS)}.")
         if shear >= 90:
             raise UserError(f"augment.shear={shear} must be under 90 degrees.")
         if elastic_cells < 1:
             raise UserError(f"augment.elastic_cells={elastic_cells} must be 1 or more.")
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, tuple(scale), shear
         self.elastic, self.elastic_cells = elastic, elastic_cells
-        self.erase, self.erase_size = erase, tuple(erase_size)
-        self.stroke = stroke
+        self.erase, self.erase_size, self.erase_with = erase, tuple(erase_size), erase_with
+        self.stroke, self.filter, self.tone, self.wave, self.noise = stroke, filter, tone, wave, noise
         self.generator = generator
         self._bases: dict[tuple[int, int, torch.device], Tensor] = {}
         self.moves = bool(degrees or translate or shear or elastic or self.scale != (1, 1))
@@ -76,12 +93,20 @@ class Augment:
             images = F.grid_sample(images, self._grid(images), align_corners=False)
         if self.stroke:
             images = self._restroke(images)
+        if self.filter:
+            images = appearance.random_filter(images, self.filter, self.generator)
+        if self.tone:
+            images = appearance.random_tone(images, self.tone, self.generator)
+        if self.wave:
+            images = appearance.random_wave(images, self.wave, self.generator)
+        if self.noise:
+            images = appearance.random_noise(images, self.noise, self.generator)
         if self.erase:
             images = self._erase(images)
         return images
 
-    def _uniform(self, like: Tensor, shape: Sequence[int], low: float = -1.0, high: float = 1.0) -> Tensor:
-        return torch.empty(shape, device=like.device).uniform_(low, high, generator=self.generator)
+    def _uniform(self, like: Tensor, shape: tuple[int, ...], low: float = -1.0, high: float = 1.0) -> Tensor:
+        return appearance.uniform(like, shape, low, high, self.generator)
 
     def _grid(self, images: Tensor) -> Tensor:
         """For each output pixel the place in the input that it shows: [N, H, W, 2] in grid_sample's coordinates.
@@ -138,7 +163,7 @@ class Augment:
         return torch.lerp(images, wide * sign, amount.abs())
 
     def _erase(self, images: Tensor) -> Tensor:
-        """Blacken one rectangle in some of the images."""
+        """Hide one rectangle in some of the images."""
         count, _, height, width = images.shape
         low, high = self.erase_size
         chosen, *sides = self._uniform(images, (5, count, 1), 0.0, 1.0)
@@ -147,7 +172,10 @@ class Augment:
             for length, size, place in ((height, sides[0], sides[1]), (width, sides[2], sides[3]))
         )
         hidden = rows.unsqueeze(2) & columns.unsqueeze(1) & (chosen < self.erase).unsqueeze(2)
-        return images.masked_fill(hidden.unsqueeze(1), 0.0)
+        if self.erase_with == "black":
+            return images.masked_fill(hidden.unsqueeze(1), 0.0)
+        fill = images.roll(1, 0) if self.erase_with == "image" else self._uniform(images, (count, 1, 1, 1), 0.0, 1.0)
+        return torch.where(hidden.unsqueeze(1), fill, images)
 
     @staticmethod
     def _span(length: int, size: Tensor, place: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_lightning.data import pen, sources
+from mnist_lightning.data import patterns, pen, sources
 from mnist_lightning.data.augment import Augment
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
@@ -61,11 +61,11 @@ def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
 
 
 @functools.lru_cache(maxsize=2)
-def _made(digits: int, others: int) -> Batch:
+def _made(digits: int, others: int, noise: int) -> Batch:
     """Pen digits and things that are none, made from nothing once a process."""
     images, labels = pen.pen_digits(digits)
-    images = np.concatenate([images, pen.no_digits(others)])
-    labels = np.concatenate([labels.astype(np.int64), np.full(others, pen.NO_DIGIT)])
+    images = np.concatenate([images, pen.no_digits(others), patterns.noise_images(noise)])
+    labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
     return torch.from_numpy(images), torch.from_numpy(labels)
 
 
@@ -108,6 +108,7 @@ class DigitsDataModule(pl.LightningDataModule):
         fold: int = 0,
         pen_digits: int = 0,
         no_digits: int = 0,
+        noise_images: int = 0,
         drawings: str | None = None,
         drawings_share: float = 0.25,
         drawings_aside: float = 0.2,
@@ -121,7 +122,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.shuffle, self.num_workers = shuffle, num_workers
         self.val_size, self.split_seed, self.limit = val_size, split_seed, limit
         self.num_folds, self.fold = num_folds, fold
-        self.pen_digits, self.no_digits = pen_digits, no_digits
+        self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
 
@@ -138,8 +139,8 @@ class DigitsDataModule(pl.LightningDataModule):
             self.batch_size = self.fallback_batch_size
         train, val = self._split(len(source.train_labels))
         images, labels = source.train_images[train], source.train_labels[train]
-        if self.pen_digits or self.no_digits:
-            made_images, made_labels = _made(self.pen_digits, self.no_digits)
+        if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
+            made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])
         self.train = InMemory(images, labels)
         self.aside: InMemory | None = None

@@ -17,6 +17,7 @@ from mnist_lightning.errors import UserError
 
 MNIST_MEAN = 0.1307  # mean and standard deviation of the training pixels, as fractions of white
 MNIST_STD = 0.3081
+_FAINTEST = 0.01  # images with less contrast than this are not brought to a standard deviation of 1
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -29,19 +30,21 @@ class Prepare(nn.Module):
 
     Takes and returns float [N, 1, H, W]; `crop` is the side of the square that is kept, None for all.
     MNIST centres a 20x20 digit by its mass in 28x28: 24x24 loses next to nothing and saves a quarter of the
-    work.
+    work. With `standardize` each image is brought to mean 0 and standard deviation 1 by its own pixels, whatever
+    `mean` and `std` say: neither brightness nor contrast then reach the network.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, image_size: int, crop: int | None, mean: float, std: float) -> None:
+    def __init__(self, image_size: int, crop: int | None, mean: float, std: float, standardize: bool) -> None:
         super().__init__()
         if crop is not None and not 0 < crop <= image_size:
             raise UserError(f"model.crop={crop} does not fit the {image_size}x{image_size} images; use null or less.")
         if std <= 0:
             raise UserError(f"model.std={std} must be above 0.")
         self.size = crop or image_size
+        self.standardize = standardize
         self.border = (image_size - self.size) // 2
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
@@ -49,7 +52,11 @@ class Prepare(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Crop and normalise."""
         inside = slice(self.border, self.border + self.size)
-        return (images[:, :, inside, inside] - self.mean) / self.std
+        images = images[:, :, inside, inside]
+        if self.standardize:
+            variance, mean = torch.var_mean(images, dim=(1, 2, 3), keepdim=True, correction=0)
+            return (images - mean) * torch.rsqrt(variance + _FAINTEST**2)
+        return (images - self.mean) / self.std
 
 
 class Block(nn.Module):
@@ -90,11 +97,12 @@ class CNN(nn.Module):
         crop: int | None = None,
         mean: float = MNIST_MEAN,
         std: float = MNIST_STD,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         if not len(channels) == len(kernels) == len(pools) > 0:
             raise UserError("model.channels, model.kernels and model.pools need one entry for each block, all alike.")
-        self.prepare = Prepare(image_size, crop, mean, std)
+        self.prepare = Prepare(image_size, crop, mean, std, standardize)
         size, inputs = self.prepare.size, 1
         blocks = []
         for outputs, kernel, pool in zip(channels, kernels, pools, strict=True):
@@ -127,9 +135,10 @@ class MLP(nn.Module):
         crop: int | None = None,
         mean: float = MNIST_MEAN,
         std: float = MNIST_STD,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
-        self.prepare = Prepare(image_size, crop, mean, std)
+        self.prepare = Prepare(image_size, crop, mean, std, standardize)
         layers: list[nn.Module] = []
         inputs = self.prepare.size**2
         for width in hidden_sizes:
@@ -157,9 +166,10 @@ class LeNet5(nn.Module):
         crop: int | None = None,
         mean: float = MNIST_MEAN,
         std: float = MNIST_STD,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
-        self.prepare = Prepare(image_size, crop, mean, std)
+        self.prepare = Prepare(image_size, crop, mean, std, standardize)
         side = (self.prepare.size // 2 - 4) // 2
         if side < 1:
             raise UserError(

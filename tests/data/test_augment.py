@@ -16,6 +16,10 @@ ALL = {
     "elastic": 1.0,
     "erase": 0.5,
     "stroke": 0.5,
+    "filter": 0.5,
+    "tone": 0.5,
+    "wave": 0.5,
+    "noise": 0.3,
 }
 
 
@@ -71,7 +75,7 @@ def test_each_knob_alone_changes_images_and_keeps_shape_and_range(knob):
 def test_each_image_gets_a_draw_of_its_own(knob):
     torch.manual_seed(0)
     changed = Augment(**{knob: ALL[knob]})(bar(16))
-    assert len(torch.unique(changed.flatten(1), dim=0)) >= 6  # erasing leaves half of them alone
+    assert len(torch.unique(changed.flatten(1), dim=0)) >= 6  # some knobs leave half of them alone
 
 
 def test_the_same_seed_draws_the_same_and_a_generator_leaves_the_global_one_alone():
@@ -159,6 +163,26 @@ def test_erase_blackens_one_rectangle_in_so_many_of_the_images():
         assert 13 <= side.max() <= 15
 
 
+def test_erase_shows_a_grey_level_or_the_same_place_in_another_image():
+    images = torch.arange(8).view(8, 1, 1, 1).expand(8, 1, 28, 28) / 10
+    torch.manual_seed(0)
+    grey = Augment(erase=1.0, erase_with="grey")(images)
+    filled = [image[image != before].unique() for image, before in zip(grey, images, strict=True)]
+    assert [len(levels) for levels in filled] == [1] * 8
+    assert len(torch.cat(filled).unique()) == 8
+    other = Augment(erase=1.0, erase_with="image")(images)
+    for number, image in enumerate(other):
+        torch.testing.assert_close(image.unique(), torch.tensor(sorted({number, (number - 1) % 8})) / 10)
+
+
+def test_what_the_rectangle_shows_leaves_its_place_alone():
+    holes = []
+    for fill in ("black", "image"):
+        erased = Augment(erase=0.5, erase_with=fill, generator=torch.Generator().manual_seed(5))
+        holes.append(erased(torch.arange(1.0, 65.0).view(64, 1, 1, 1).expand(64, 1, 28, 28)))
+    assert torch.equal(holes[0] == 0, holes[1] != torch.arange(1.0, 65.0).view(64, 1, 1, 1))
+
+
 def test_stroke_thickens_and_thins_by_up_to_one_pixel_a_side():
     torch.manual_seed(0)
     changed = Augment(stroke=1.0)(bar(1024))
@@ -207,6 +231,11 @@ def test_takes_far_less_time_than_an_image_at_a_time():
         {"scale": (1.0,)},
         {"erase": 1.5},
         {"erase_size": (0.5, 0.2)},
+        {"erase_with": "white"},
+        {"filter": 1.1},
+        {"tone": -0.1},
+        {"wave": -1},
+        {"noise": -0.2},
         {"stroke": -0.1},
     ],
 )

@@ -53,6 +53,22 @@ def test_raw_pixels_are_normalised_inside_the_network():
     assert prepared[0, 0, 0].tolist() == [-0.5, 0.0, 1.5]
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_neither_brightness_nor_contrast_reach_a_network_that_standardizes(name):
+    torch.manual_seed(0)
+    network = build({"name": name, "standardize": True}, num_classes=10).eval()
+    images = torch.rand(4, 1, 28, 28)
+    prepared = network.prepare(images)
+    torch.testing.assert_close(prepared.mean((1, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(prepared.std((1, 2, 3)), torch.ones(4), atol=2e-3, rtol=0.0)
+    torch.testing.assert_close(network(images * 0.5 + 0.4), network(images), atol=5e-3, rtol=0.0)
+
+
+def test_an_even_image_stays_even_where_the_network_standardizes():
+    network = build({"name": "cnn", "standardize": True}, num_classes=10)
+    assert network.prepare(torch.full((2, 1, 28, 28), 0.3)).abs().max() < 1e-3
+
+
 def test_weights_alone_carry_the_normalisation_over():
     saved = build({"name": "cnn", "mean": 0.5, "std": 2.0}, num_classes=10).eval()
     fresh = build({"name": "cnn"}, num_classes=10).eval()
