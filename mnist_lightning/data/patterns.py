@@ -80,7 +80,7 @@ def _automaton(random: Generator) -> np.ndarray:
         cells = rule[4 * np.roll(cells, 1) + 2 * cells + np.roll(cells, -1)]
         cells = cells ^ (random.uniform(size=SIZE) < 0.03)
     zoom = random.integers(1, 5)
-    field = np.kron(np.rot90(np.array(rows), random.integers(4)), np.ones((zoom, zoom)))[:SIZE, :SIZE]
+    field = np.kron(np.rot90(np.array(rows), int(random.integers(4))), np.ones((zoom, zoom)))[:SIZE, :SIZE]
     return field * random.uniform(0.3, 1) + random.uniform(0, 0.3) * random.uniform(size=field.shape)
 
 
