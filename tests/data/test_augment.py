@@ -60,7 +60,7 @@ def test_without_knobs_the_images_come_back_as_they_are():
 @pytest.mark.parametrize("knob", ALL)
 def test_each_knob_alone_changes_images_and_keeps_shape_and_range(knob):
     torch.manual_seed(0)
-    images = bar()
+    images = torch.nn.functional.avg_pool2d(bar(), 3, 1, 1)  # with the grey edges that a curve of grey levels moves
     kept = images.clone()
     changed = Augment(**{knob: ALL[knob]}, erase_size=(0.3, 0.6))(images)
     assert changed.shape == images.shape
@@ -74,7 +74,7 @@ def test_each_knob_alone_changes_images_and_keeps_shape_and_range(knob):
 @pytest.mark.parametrize("knob", ALL)
 def test_each_image_gets_a_draw_of_its_own(knob):
     torch.manual_seed(0)
-    changed = Augment(**{knob: ALL[knob]})(bar(16))
+    changed = Augment(**{knob: ALL[knob]})(torch.nn.functional.avg_pool2d(bar(16), 3, 1, 1))
     assert len(torch.unique(changed.flatten(1), dim=0)) >= 6  # some knobs leave half of them alone
 
 
