@@ -98,7 +98,7 @@ class DigitsDataModule(pl.LightningDataModule):
         mirrors: Sequence[str] = (),
         batch_size: int = 128,
         fallback_batch_size: int = 32,
-        eval_batch_size: int = 1000,
+        eval_batch_size: int = 250,
         shuffle: bool = True,
         num_workers: int = 0,
         val_size: int | None = None,

@@ -69,7 +69,7 @@ class Predictor:
             )
 
     @torch.inference_mode()
-    def logits(self, images: Tensor | np.ndarray, batch_size: int = 1000) -> Tensor:
+    def logits(self, images: Tensor | np.ndarray, batch_size: int = 250) -> Tensor:
         """Logits, float32 [N, C] on the CPU, of images uint8 [N, 28, 28], bright ink on 0."""
         images = torch.as_tensor(images)
         parts = [self._reads(to_input(part.to(self.device))).float().cpu() for part in images.split(batch_size)]
