@@ -201,3 +201,12 @@ def test_a_worker_that_is_killed_is_written_down(tmp_path):
     # What it was asked for stands there where the other job had begun and was asked for something else.
     assert re.search(r"job 1 interrupted( \(optimizer.lr=0.125\))?: its process ended without a word", done.stderr)
     assert done.returncode == 1
+
+
+@pytest.mark.skipif(find_spec("joblib") is None or find_spec("hydra_plugins.hydra_joblib_launcher") is None,
+                    reason="hydra-joblib-launcher is not installed: pip install -e '.[sweeps]'")  # fmt: skip
+def test_a_sweep_in_workers_ends_when_all_its_jobs_have(tmp_path):
+    """Its workers, kept for jobs to come, must not hold the program up: `sweep` gives it two minutes."""
+    done, folder = sweep(tmp_path, "optimizer.lr=0.01,0.03", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert statuses(folder) == {0: "finished", 1: "finished"}
+    assert done.returncode == 0
