@@ -41,12 +41,11 @@ class Worker:
         self.inside = inside
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _arrive, (os.environ.get(runs.RUN_FOLDER),)
+        return _arrive, ({key: os.environ[key] for key in (runs.RUN_FOLDER, runs.LATEST) if key in os.environ},)
 
 
-def _arrive(folder: str | None) -> Worker:
-    if folder:
-        os.environ[runs.RUN_FOLDER] = folder
+def _arrive(environment: dict[str, str]) -> Worker:
+    os.environ.update(environment)
     os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
     return Worker(inside=True)
 
@@ -57,8 +56,9 @@ class NoteSweep(Callback):
     config: DictConfig | None = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember it, and forget that an earlier one in its folder was to stop."""
+        """Remember it and what `latest` is for its jobs, and forget that an earlier one in its folder was to stop."""
         NoteSweep.config = config
+        runs.note_latest(Path(config.outputs))
         (Path(config.hydra.sweep.dir) / STOP_FILE).unlink(missing_ok=True)
 
 

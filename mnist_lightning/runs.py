@@ -25,6 +25,8 @@ PRETRAINED = Path(__file__).parent / "pretrained" / "mnist.ckpt"
 
 # The folder of the current run. In the environment, so that the worker processes of a run find the same one.
 RUN_FOLDER = "MNIST_LIGHTNING_RUN_FOLDER"
+# And for a sweep, what `latest` was when it began: else each job would take the one before it.
+LATEST = "MNIST_LIGHTNING_LATEST"
 
 
 def new_run_folder(root: str) -> str:
@@ -64,9 +66,16 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+def note_latest(outputs: Path) -> None:
+    """Let `latest` stay what it is now, for this process and those that it starts."""
+    if run := latest(outputs):
+        os.environ[LATEST] = str(run.absolute())
+
+
 def forget_run_folder() -> None:
-    """Let the next `new_run_folder` make a new one."""
+    """Let the next `new_run_folder` make a new one, and `latest` be what it is by then."""
     os.environ.pop(RUN_FOLDER, None)
+    os.environ.pop(LATEST, None)
 
 
 def remove_with_empty_parents(folder: Path) -> None:
@@ -129,7 +138,9 @@ def mark_latest(run: Path, outputs: Path) -> None:
 
 
 def latest(outputs: Path) -> Path | None:
-    """The last finished training run under `outputs`, or None."""
+    """The last finished training run under `outputs`, or None; within a sweep, that before the sweep."""
+    if noted := os.environ.get(LATEST):
+        return Path(noted)
     link = outputs / "latest"
     run = outputs / link.read_text().strip() if link.is_file() else link.resolve()
     return run if run.is_dir() else None

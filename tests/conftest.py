@@ -13,7 +13,8 @@ PROJECT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """Whatever the developer's shell has set, and whatever another test has left."""
-    for name in ("MNIST_MIRROR", "MNIST_LIGHTNING_RUN_FOLDER", "HYDRA_FULL_ERROR", "RANK", "WORLD_SIZE"):
+    for name in ("MNIST_MIRROR", "MNIST_LIGHTNING_RUN_FOLDER", "MNIST_LIGHTNING_LATEST", "HYDRA_FULL_ERROR", "RANK",
+                 "WORLD_SIZE"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
 
 

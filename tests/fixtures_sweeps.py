@@ -21,7 +21,10 @@ def report(sweep, asked):
 @script("train", report=report)
 def main(settings, run):
     import signal
+    from pathlib import Path
     from mnist_lightning import multirun, runs
+    outputs = Path(settings["outputs"])
+    latest = runs.latest(outputs)
     lr, seed = settings["optimizer"]["lr"], settings["seed"]
     if lr == 0.5:
         raise ZeroDivisionError("the wheel came off\\nand rolled away")
@@ -37,8 +40,9 @@ def main(settings, run):
         "dataset": {{"name": "mnist"}}, "best": {{"epoch": 1, "val_loss": 0.1, "val_accuracy": accuracy}},
         "test": {{"accuracy": accuracy - 0.01, "loss": 0.2}}, "timing": {{"fit_seconds": 1.5}},
         "environment": {{"git_commit": "0123456789", "git_dirty": False}},
-        "process": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"),
+        "process": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"), "latest": latest and latest.name,
     }})
+    runs.mark_latest(run, outputs)
 
 
 main()

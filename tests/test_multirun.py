@@ -12,6 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from fixtures_sweeps import sweep
 
+from mnist_lightning import runs
+
 
 def records(folder):
     """Job -> its `training_metrics.json`."""
@@ -143,6 +145,18 @@ def test_every_launcher_runs_the_jobs_in_one_folder(tmp_path, launcher):
     assert found[0]["threads"] == found[2]["threads"] == (threads or str(max(1, (os.cpu_count() or 1) // 2)))
     if launcher not in ("joblib", "ray"):  # whose one worker may have taken both
         assert (found[0]["process"] == found[2]["process"]) == (launcher == "basic")
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_for_all_jobs_of_a_sweep_latest_is_the_run_before_it(tmp_path, launcher):
+    """`distill.teacher=latest seed=0,1` is to have one teacher, and not for each job the one before it."""
+    if launcher == "joblib" and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+        pytest.skip("hydra-joblib-launcher is not installed: pip install -e '.[sweeps]'")
+    (tmp_path / "outputs/train/before").mkdir(parents=True)
+    runs.mark_latest(tmp_path / "outputs/train/before", tmp_path / "outputs")
+    done, folder = sweep(tmp_path, "seed=0,1,2", f"hydra/launcher={launcher}")
+    assert [record["latest"] for record in records(folder).values()] == ["before"] * 3, done.stderr
+    assert (tmp_path / "outputs/latest").resolve().parent == folder
 
 
 FAKES = {
