@@ -6,6 +6,7 @@ None is left out: whoever picks members by their scores reports the luck of the 
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 import time
@@ -75,7 +76,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
         **{key: first[key] for key in ("experiment", "choices") if key in first},
         "command": shlex.join(["python", *sys.argv]),
         "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
-        "members": [runs.shown(Path(job.folder).absolute()) for job in finished],
+        "members": [os.path.relpath(job.folder, run) for job in finished],  # wherever the sweep is moved to
         "dataset": first["dataset"],
         "seed": seeds,
         "history": {},

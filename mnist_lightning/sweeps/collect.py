@@ -10,6 +10,7 @@ import json
 import operator
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,14 +143,31 @@ _SHORTENED = {
 }
 
 
+_PLACES = ("outputs", "data.folder", "data.mirrors")  # say something about a machine, and nothing about a run
+
+
 def export(runs: list[Run]) -> dict[str, Any]:
-    """The runs as plain data, small enough to be kept under version control; `load` reads it back."""
+    """The runs as plain data, small enough to be kept under version control; `load` reads it back.
+
+    Where things lay on the machine is left out of their settings.
+    """
+
+    def without_places(words: list[str]) -> list[str]:
+        return [word for word in words if word.split("=")[0] not in _PLACES]
+
     told = []
     for run in runs:
         kept = {key: run.metrics[key] for key in KEPT if run.metrics.get(key) is not None}
         for key, parts in _SHORTENED.items():
             if key in kept:
                 kept[key] = {part: kept[key][part] for part in parts if part in kept[key]}
+        if "command" in kept:
+            kept["command"] = shlex.join(without_places(shlex.split(kept["command"])))
+        if "overrides" in kept:
+            kept["overrides"] = without_places(kept["overrides"])
+        if data := kept.get("hyperparameters", {}).get("data"):
+            told_of_data = {key: value for key, value in data.items() if f"data.{key}" not in _PLACES}
+            kept["hyperparameters"] = {**kept["hyperparameters"], "data": told_of_data}
         told.append({"folder": run.folder, **kept})
     return {"schema_version": 1, "runs": told}
 

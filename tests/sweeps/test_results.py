@@ -98,6 +98,10 @@ def test_an_export_reads_back_to_the_same_table(outputs, tmp_path):
     assert ask(kept, by=["command"], format="markdown") == ask(outputs, by=["command"], format="markdown")
     assert len(json.loads(kept.read_text())["runs"]) == 6
     assert "confusion_matrix" not in kept.read_text()
+    assert "elsewhere" not in kept.read_text()  # where the data lay on the machine
+    assert json.loads(kept.read_text())["runs"][0]["command"] == (
+        "python scripts/train.py model=cnn optimizer.lr=0.01 seed=0"
+    )
 
 
 def test_groups_come_best_first_or_in_the_order_of_a_setting(outputs):
