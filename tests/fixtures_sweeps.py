@@ -31,6 +31,7 @@ def main(settings, run):
     if lr == 0.25:
         raise UserError("optimizer.lr=0.25 does not fit.")
     if lr == 0.75:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests beside it
         os.kill(os.getpid(), signal.SIGINT)
     if lr == 0.125:
         os.kill(os.getpid(), signal.SIGKILL)
