@@ -1,12 +1,9 @@
-"""How a Trainer is set up: its arguments, its callbacks, its silence, and what a signal does to it."""
+"""How a Trainer is set up: its arguments, its callbacks, its silence."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +16,19 @@ from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from mnist_lightning import machine, ranks
 from mnist_lightning.callbacks.averaging import Averaging
 from mnist_lightning.callbacks.curves import Curves
+from mnist_lightning.callbacks.interruption import Interruption
 from mnist_lightning.callbacks.no_profiler import NoProfiler
 from mnist_lightning.callbacks.progress import Progress
 from mnist_lightning.callbacks.run_folder import RunFolder
 from mnist_lightning.cli import Settings
-from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import pick_device
 from mnist_lightning.models.sharded import Sharded
 
 
 def build(
     settings: Settings, run: Path, metrics: dict[str, Any], kept: list[Any], resumed_from: Path | None
-) -> tuple[pl.Trainer, RunFolder]:
+) -> tuple[pl.Trainer, RunFolder, Interruption]:
     """Make the Trainer of a run.
 
     Args:
@@ -41,7 +39,7 @@ def build(
         resumed_from: the checkpoint that the run goes on from.
 
     Returns:
-        The Trainer, and its RunFolder.
+        The Trainer, its RunFolder, and what ends it on a signal.
 
     Raises:
         UserError: the device or the combination asked for is not to be had.
@@ -49,7 +47,8 @@ def build(
     arguments = dict(settings["trainer"])
     monitor = settings["checkpoint"]["monitor"]
     folder = RunFolder(run, metrics, monitor, resumed_from)
-    callbacks: list[pl.Callback] = [folder, Progress(arguments.pop("enable_progress_bar"))]
+    interruption = Interruption()
+    callbacks: list[pl.Callback] = [folder, interruption, Progress(arguments.pop("enable_progress_bar"))]
     if settings["logger"]:  # on every rank, since they average the points
         callbacks.append(Curves(arguments["log_every_n_steps"]))
     if settings["averaging"]["decay"] and arguments["strategy"] != "fsdp":
@@ -99,7 +98,7 @@ def build(
     if here.world > 1:
         # Lightning's own answer to SIGTERM is a broadcast, in which the other ranks take no part.
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    return trainer, folder
+    return trainer, folder, interruption
 
 
 def pick(settings: Settings) -> torch.device:
@@ -135,32 +134,3 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the classifier's epoch sums are over all ranks
     if ranks.place().rank > 0:  # the first one says it
         warnings.simplefilter("ignore")
-
-
-@contextlib.contextmanager
-def signals_interrupt() -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM raise Interrupted; a second one ends the program the usual way.
-
-    Of several ranks the first ends the run: the others go on, since it may be waiting for them, and end with it.
-    """
-    if ranks.place().rank > 0:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
-        yield
-        return
-
-    def interrupt(signum: int, _frame: Any) -> None:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        raise Interrupted(signum)
-
-    try:
-        before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals go elsewhere
-        yield
-        return
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -158,7 +158,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if search:
         metrics["search"] = {"study": search["study"], "trial": search["trial"]}
     kept = loggers.build(settings["logger"], run, outputs) if here.rank == 0 else []
-    trainer, folder = trainer_setup.build(settings, run, metrics, kept, resumed_from)
+    trainer, folder, interruption = trainer_setup.build(settings, run, metrics, kept, resumed_from)
     metrics["environment"] = machine.describe(trainer.strategy.root_device.type, str(trainer.precision))
     log.info(
         "%s, %s parameters, on %s (%s training, %s validation, %s test images)",
@@ -176,22 +176,22 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
 
     laps.lap("network and trainer")
     metrics["timing"] |= {"startup_seconds": time.perf_counter() - began, "laps": laps.seconds}
-    interruption = None
+    interrupted = None
     try:
-        with trainer_setup.signals_interrupt():
+        with interruption.listening():
             trainer.fit(classifier, data, ckpt_path=resumed_from, weights_only=True)
         metrics["timing"]["fit_seconds"] = time.perf_counter() - folder.began
         if metrics["status"] == "running":  # and not pruned
             metrics["status"] = "finished"
     except (Interrupted, SystemExit) as error:  # SystemExit: Lightning's own answer to SIGTERM, where it came first
-        interruption = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
+        interrupted = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
         metrics["status"] = "interrupted"
     except Exception:
         metrics["status"] = "failed"
         if here.rank == 0:
             runs.write_json(run / runs.METRICS_FILE, metrics)
         raise
-    if interruption is None:
+    if interrupted is None:
         ranks.leave()
     if here.rank > 0:
         return metrics
@@ -199,9 +199,9 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     _finish(
         settings, run, data, metrics, kept, trainer.strategy.root_device.type, laps, None if resumed_from else start
     )
-    if interruption is not None:
+    if interrupted is not None:
         log.info("Resume with: python scripts/train.py ckpt_path=%s", runs.shown(run / runs.LAST))
-        raise interruption
+        raise interrupted
     if metrics["status"] == "pruned":
         return metrics
     runs.mark_latest(run, outputs)

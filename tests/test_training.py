@@ -177,7 +177,7 @@ def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
                 break
         process.send_signal(signum)
         out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + signum
+    assert process.returncode == 128 + signum, err
     assert err.strip() == f"Interrupted by {signum.name}."
     [run] = tmp_path.glob("outputs/train/*/*")
     metrics = runs.read_metrics(run)
@@ -187,6 +187,32 @@ def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
     assert {"best.ckpt", "last.ckpt"} == {path.name for path in (run / "checkpoints").iterdir()}
     assert (run / "loss_graph.png").exists()
     assert not (tmp_path / "outputs" / "latest").exists()
+
+
+class SignalsWhenItGoes:
+    def __init__(self, signum):
+        self.signum = signum
+
+    def __del__(self):  # Python swallows what is raised in here
+        signal.raise_signal(self.signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_signal_is_heard_wherever_it_arrives(tmp_path, monkeypatch, signum, epoch):
+    end_epoch, handlers = RunFolder.on_train_epoch_end, [signal.getsignal(each) for each in (2, 15)]
+
+    def signalled(self, trainer, module):
+        if trainer.current_epoch == epoch:
+            SignalsWhenItGoes(signum)
+        end_epoch(self, trainer, module)
+
+    monkeypatch.setattr(RunFolder, "on_train_epoch_end", signalled)
+    with pytest.raises(Interrupted, match=signum.name):
+        train(tmp_path)
+    told = runs.read_metrics(tmp_path / "run")
+    assert (told["status"], told["history"]["epoch"]) == ("interrupted", list(range(1, epoch + 2)))
+    assert [signal.getsignal(each) for each in (2, 15)] == handlers
 
 
 def test_a_run_killed_outright_leaves_its_last_whole_epoch(tmp_path):

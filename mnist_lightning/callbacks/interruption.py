@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM end a training between two batches."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+
+from mnist_lightning import ranks
+from mnist_lightning.errors import Interrupted
+
+
+class Interruption(pl.Callback):
+    """Notes a signal when it arrives and raises Interrupted at the next batch.
+
+    A handler that raises at once does so anywhere: in the midst of a file that is being written, or in a finaliser,
+    where Python swallows what is raised.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within, Ctrl-C and SIGTERM are noted; a second one ends the program the usual way.
+
+        Of several ranks the first ends the run: the others go on, since it may be waiting for them, and end with it.
+
+        Raises:
+            Interrupted: on leaving, where no batch came after the signal.
+        """
+        if ranks.place().rank > 0:
+            for each in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(each, signal.SIG_IGN)
+            yield
+            return
+
+        def note(signum: int, _frame: Any) -> None:
+            self.signum = signum
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+        try:
+            before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: signals go elsewhere
+            yield
+            return
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+        self._end_if_noted()
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        """End the run if it is to end."""
+        self._end_if_noted()
+
+    def on_validation_batch_start(self, *args: Any) -> None:
+        """End the run if it is to end."""
+        self._end_if_noted()
+
+    def _end_if_noted(self) -> None:
+        if self.signum is not None:
+            raise Interrupted(self.signum)
