@@ -6,6 +6,7 @@ Torch is imported only inside the functions that need it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import gc
@@ -15,6 +16,8 @@ import platform
 import subprocess
 import sys
 import time
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,25 @@ def wait_asleep() -> None:
     to take 600 ms against 32.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@contextlib.contextmanager
+def without_scipy_signal() -> Iterator[None]:
+    """Within, Lightning is imported without `scipy.signal`: 0.8 s of its four.
+
+    torchmetrics imports that only to put a name back into it which some metrics of sound, none of them used here, ask
+    of an old SciPy. Afterwards it can be imported as ever.
+    """
+    name = "scipy.signal"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = stand_in = types.ModuleType(name)
+    stand_in.hamming = None  # type: ignore[attr-defined]  # so that torchmetrics finds nothing to put back
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 @functools.cache

@@ -71,7 +71,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if settings["runtime"]["wait_asleep"]:
         machine.wait_asleep()
 
-    import lightning.pytorch as pl
+    with machine.without_scipy_signal():
+        import lightning.pytorch as pl
     import torch
 
     from mnist_lightning import loggers
@@ -224,7 +225,8 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     """
     path, word = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
 
-    from mnist_lightning.data.datamodule import DigitsDataModule
+    with machine.without_scipy_signal():
+        from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.evaluation import artefacts
     from mnist_lightning.inference.predictor import Predictor
 

@@ -50,6 +50,24 @@ def test_a_c_library_without_the_knobs_is_left_alone(monkeypatch):
     assert machine.keep_freed_memory() is False
 
 
+def test_lightning_is_imported_without_scipy_signal_which_can_be_imported_afterwards():
+    code = """
+import sys
+from mnist_lightning import machine
+with machine.without_scipy_signal():
+    import lightning.pytorch
+assert "scipy" in sys.modules and "scipy.signal" not in sys.modules
+with machine.without_scipy_signal():
+    import lightning.pytorch
+import scipy.signal
+assert len(scipy.signal.convolve([1, 2], [1, 2])) == 3
+with machine.without_scipy_signal():
+    assert sys.modules["scipy.signal"] is scipy.signal
+assert sys.modules["scipy.signal"] is scipy.signal
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     ("flags", "precision"),
     [
