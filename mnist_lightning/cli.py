@@ -31,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_lightning import multirun, ranks, runs, settings
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.rules import RULES
 
 _script_began: float | None = time.perf_counter()
 
@@ -297,8 +298,8 @@ def _explain(error: Exception) -> str:
 
 def _unknown_key(key: str) -> str:
     group = key.split(".")[0]
-    if key in settings.RULES:
+    if key in RULES:
         return f"There is no setting {key} here: it belongs to another choice of {group}= than the one made."
     groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local"))
-    known = list(settings.RULES) if "." in key else [*groups, *settings.RULES]
+    known = list(RULES) if "." in key else [*groups, *RULES]
     return f"There is no setting {key}{settings.did_you_mean(key, known)} `--cfg job` prints them all."

@@ -11,14 +11,15 @@ PROJECT = Path(__file__).parent.parent
 
 # From the ground up. A room may import from its own level and from those below; scripts and benchmarks from all.
 LEVELS = (
-    {"__init__", "errors", "settings", "runs", "ranks", "launcher", "machine", "loggers", "cli", "multirun", "ink"},
+    {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "machine", "loggers", "cli", "multirun",
+     "ink"},
     {"data", "models", "inference"},
     {"evaluation", "sweeps", "callbacks"},
-    {"apps", "training", "trainer", "ensemble", "worker"},
-)
+    {"apps", "training", "trainer", "finish", "ensemble", "worker"},
+)  # fmt: skip
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
-LIGHT = {"__init__", "errors", "settings", "runs", "ranks", "launcher", "worker", "machine", "cli", "multirun",
-         "training", "ensemble", "inference.files",
+LIGHT = {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "cli",
+         "multirun", "training", "ensemble", "inference.files",
          "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
@@ -27,6 +28,7 @@ HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib
 STRANGERS = {
     "ink": {"torch", "torchvision", "lightning", "torchmetrics", "hydra", "omegaconf"},
     "models.networks": {"lightning", "hydra", "omegaconf"},
+    "rules": {"torch", "lightning", "hydra", "omegaconf"},
     "settings": {"torch", "lightning", "hydra", "omegaconf"},
     "runs": {"torch", "lightning", "hydra", "omegaconf"},
     "inference": {"lightning", "hydra", "omegaconf"},

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.settings import RULES, check, dotted, nearest, without_effect
+from mnist_lightning.rules import RULES
+from mnist_lightning.settings import check, dotted, nearest, without_effect
 
 
 def nested(key, value):

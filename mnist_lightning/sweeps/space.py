@@ -21,6 +21,7 @@ from optuna.distributions import (
 from mnist_lightning import settings
 from mnist_lightning.cli import CONF
 from mnist_lightning.errors import UserError
+from mnist_lightning.rules import RULES
 
 BOUNDS = ("low", "high", "step", "log")
 
@@ -107,11 +108,11 @@ def _whole(value: float | None) -> float | None:
 
 
 def _distribution(key: str, wanted: Any) -> BaseDistribution:
-    rule = settings.RULES.get(key)
+    rule = RULES.get(key)
     group = CONF / key
     known = [path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local", "search")]
     if key.startswith("search") or (rule is None and key not in known):
-        found = [name for name in settings.RULES if not name.startswith("search")]
+        found = [name for name in RULES if not name.startswith("search")]
         raise UserError(f"search.space: there is no setting {key}{settings.did_you_mean(key, [*found, *known])}")
     if isinstance(wanted, list):
         for value in wanted:
