@@ -108,3 +108,11 @@ def test_every_data_set_optimiser_schedule_and_augmentation_is_in_conf(compose):
     assert choices("data") == sorted([*sources.NAMES, "auto"])
     assert choices("optimizer") == sorted(OPTIMIZERS)
     assert set(inspect.signature(Augment).parameters) - {"generator"} == set(compose("train")["augment"])
+
+
+@pytest.mark.parametrize(("recipe", "most"), [("tiny_10k", 10_000), ("tiny_50k", 50_000)])
+def test_a_tiny_recipe_has_as_few_parameters_as_its_name_says(compose, recipe, most):
+    from mnist_lightning.models import networks
+
+    network = networks.build(compose("train", f"experiment={recipe}")["model"], num_classes=10)
+    assert 0.9 * most < sum(weight.numel() for weight in network.parameters()) <= most
