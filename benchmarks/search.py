@@ -87,7 +87,8 @@ def pruning(trials: int, sampler: str, epochs: int, turns: int) -> bool:
         for turn in range(1, turns + 1):
             for pruner, seconds in spent.items():
                 overrides = [f"search.n_trials={trials * turn // turns}", f"search.sampler={sampler}"]
-                overrides += [f"search.pruner={pruner}", f"search.study={pruner}"]
+                # Two epochs before the first verdict: after one, the best of all was given up on one of two machines.
+                overrides += [f"search.pruner={pruner}", f"search.study={pruner}", "search.warmup_epochs=2"]
                 overrides += [f"trainer.max_epochs={epochs}", f"data.folder={PROJECT / 'data'}"]
                 began, cpu_before = time.perf_counter(), cpu_seconds()
                 subprocess.run(
