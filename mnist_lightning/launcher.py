@@ -6,7 +6,6 @@ of the sweep. Lightning's own launcher would run the command line once more in e
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -16,11 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import ranks, runs
+from mnist_lightning import ranks, runs, signals
 from mnist_lightning.errors import Interrupted, UserError
 
 WORKER = "mnist_lightning.worker"
@@ -53,8 +51,14 @@ def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
         job.write_text(json.dumps({"settings": settings, "run": str(run), "logging": _logging()}))
         port = _free_port()
         processes = [_start(job, rank, count, port, settings["runtime"]["threads"]) for rank in range(count)]
+        arrived: list[int] = []
+
+        def hand_on(signum: int) -> None:  # the first rank ends the run; a second signal kills it
+            processes[0].kill() if arrived else processes[0].send_signal(signum)
+            arrived.append(signum)
+
         try:
-            with _hand_on_signals(processes[0]) as arrived:
+            with signals.handled(hand_on):
                 codes = _wait(processes)
         finally:
             for process in processes:
@@ -93,27 +97,6 @@ def _logging() -> dict[str, Any]:
         for handler in logging.getLogger().handlers
     ]
     return {"handlers": handlers, "level": logging.getLogger("mnist_lightning").getEffectiveLevel()}
-
-
-@contextlib.contextmanager
-def _hand_on_signals(first: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Within, Ctrl-C and SIGTERM go to the first rank, which ends the run; a second one kills it. Yields them."""
-    arrived: list[int] = []
-
-    def hand_on(signum: int, _frame: Any) -> None:
-        first.kill() if arrived else first.send_signal(signum)
-        arrived.append(signum)
-
-    try:
-        before = {each: signal.signal(each, hand_on) for each in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals go elsewhere
-        yield arrived
-        return
-    try:
-        yield arrived
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from mnist_lightning import ranks
+from mnist_lightning import ranks, signals
 from mnist_lightning.errors import Interrupted
 
 
@@ -33,26 +33,13 @@ class Interruption(pl.Callback):
             Interrupted: on leaving, where no batch came after the signal.
         """
         if ranks.place().rank > 0:
-            for each in (signal.SIGINT, signal.SIGTERM):
+            for each in signals.ENDING:
                 signal.signal(each, signal.SIG_IGN)
             yield
             return
 
-        def note(signum: int, _frame: Any) -> None:
-            self.signum = signum
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-        try:
-            before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not in the main thread: signals go elsewhere
+        with signals.handled(self._note, once=True):
             yield
-            return
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
         self._end_if_noted()
 
     def on_train_batch_start(self, *args: Any) -> None:
@@ -62,6 +49,9 @@ class Interruption(pl.Callback):
     def on_validation_batch_start(self, *args: Any) -> None:
         """End the run if it is to end."""
         self._end_if_noted()
+
+    def _note(self, signum: int) -> None:
+        self.signum = signum
 
     def _end_if_noted(self) -> None:
         if self.signum is not None:
