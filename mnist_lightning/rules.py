@@ -124,6 +124,7 @@ _TRAIN = {
     "model.padding": flag,
     "model.hidden_sizes": list_of(whole(1)),
     "model.dropout": share,
+    "model.inputs": list_of(one_of("image", "deslanted")),
     "model.crop": maybe(whole(1)),
     "model.mean": any_number,
     "model.std": number(0, above=True),

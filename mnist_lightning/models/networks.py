@@ -1,7 +1,7 @@
 """The networks that learn, and the vote of several: plain `nn.Module`s from float images in [0, 1] to logits.
 
-This file knows neither Lightning nor Hydra, no training, no files. Cropping and normalisation are part of
-each network, so a checkpoint or an export takes raw pixels and no caller has to know the mean of MNIST.
+This file knows neither Lightning nor Hydra, no training, no files. The first module of each network is `prepare.py`'s,
+so a network takes raw pixels.
 """
 
 import inspect
@@ -14,49 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnist_lightning.errors import UserError
-
-MNIST_MEAN = 0.1307  # mean and standard deviation of the training pixels, as fractions of white
-MNIST_STD = 0.3081
-_FAINTEST = 0.01  # images with less contrast than this are not brought to a standard deviation of 1
+from mnist_lightning.models.prepare import MNIST_MEAN, MNIST_STD, Prepare
 
 
 def to_input(images: Tensor) -> Tensor:
     """Turn uint8 [N, H, W] into what every network takes: float [N, 1, H, W] in [0, 1]."""
     return images.unsqueeze(1).float().div_(255)
-
-
-class Prepare(nn.Module):
-    """Central crop and normalisation, the first module of every network.
-
-    Takes and returns float [N, 1, H, W]; `crop` is the side of the square that is kept, None for all.
-    MNIST centres a 20x20 digit by its mass in 28x28: 24x24 loses next to nothing and saves a quarter of the
-    work. With `standardize` each image is brought to mean 0 and standard deviation 1 by its own pixels, whatever
-    `mean` and `std` say: neither brightness nor contrast then reach the network.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, image_size: int, crop: int | None, mean: float, std: float, standardize: bool) -> None:
-        super().__init__()
-        if crop is not None and not 0 < crop <= image_size:
-            raise UserError(f"model.crop={crop} does not fit the {image_size}x{image_size} images; use null or less.")
-        if std <= 0:
-            raise UserError(f"model.std={std} must be above 0.")
-        self.size = crop or image_size
-        self.standardize = standardize
-        self.border = (image_size - self.size) // 2
-        self.register_buffer("mean", torch.tensor(float(mean)))
-        self.register_buffer("std", torch.tensor(float(std)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Crop and normalise."""
-        inside = slice(self.border, self.border + self.size)
-        images = images[:, :, inside, inside]
-        if self.standardize:
-            variance, mean = torch.var_mean(images, dim=(1, 2, 3), keepdim=True, correction=0)
-            return (images - mean) * torch.rsqrt(variance + _FAINTEST**2)
-        return (images - self.mean) / self.std
 
 
 class Block(nn.Module):
@@ -94,6 +57,7 @@ class CNN(nn.Module):
         pools: Sequence[int] = (2, 2, 2),
         padding: bool = False,
         dropout: float = 0.0,
+        inputs: Sequence[str] = ("image",),
         crop: int | None = None,
         mean: float = MNIST_MEAN,
         std: float = MNIST_STD,
@@ -102,21 +66,21 @@ class CNN(nn.Module):
         super().__init__()
         if not len(channels) == len(kernels) == len(pools) > 0:
             raise UserError("model.channels, model.kernels and model.pools need one entry for each block, all alike.")
-        self.prepare = Prepare(image_size, crop, mean, std, standardize)
-        size, inputs = self.prepare.size, 1
+        self.prepare = Prepare(image_size, inputs, crop, mean, std, standardize)
+        size, maps = self.prepare.size, self.prepare.channels
         blocks = []
         for outputs, kernel, pool in zip(channels, kernels, pools, strict=True):
             border = kernel // 2 if padding else 0
-            blocks.append(Block(inputs, outputs, kernel, pool, border))
+            blocks.append(Block(maps, outputs, kernel, pool, border))
             size = (size + 2 * border - kernel + 1) // pool
             if size < 1:
                 raise UserError(
                     f"model.kernels={list(kernels)} and model.pools={list(pools)} leave nothing of the image."
                 )
-            inputs = outputs
+            maps = outputs
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(inputs * size * size, num_classes)
+        self.head = nn.Linear(maps * size * size, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images [N, 1, H, W] in [0, 1] -> logits [N, num_classes]."""
@@ -132,20 +96,21 @@ class MLP(nn.Module):
         image_size: int = 28,
         hidden_sizes: Sequence[int] = (256, 128),
         dropout: float = 0.0,
+        inputs: Sequence[str] = ("image",),
         crop: int | None = None,
         mean: float = MNIST_MEAN,
         std: float = MNIST_STD,
         standardize: bool = False,
     ) -> None:
         super().__init__()
-        self.prepare = Prepare(image_size, crop, mean, std, standardize)
+        self.prepare = Prepare(image_size, inputs, crop, mean, std, standardize)
         layers: list[nn.Module] = []
-        inputs = self.prepare.size**2
+        features = self.prepare.channels * self.prepare.size**2
         for width in hidden_sizes:
-            layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
-            inputs = width
+            layers += [nn.Linear(features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
+            features = width
         self.hidden = nn.Sequential(*layers)
-        self.head = nn.Linear(inputs, num_classes)
+        self.head = nn.Linear(features, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images [N, 1, H, W] in [0, 1] -> logits [N, num_classes]."""
@@ -163,20 +128,21 @@ class LeNet5(nn.Module):
         self,
         num_classes: int = 10,
         image_size: int = 28,
+        inputs: Sequence[str] = ("image",),
         crop: int | None = None,
         mean: float = MNIST_MEAN,
         std: float = MNIST_STD,
         standardize: bool = False,
     ) -> None:
         super().__init__()
-        self.prepare = Prepare(image_size, crop, mean, std, standardize)
+        self.prepare = Prepare(image_size, inputs, crop, mean, std, standardize)
         side = (self.prepare.size // 2 - 4) // 2
         if side < 1:
             raise UserError(
                 f"model=lenet5 needs images of at least 12x12, not {self.prepare.size}x{self.prepare.size}."
             )
         self.features = nn.Sequential(
-            nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Conv2d(self.prepare.channels, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
             nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
         )  # fmt: skip
         self.hidden = nn.Sequential(nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh())
