@@ -63,7 +63,9 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
 
     first, seeds = finished[0].metrics, [job.metrics["seed"] for job in finished]
     settings = first["hyperparameters"]
-    predictor = Predictor.load(run / runs.BEST, trainer_setup.pick(settings).type, settings["tta"])
+    predictor = Predictor.load(
+        run / runs.BEST, trainer_setup.pick(settings).type, settings["tta"], settings["trainer"]["precision"]
+    )
     data = DigitsDataModule(**settings["data"])
     data.prepare_data()
     data.setup()
@@ -93,7 +95,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
             "fit_seconds": sum(job.metrics["timing"]["fit_seconds"] for job in finished),
             "total_seconds": time.perf_counter() - began,
         },
-        "environment": machine.describe(predictor.device.type, "32-true"),
+        "environment": machine.describe(predictor.device.type, predictor.precision),
     }
     runs.write_json(run / runs.METRICS_FILE, metrics)
     runs.mark_latest(run, outputs)

@@ -25,7 +25,7 @@ def finish(
     laps: machine.Laps,
     start: Path | None,
 ) -> None:
-    """Score the best checkpoint on the device that trained it, draw, write the final record, close the loggers.
+    """Score the best checkpoint as it was trained, on the device and in the precision; draw, write, close the loggers.
 
     Args:
         settings: of the run.
@@ -41,7 +41,7 @@ def finish(
     drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None and metrics["status"] != "pruned":  # what was given up costs no more time
-        predictor = Predictor.load(run / runs.BEST, device, settings["tta"])
+        predictor = Predictor.load(run / runs.BEST, device, settings["tta"], metrics["environment"]["precision"])
         logits = predictor.logits(data.test.images, data.eval_batch_size)
         network = predictor.network.cpu()
         if data.aside is not None and len(data.aside):
@@ -79,7 +79,7 @@ def _on_drawings(aside: InMemory, trained: Predictor, start: Path | None, device
 
     found = {"aside": len(aside), "right": right(trained)}
     if start is not None:
-        found["right_before"] = right(Predictor.load(start, device))
+        found["right_before"] = right(Predictor.load(start, device, precision=trained.precision))
     return found
 
 

@@ -77,6 +77,7 @@ part = Rule(
     lambda value: _is_number(value) and (value >= 1 if isinstance(value, int) else 0 < value <= 1),
 )
 share = number(0, 1, below=True)
+precision = one_of("auto", "32-true", "bf16-mixed", "16-mixed")
 metric = one_of("val_loss", "val_accuracy", "train_loss")
 
 _DATA = {
@@ -166,7 +167,7 @@ _TRAIN = {
     "trainer.strategy": one_of("auto", "ddp", "fsdp"),
     "trainer.sync_batchnorm": flag,
     "trainer.max_epochs": whole(1),
-    "trainer.precision": one_of("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "trainer.precision": precision,
     "trainer.gradient_clip_val": maybe(number(0, above=True)),
     "trainer.accumulate_grad_batches": whole(1),
     "trainer.deterministic": flag,
@@ -190,6 +191,7 @@ _TRAIN = {
 _USE = {
     "ckpt": maybe(text),
     "outputs": text,
+    "precision": precision,
     "device": one_of("auto", "cpu", "cuda", "mps"),
     "image": text,
     "sure": number(0, 1),

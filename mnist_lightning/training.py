@@ -234,7 +234,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     from mnist_lightning.inference.predictor import Predictor
 
     log.info("Checkpoint: %s", word)
-    predictor = Predictor.load(path, settings["device"], settings["tta"])
+    predictor = Predictor.load(path, settings["device"], settings["tta"], settings["precision"])
     data = DigitsDataModule(**settings["data"])
     data.prepare_data()
     data.setup()
@@ -256,7 +256,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
         **found,
         "class_names": list(data.source.class_names),
         "images_per_second": len(data.test) / seconds,
-        "environment": machine.describe(predictor.device.type, "32-true"),
+        "environment": machine.describe(predictor.device.type, predictor.precision),
     }
     runs.write_json(run / "evaluation.json", result)
     log.info(

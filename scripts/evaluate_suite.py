@@ -18,6 +18,7 @@ def main(settings: Settings, run: Path) -> float:
         checkpoint,
         device=settings["device"],
         tta=settings["tta"],
+        precision=settings["precision"],
         data=settings["data"],
         seed=settings["seed"],
         unknown=settings["outliers"],

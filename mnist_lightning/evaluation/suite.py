@@ -49,6 +49,7 @@ def evaluate_suite(
     *,
     device: str,
     tta: Mapping[str, float],
+    precision: str,
     data: Mapping[str, Any],
     seed: int,
     unknown: Sequence[str],
@@ -62,6 +63,7 @@ def evaluate_suite(
         checkpoint: the network's file.
         device: auto, cpu, cuda or mps.
         tta: the settings of `conf/tta/`, for everything but the size of the network.
+        precision: that it multiplies with: auto, 32-true, bf16-mixed or 16-mixed.
         data: the settings of `conf/data/`.
         seed: draws corruptions and unknown images.
         unknown: what is no member of the classes: names of `outlier_sets.SETS`, or of data sets.
@@ -77,7 +79,7 @@ def evaluate_suite(
     began = time.perf_counter()
     _check_names(unknown, data["name"])
     log.info("Checkpoint: %s", runs.shown(checkpoint))
-    predictor = Predictor.load(checkpoint, device, tta)
+    predictor = Predictor.load(checkpoint, device, tta, precision)
     digits, split = _load(predictor, checkpoint, data)
     batch = data["eval_batch_size"]
     images, labels = digits.test.images, digits.test.labels
@@ -123,7 +125,7 @@ def evaluate_suite(
     result |= {
         "seed": seed,
         "command": shlex.join(["python", *sys.argv]),
-        "environment": machine.describe(predictor.device.type, "32-true"),
+        "environment": machine.describe(predictor.device.type, predictor.precision),
         "seconds": time.perf_counter() - began,
     }
     pictures = report.Pictures(

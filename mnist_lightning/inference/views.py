@@ -39,6 +39,9 @@ class Views(nn.Module):
 
 def _moved(images: Tensor, turn: float, x: float, y: float) -> Tensor:
     """Square images rotated by `turn` (radians) about their middle and shifted by `x` and `y` (pixels)."""
-    cos, sin, unit = math.cos(turn), math.sin(turn), 2 / images.shape[-1]
-    matrix = images.new_tensor([[cos, -sin, x * unit], [sin, cos, y * unit]]).expand(len(images), 2, 3)
-    return F.grid_sample(images, F.affine_grid(matrix, list(images.shape), align_corners=False), align_corners=False)
+    size = images.shape[-1]
+    along = (torch.arange(size, device=images.device) * 2 + 1) / size - 1
+    cos, sin, down = math.cos(turn), math.sin(turn), along.unsqueeze(1)
+    # Not by affine_grid, whose matrix product would be done in bfloat16 wherever the network's are.
+    grid = torch.stack([cos * along - sin * down + 2 * x / size, sin * along + cos * down + 2 * y / size], 2)
+    return F.grid_sample(images, grid.expand(len(images), size, size, 2), align_corners=False)

@@ -70,7 +70,8 @@ DATA = {"name": "digits", "eval_batch_size": 1000, "mirrors": [], "folder": "dat
 
 
 def evaluate(run, path, **changes):
-    given = {"device": "cpu", "tta": {}, "data": DATA, "seed": 0, "unknown": ["letters", "noise"], "unknown_images": 40,
+    given = {"device": "cpu", "tta": {}, "precision": "32-true",
+             "data": DATA, "seed": 0, "unknown": ["letters", "noise"], "unknown_images": 40,
              "speed_seconds": 0.0}  # fmt: skip
     return suite.evaluate_suite(run, path, **(given | changes))
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnist_lightning import machine
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor, pick_device
 
@@ -28,6 +29,25 @@ def test_logits_are_the_networks_on_fractions_of_white(predictor):
     wanted = predictor.network(torch.from_numpy(images)[:, None] / 255)
     torch.testing.assert_close(predictor.logits(images), wanted)
     assert not predictor.logits(images).requires_grad
+
+
+def test_mixed_precision_multiplies_as_training_does(checkpoint_file, predictor):
+    images = pictures(20)
+    mixed = Predictor.load(checkpoint_file, "cpu", precision="bf16-mixed")
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        wanted = predictor.network(torch.from_numpy(images)[:, None] / 255)
+    found = mixed.logits(images)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted.float())
+    assert not torch.equal(found, predictor.logits(images))
+    torch.testing.assert_close(found, predictor.logits(images), atol=0.2, rtol=0.05)
+
+
+def test_auto_is_the_precision_that_this_machine_trains_in(checkpoint_file, monkeypatch):
+    for precision in ("32-true", "bf16-mixed"):
+        monkeypatch.setattr(machine, "pick_precision", lambda _device, chosen=precision: chosen)
+        assert Predictor.load(checkpoint_file, "cpu", precision="auto").precision == precision
+    assert Predictor.load(checkpoint_file, "cpu").precision == "32-true"
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 20, 1000])
