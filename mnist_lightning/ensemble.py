@@ -61,7 +61,8 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     _check_alike([part[checkpoint.CARD] for part in parts])
     torch.save(checkpoint.join(parts), run / runs.BEST)
 
-    first, seeds = finished[0].metrics, [job.metrics["seed"] for job in finished]
+    first = finished[0].metrics
+    seeds = sorted({job.metrics["seed"] for job in finished})
     settings = first["hyperparameters"]
     predictor = Predictor.load(
         run / runs.BEST, trainer_setup.pick(settings).type, settings["tta"], settings["trainer"]["precision"]

@@ -26,9 +26,9 @@ def train(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """The process of `experiment=ensemble` over two seeds of a small network, and its sweep's folder."""
+    """The process of `experiment=ensemble` over two seeds and two inputs of a small network, and its sweep's folder."""
     folder = tmp_path_factory.mktemp("ensemble")
-    done = train(folder, "experiment=ensemble", *SMALL, 'hydra.sweeper.params.seed="3,4"')
+    done = train(folder, "experiment=ensemble", *SMALL, "model.inputs=[image],[deslanted]", 'hydra.sweeper.params.seed="3,4"')
     (sweep,) = (folder / "sweeps").glob("*/*")
     return done, sweep
 
@@ -41,11 +41,11 @@ def test_every_network_of_the_sweep_votes(swept):
     metrics = runs.read_metrics(sweep / "ensemble")
     assert metrics["seed"] == [3, 4]
     images = (np.arange(3 * 28 * 28) % 256).astype(np.uint8).reshape(3, 28, 28)
-    joined, first, second = (
-        Predictor.load(sweep / name / runs.BEST, "cpu").probabilities(images) for name in ("ensemble", "0", "1")
+    joined, *alone = (
+        Predictor.load(sweep / name / runs.BEST, "cpu").probabilities(images) for name in ("ensemble", *"0123")
     )
-    assert abs(joined - (first + second) / 2).max() < 1e-6
-    assert metrics["parameters"] == 2 * runs.read_metrics(sweep / "0")["parameters"]
+    assert abs(joined - sum(alone) / 4).max() < 1e-6
+    assert metrics["parameters"] == 4 * runs.read_metrics(sweep / "0")["parameters"]
 
 
 def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
@@ -55,7 +55,7 @@ def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
     assert "experiment=ensemble" in metrics["command"]
     assert (sweep.parents[2] / "latest").resolve() == (sweep / "ensemble").resolve(), "experiment=distill learns of it"
     assert metrics["best"]["checkpoint"] == runs.BEST
-    assert metrics["members"] == ["../0", "../1"]
+    assert metrics["members"] == ["../0", "../1", "../2", "../3"]
     assert f"test accuracy {100 * metrics['test']['accuracy']:.2f} %" in done.stdout.splitlines()[-2]
     for picture in ("sample_prediction", "worst_mistakes", "confusion_matrix"):
         assert (sweep / "ensemble" / f"{picture}.png").stat().st_size > 1000
@@ -68,15 +68,15 @@ def test_results_tell_the_ensemble_from_its_members_by_their_commands(swept):
     found = {
         group.command: len(group.runs) for group in groups.group(collect.read(collect.find(sweep))[0], ["command"])
     }
-    settings = " ".join(["experiment=ensemble", *SMALL])
-    start = f"python scripts/train.py -m {shlex.join(settings.split())}"
-    assert found == {f"{start} seed=3,4": 2, f"{start} sweep.ensemble=true seed=3,4": 1}
+    start, asked = "python scripts/train.py -m", shlex.join(["experiment=ensemble", *SMALL])
+    members = {f"{start} 'model.inputs=[{each}]' {asked} seed=3,4": 2 for each in ("image", "deslanted")}
+    assert found == members | {f"{start} {asked} sweep.ensemble=true seed=3,4": 1}
 
 
 def test_joining_again_takes_no_ensemble_for_a_member(swept, monkeypatch):
     _, sweep = swept
     monkeypatch.chdir(sweep.parents[2])
-    assert len(ensemble.join(sweep, sweep.parents[2])["members"]) == 2
+    assert len(ensemble.join(sweep, sweep.parents[2])["members"]) == 4
 
 
 def test_a_sweep_of_one_network_makes_none(tmp_path):
