@@ -26,9 +26,10 @@ def train(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """The process of `experiment=ensemble` over two seeds and two inputs of a small network, and its sweep's folder."""
+    """The process of `experiment=ensemble` over two seeds and two inputs of a small network, and its folder."""
     folder = tmp_path_factory.mktemp("ensemble")
-    done = train(folder, "experiment=ensemble", *SMALL, "model.inputs=[image],[deslanted]", 'hydra.sweeper.params.seed="3,4"')
+    swept = ["model.inputs=[image],[deslanted]", 'hydra.sweeper.params.seed="3,4"']
+    done = train(folder, "experiment=ensemble", *SMALL, *swept)
     (sweep,) = (folder / "sweeps").glob("*/*")
     return done, sweep
 
