@@ -210,7 +210,8 @@ def worst_mistakes(
 def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
     """Draw a confusion matrix: the diagonal in blue by recall, mistakes in orange by their number.
 
-    Two colour scales, because on a shared one ten mistakes vanish beside a diagonal of a thousand.
+    Two colour scales, because on a shared one ten mistakes vanish beside a diagonal of a thousand; and where there are
+    none no number, for the same reason.
 
     Args:
         counts: [C, C] numbers of samples, row = true class, column = predicted class.
@@ -236,12 +237,12 @@ def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
     figure.add_artist(style.Pixels(left, bottom, cells))
     size = min(TEXT_SIZE, TEXT_SIZE * 0.82 * cell / style.text_width(str(matrix.max()), TEXT_SIZE))
     middles = left + (np.arange(classes) + 0.5) * cell, bottom + side - (np.arange(classes) + 0.5) * cell
-    for row, column in np.argwhere((matrix > 0) | (classes <= 20)):
+    for row, column in np.argwhere((matrix > 0) | np.eye(classes, dtype=bool)):
         value = matrix[row, column]
         strong = row == column and value > 0
         style.write(
             figure, middles[0][column], middles[1][row], f"{value}", size, ha="center", va="center_baseline",
-            color="white" if strong else INK if value else "#CCCCCC",
+            color="white" if strong else INK,
         )  # fmt: skip
     angle = 90 if upright else 0
     for x, y, name in zip(*middles, class_names, strict=True):
