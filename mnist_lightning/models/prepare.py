@@ -26,8 +26,7 @@ class Prepare(nn.Module):
 
     Args:
         image_size: H and W.
-        inputs: the channels, in their order: `image`, as it is; `deslanted`, its slant taken out. A network that
-            sees both tells more digits right than one that sees either.
+        inputs: the channels, in their order: `image`, as it is; `deslanted`, its slant taken out.
         crop: side of the square that is kept, None for all. MNIST centres a 20x20 digit by its mass in 28x28: 24x24
             loses next to nothing and saves a quarter of the work.
         mean: of the pixels, as a fraction of white: subtracted.
