@@ -158,7 +158,8 @@ from mnist_lightning.errors import Interrupted
 
 @script("eval")
 def main(settings, run):
-    assert sorted(settings) == ["ckpt", "data", "device", "outputs", "precision", "tta"] and type(settings["data"]) is dict
+    assert sorted(settings) == ["ckpt", "data", "device", "outputs", "precision", "tta"]
+    assert type(settings["data"]) is dict
     assert run.is_dir() and run.parent.parent == pathlib.Path.cwd() / "outputs" / "eval"
     {does}
 
