@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mnist_lightning.data import appearance
 from mnist_lightning.errors import UserError
+from mnist_lightning.models.prepare import pixel_centres
 
 FILLS = ("black", "grey", "image")
 
@@ -133,8 +134,8 @@ class Augment:
         """What one unit of each drawn number moves: [numbers, H * W * 2], x and y of a pixel side by side."""
         key = (height, width, device)
         if key not in self._bases:
-            x = ((torch.arange(width) * 2 + 1) / width - 1).expand(height, width)
-            y = ((torch.arange(height) * 2 + 1) / height - 1)[:, None].expand(height, width)
+            x = pixel_centres(width).expand(height, width)
+            y = pixel_centres(height)[:, None].expand(height, width)
             shapes = torch.stack([x, y, torch.ones(height, width)])
             parts = [self._per_axis(shapes)]
             if self.elastic:

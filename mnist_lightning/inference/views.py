@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnist_lightning.models.prepare import pixel_centres
+
 
 class Views(nn.Module):
     """A network that averages its own predictions over views of the image.
@@ -40,7 +42,7 @@ class Views(nn.Module):
 def _moved(images: Tensor, turn: float, x: float, y: float) -> Tensor:
     """Square images rotated by `turn` (radians) about their middle and shifted by `x` and `y` (pixels)."""
     size = images.shape[-1]
-    along = (torch.arange(size, device=images.device) * 2 + 1) / size - 1
+    along = pixel_centres(size, images.device)
     cos, sin, down = math.cos(turn), math.sin(turn), along.unsqueeze(1)
     # Not by affine_grid, whose matrix product would be done in bfloat16 wherever the network's are.
     grid = torch.stack([cos * along - sin * down + 2 * x / size, sin * along + cos * down + 2 * y / size], 2)

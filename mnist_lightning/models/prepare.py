@@ -77,6 +77,11 @@ class Prepare(nn.Module):
         return (images - self.mean) / self.std
 
 
+def pixel_centres(count: int, device: torch.device | None = None) -> Tensor:
+    """Where `count` pixels in a line have their middles, in grid_sample's coordinates from -1 to 1: float [count]."""
+    return (torch.arange(count, device=device) * 2 + 1) / count - 1
+
+
 def deslanted(images: Tensor) -> Tensor:
     """Shear each image so that its ink leans neither way: float [N, 1, H, W], bright ink on 0 -> the same.
 
@@ -85,8 +90,7 @@ def deslanted(images: Tensor) -> Tensor:
     al., "Gradient-based learning applied to document recognition", 1998 (the "deslanted" rows of its table of results).
     """
     height, width = images.shape[-2:]
-    x = (torch.arange(width, device=images.device) * 2 + 1) / width - 1
-    y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
+    x, y = pixel_centres(width, images.device), pixel_centres(height, images.device)
     ink = images.squeeze(1)
     rows = ink.sum(2)
     mass = rows.sum(1, keepdim=True).clamp_min(1e-3)
