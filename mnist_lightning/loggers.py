@@ -61,6 +61,23 @@ def _add_png(writer: Any, name: str, path: Path) -> None:
     writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]))
 
 
+_graphs: dict[str, Any] = {}
+"""What `_graph` has made in this process, by the network's own description."""
+
+
+def _graph(network: nn.Module) -> Any:
+    """The network as TensorBoard's `GraphDef`; networks that are alike but for their weights share one."""
+    from torch.utils.tensorboard._pytorch_graph import graph
+
+    if (description := repr(network)) not in _graphs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer's: about itself, not about the network
+            example = torch.zeros(1, 1, 28, 28)
+            # `graph` would trace it twice, to compare.
+            _graphs[description] = graph(torch.jit.trace(network, example, check_trace=False), example)
+    return _graphs[description]
+
+
 def finish(
     loggers: list[Any],
     settings: Mapping[str, Mapping[str, Any]],
@@ -86,12 +103,7 @@ def finish(
             for name, path in pictures.items():
                 _add_png(logger.experiment, name, path)
             if network is not None and settings["tensorboard"]["graph"]:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the tracer's: about itself, not about the network
-                    example = torch.zeros(1, 1, 28, 28)
-                    # add_graph would trace it twice, to compare.
-                    traced = torch.jit.trace(network, example, check_trace=False)
-                    logger.experiment.add_graph(traced, example)
+                logger.experiment._get_file_writer().add_graph(_graph(network))
         else:
             logger.log_hyperparams(dict(hyperparameters))
             logger.log_metrics(dict(final))

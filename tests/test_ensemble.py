@@ -70,7 +70,7 @@ def test_results_tell_the_ensemble_from_its_members_by_their_commands(swept):
         group.command: len(group.runs) for group in groups.group(collect.read(collect.find(sweep))[0], ["command"])
     }
     start, asked = "python scripts/train.py -m", shlex.join(["experiment=ensemble", *SMALL])
-    members = {f"{start} {asked} 'model.inputs=[{each}]' seed=3,4": 2 for each in ("image", "deslanted")}
+    members = {f"{start} 'model.inputs=[{each}]' {asked} seed=3,4": 2 for each in ("image", "deslanted")}
     assert found == members | {f"{start} {asked} sweep.ensemble=true seed=3,4": 1}
 
 

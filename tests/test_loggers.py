@@ -1,6 +1,7 @@
 """Each logger is really started, offline, by a tiny fit; what it wrote is read back."""
 
 import csv
+import functools
 import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -108,6 +109,16 @@ def test_tensorboard_has_the_networks_graph(events):
     inputs = [node for node in nodes.values() if node.op == "IO Node" and node.name.startswith("input")]
     sizes = [dim.size for node in inputs for dim in node.attr["_output_shapes"].list.shape[0].dim]
     assert sizes == [1, 1, 28, 28]
+
+
+def test_a_process_traces_a_network_once_and_another_for_itself():
+    build = functools.partial(networks.build, num_classes=10)
+    plain = {"name": "cnn", "channels": [4], "kernels": [3], "pools": [2]}
+    first = loggers._graph(build(plain))
+    assert loggers._graph(build(plain)) is first
+    others = ({"padding": True}, {"crop": 24}, {"inputs": ["image", "deslanted"]}, {"standardize": True})
+    found = [loggers._graph(build(plain | other))[0].SerializeToString() for other in others]
+    assert len({first[0].SerializeToString(), *found}) == 5
 
 
 def test_tensorboard_compares_runs_by_hyperparameters_and_final_metrics(ended, events):

@@ -65,6 +65,10 @@ class Prepare(nn.Module):
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
 
+    def extra_repr(self) -> str:
+        """What `print(network)` shows of it."""
+        return f"inputs={list(self.inputs)}, size={self.size}, border={self.border}, standardize={self.standardize}"
+
     def forward(self, images: Tensor) -> Tensor:
         """Float [N, 1, H, W] -> [N, channels, size, size]."""
         if self.inputs != ("image",):
