@@ -1,7 +1,7 @@
 """The networks that learn, and the vote of several: plain `nn.Module`s from float images in [0, 1] to logits.
 
 This file knows neither Lightning nor Hydra, no training, no files. The first module of each network is `prepare.py`'s,
-so a network takes raw pixels.
+so a network takes raw pixels; `build` makes both of one set of knobs.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.prepare import MNIST_MEAN, MNIST_STD, Prepare
+from mnist_lightning.models.prepare import Prepare
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -50,24 +50,19 @@ class CNN(nn.Module):
 
     def __init__(
         self,
-        num_classes: int = 10,
-        image_size: int = 28,
+        prepare: Prepare,
+        num_classes: int,
         channels: Sequence[int] = (32, 64, 128),
         kernels: Sequence[int] = (5, 3, 3),
         pools: Sequence[int] = (2, 2, 2),
         padding: bool = False,
         dropout: float = 0.0,
-        inputs: Sequence[str] = ("image",),
-        crop: int | None = None,
-        mean: float = MNIST_MEAN,
-        std: float = MNIST_STD,
-        standardize: bool = False,
     ) -> None:
         super().__init__()
         if not len(channels) == len(kernels) == len(pools) > 0:
             raise UserError("model.channels, model.kernels and model.pools need one entry for each block, all alike.")
-        self.prepare = Prepare(image_size, inputs, crop, mean, std, standardize)
-        size, maps = self.prepare.size, self.prepare.channels
+        self.prepare = prepare
+        size, maps = prepare.size, prepare.channels
         blocks = []
         for outputs, kernel, pool in zip(channels, kernels, pools, strict=True):
             border = kernel // 2 if padding else 0
@@ -91,21 +86,12 @@ class MLP(nn.Module):
     """Fully connected layers with batch norm and ReLU; `hidden_sizes` gives the width of each hidden one."""
 
     def __init__(
-        self,
-        num_classes: int = 10,
-        image_size: int = 28,
-        hidden_sizes: Sequence[int] = (256, 128),
-        dropout: float = 0.0,
-        inputs: Sequence[str] = ("image",),
-        crop: int | None = None,
-        mean: float = MNIST_MEAN,
-        std: float = MNIST_STD,
-        standardize: bool = False,
+        self, prepare: Prepare, num_classes: int, hidden_sizes: Sequence[int] = (256, 128), dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.prepare = Prepare(image_size, inputs, crop, mean, std, standardize)
+        self.prepare = prepare
         layers: list[nn.Module] = []
-        features = self.prepare.channels * self.prepare.size**2
+        features = prepare.channels * prepare.size**2
         for width in hidden_sizes:
             layers += [nn.Linear(features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
             features = width
@@ -124,25 +110,14 @@ class LeNet5(nn.Module):
     radial basis functions. Padding in the first layer stands for the paper's 32x32 input.
     """
 
-    def __init__(
-        self,
-        num_classes: int = 10,
-        image_size: int = 28,
-        inputs: Sequence[str] = ("image",),
-        crop: int | None = None,
-        mean: float = MNIST_MEAN,
-        std: float = MNIST_STD,
-        standardize: bool = False,
-    ) -> None:
+    def __init__(self, prepare: Prepare, num_classes: int) -> None:
         super().__init__()
-        self.prepare = Prepare(image_size, inputs, crop, mean, std, standardize)
-        side = (self.prepare.size // 2 - 4) // 2
+        self.prepare = prepare
+        side = (prepare.size // 2 - 4) // 2
         if side < 1:
-            raise UserError(
-                f"model=lenet5 needs images of at least 12x12, not {self.prepare.size}x{self.prepare.size}."
-            )
+            raise UserError(f"model=lenet5 needs images of at least 12x12, not {prepare.size}x{prepare.size}.")
         self.features = nn.Sequential(
-            nn.Conv2d(self.prepare.channels, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Conv2d(prepare.channels, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
             nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
         )  # fmt: skip
         self.hidden = nn.Sequential(nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh())
@@ -156,14 +131,14 @@ class LeNet5(nn.Module):
 class Ensemble(nn.Module):
     """Trained networks that vote, each with the same weight (after Lakshminarayanan et al., NeurIPS 2017).
 
-    `members` describes the networks as `build` takes them; `mnist_lightning/ensemble.py` makes one of a sweep's runs.
+    `mnist_lightning/ensemble.py` makes one of a sweep's runs.
     """
 
-    def __init__(self, num_classes: int = 10, image_size: int = 28, members: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         if not members:
             raise UserError("model=ensemble is made of trained networks: train them with experiment=ensemble.")
-        self.members = nn.ModuleList(build(each, num_classes=num_classes, image_size=image_size) for each in members)
+        self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, num_classes] whose softmax is the mean of the members' probabilities."""
@@ -183,10 +158,18 @@ def build(settings: Mapping[str, Any], *, num_classes: int, image_size: int = 28
     """
     knobs = dict(settings)
     name = knobs.pop("name", None)
-    made = Ensemble if name == "ensemble" else NETWORKS.get(name)
-    if made is None:
+    if name == "ensemble":
+        _check_knobs(name, knobs, {"members"})
+        members = knobs.get("members", ())
+        return Ensemble([build(each, num_classes=num_classes, image_size=image_size) for each in members])
+    if name not in NETWORKS:
         raise UserError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
-    known = set(inspect.signature(made).parameters) - {"num_classes", "image_size"}
-    if unknown := sorted(set(knobs) - known):
+    own, first = (set(inspect.signature(made).parameters) for made in (NETWORKS[name], Prepare))
+    _check_knobs(name, knobs, (own | first) - {"prepare", "num_classes", "image_size"})
+    prepare = Prepare(image_size, **{knob: knobs.pop(knob) for knob in first & knobs.keys()})
+    return NETWORKS[name](prepare, num_classes, **knobs)
+
+
+def _check_knobs(name: str, knobs: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(knobs.keys() - known):
         raise UserError(f"model={name} has no knob {unknown[0]!r}; it has {', '.join(sorted(known))}.")
-    return made(num_classes=num_classes, image_size=image_size, **knobs)
