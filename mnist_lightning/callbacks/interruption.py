@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,11 +32,9 @@ class Interruption(pl.Callback):
             Interrupted: on leaving, where no batch came after the signal.
         """
         if ranks.place().rank > 0:
-            for each in signals.ENDING:
-                signal.signal(each, signal.SIG_IGN)
-            yield
+            with signals.handled(lambda _: None):
+                yield
             return
-
         with signals.handled(self._note, once=True):
             yield
         self._end_if_noted()
