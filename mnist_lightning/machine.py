@@ -27,8 +27,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # names and numbers fro
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory instead of handing it back to the kernel.
 
-    A CPU training step frees and takes tens of megabytes; getting them back from the kernel page by page costs up to
-    half the step. Results stay identical. Call it before torch is imported.
+    A step of training on the CPU, or the reading of a batch, frees and takes tens of megabytes; getting them back from
+    the kernel page by page costs up to half the time. Results stay identical. Call it before torch is imported.
 
     Returns:
         Whether it took effect: only glibc (Linux) has these knobs.

@@ -227,6 +227,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
         UserError: the checkpoint or the data cannot be had, or they do not fit each other.
     """
     path, word = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
+    machine.keep_freed_memory()
 
     with machine.without_scipy_signal():
         from mnist_lightning.data.datamodule import DigitsDataModule

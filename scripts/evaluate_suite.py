@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_lightning import runs
+from mnist_lightning import machine, runs
 from mnist_lightning.cli import Settings, script
 
 
@@ -10,6 +10,7 @@ from mnist_lightning.cli import Settings, script
 def main(settings: Settings, run: Path) -> float:
     """Measure from all sides, and return the accuracy."""
     checkpoint, _ = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
+    machine.keep_freed_memory()
 
     from mnist_lightning.evaluation.suite import evaluate_suite
 
