@@ -92,12 +92,11 @@ def test_the_command_line_has_the_last_word_over_an_experiment(compose):
 
 def test_every_knob_of_a_network_is_in_conf(compose):
     """The file and the class agree, so that a checkpoint's card holds whatever makes the network."""
-    from mnist_lightning.models.networks import NETWORKS
+    from mnist_lightning.models.networks import NETWORKS, knobs_of
 
     assert sorted([*NETWORKS, "checkpoint"]) == choices("model")
-    for name, network in NETWORKS.items():
-        knobs = set(inspect.signature(network).parameters) - {"num_classes", "image_size"}
-        assert knobs == set(compose("train", f"model={name}")["model"]) - {"name"}
+    for name in NETWORKS:
+        assert set.union(*knobs_of(name)) == set(compose("train", f"model={name}")["model"]) - {"name"}
 
 
 def test_every_data_set_optimiser_schedule_and_augmentation_is_in_conf(compose):

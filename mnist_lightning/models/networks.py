@@ -164,10 +164,16 @@ def build(settings: Mapping[str, Any], *, num_classes: int, image_size: int = 28
         return Ensemble([build(each, num_classes=num_classes, image_size=image_size) for each in members])
     if name not in NETWORKS:
         raise UserError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
-    own, first = (set(inspect.signature(made).parameters) for made in (NETWORKS[name], Prepare))
-    _check_knobs(name, knobs, (own | first) - {"prepare", "num_classes", "image_size"})
+    own, first = knobs_of(name)
+    _check_knobs(name, knobs, own | first)
     prepare = Prepare(image_size, **{knob: knobs.pop(knob) for knob in first & knobs.keys()})
     return NETWORKS[name](prepare, num_classes, **knobs)
+
+
+def knobs_of(name: str) -> tuple[set[str], set[str]]:
+    """The knobs of one of `NETWORKS`: its own, and those of the `Prepare` before it."""
+    own, first = (set(inspect.signature(made).parameters) for made in (NETWORKS[name], Prepare))
+    return own - {"prepare", "num_classes"}, first - {"image_size"}
 
 
 def _check_knobs(name: str, knobs: Mapping[str, Any], known: set[str]) -> None:
