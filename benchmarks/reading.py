@@ -15,7 +15,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from mnist_lightning import runs
-from mnist_lightning.cli import CONF
+from mnist_lightning.config import CONF
 from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
 from mnist_lightning.inference.predictor import Predictor

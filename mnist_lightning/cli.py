@@ -9,9 +9,7 @@ import atexit
 import functools
 import logging
 import os
-import re
 import signal
-import string
 import sys
 import threading
 import time
@@ -30,8 +28,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_lightning import multirun, ranks, runs, settings
+from mnist_lightning.config import CONF, Settings, explain, help_text, plain
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.rules import RULES
 
 _script_began: float | None = time.perf_counter()
 
@@ -41,13 +39,6 @@ def job_began() -> float:
     global _script_began
     began, _script_began = _script_began, None
     return time.perf_counter() if began is None else began
-
-
-CONF = Path(__file__).parent.parent / "conf"
-
-
-Settings = dict[str, Any]
-"""A composed config as plain dicts, lists, numbers and strings, each value checked."""
 
 
 OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)  # here, for worker processes as well
@@ -86,9 +77,9 @@ def script(
             run, sweeps = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().mode == RunMode.MULTIRUN
 
             def job() -> Any:
-                plain = _plain(cfg)
-                settings.check(plain)
-                return task(plain, run)
+                given = plain(cfg)
+                settings.check(given)
+                return task(given, run)
 
             if report is not None and sweeps:
                 unresolved: Settings = OmegaConf.to_container(cfg)  # type: ignore[assignment]
@@ -126,7 +117,7 @@ def script(
                     )
                 _find_plugins()
                 if {"--help", "-h"} & set(sys.argv[1:]):
-                    print(_help(config_name))
+                    print(help_text(config_name))
                     return
                 with multirun.summed_up(report):
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
@@ -143,7 +134,7 @@ def script(
             except (HydraException, OmegaConfBaseException) as error:
                 if as_is:
                     raise
-                _fail(_explain(error), 2)
+                _fail(explain(error), 2)
             except ValueError as error:  # Hydra's own answer to model=3
                 if as_is or "Config group override" not in str(error):
                     raise
@@ -170,12 +161,12 @@ def _follow(config_name: str, task: Callable[[Settings, Path], Any]) -> None:
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(config_name, arguments)
-        plain = _plain(cfg)
-        settings.check(plain)
-        task(plain, ranks.NOWHERE)
+        given = plain(cfg)
+        settings.check(given)
+        task(given, ranks.NOWHERE)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if ranks.place().local_rank == 0:
-            print(error if isinstance(error, UserError) else _explain(error), file=sys.stderr)
+            print(error if isinstance(error, UserError) else explain(error), file=sys.stderr)
         _end(2)
     except Exception:
         traceback.print_exc()
@@ -206,37 +197,6 @@ def _quoted(argument: str, texts: tuple[str, ...]) -> str:
     if not equals or key not in texts or value[:1] in ("'", '"') or value in ("null", "???"):
         return argument
     return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _help(config_name: str) -> str:
-    """What `--help` prints: the template in the script's config, filled in.
-
-    Hydra would do it too, but takes a second to list the groups, and lists those of other scripts with them.
-    """
-    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose(config_name, overrides, return_hydra_config=True)
-    template = string.Template(cfg.hydra.help.template)
-    groups = [group for group in cfg.hydra.runtime.choices if not group.startswith(("hydra/", "local"))]
-    OmegaConf.set_struct(cfg, False)
-    del cfg.hydra
-    return template.substitute(
-        APP_CONFIG_GROUPS="".join(f"{group}: {', '.join(_choices(group))}\n" for group in sorted(groups)),
-        CONFIG=OmegaConf.to_yaml(cfg),
-    )
-
-
-def _choices(group: str) -> list[str]:
-    """What can be chosen of a group: `cnn`, `lenet5` and `mlp` of `model`."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
-
-
-def _plain(cfg: DictConfig) -> Settings:
-    """The composed config with its interpolations filled in, whole."""
-    try:
-        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise UserError(_explain(error)) from None
 
 
 def _leave() -> NoReturn:
@@ -273,33 +233,3 @@ def _discard_empty_run_folder() -> None:
     made = os.environ.get(runs.RUN_FOLDER)
     if made and Path(made).resolve() == folder.resolve() and not (folder / runs.METRICS_FILE).exists():
         runs.remove_with_empty_parents(folder)
-
-
-def _explain(error: Exception) -> str:
-    """One sentence for what Hydra or OmegaConf found wrong in the command line or in `conf/`."""
-    text = str(error).strip()
-    if match := re.search(r"UserError raised while resolving interpolation: (.*)", text):  # new_run_folder's
-        return match[1]
-    if match := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(match[1])
-    if match := re.search(r"Could not find '([^']+)'", text):
-        group, _, choice = match[1].rpartition("/")
-        known = _choices(group)
-        return f"There is no {group}={choice}{settings.did_you_mean(choice, known)} Known: {', '.join(known)}."
-    if match := re.search(r"Could not load '([^']+)'", text):
-        return f"There is no config {match[1]}: is conf/ complete?"
-    if "mismatched input" in text or "token recognition error" in text or "no viable alternative" in text:
-        return (
-            f"The command line could not be read ({text.splitlines()[0]}): put values with spaces, commas, "
-            "brackets or = in quotes twice, as in 'image=\"my digit (1).png\"'."
-        )
-    return " ".join(text.split())
-
-
-def _unknown_key(key: str) -> str:
-    group = key.split(".")[0]
-    if key in RULES:
-        return f"There is no setting {key} here: it belongs to another choice of {group}= than the one made."
-    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local"))
-    known = list(RULES) if "." in key else [*groups, *RULES]
-    return f"There is no setting {key}{settings.did_you_mean(key, known)} `--cfg job` prints them all."

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning import loggers, machine, runs
-from mnist_lightning.cli import Settings
+from mnist_lightning.config import Settings
 from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
 from mnist_lightning.evaluation import artefacts, figures, style
 from mnist_lightning.inference.predictor import Predictor

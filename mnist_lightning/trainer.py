@@ -20,7 +20,7 @@ from mnist_lightning.callbacks.interruption import Interruption
 from mnist_lightning.callbacks.no_profiler import NoProfiler
 from mnist_lightning.callbacks.progress import Progress
 from mnist_lightning.callbacks.run_folder import RunFolder
-from mnist_lightning.cli import Settings
+from mnist_lightning.config import Settings
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import pick_device
 from mnist_lightning.models.sharded import Sharded

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_lightning import cli, launcher, machine, multirun, ranks, runs
-from mnist_lightning.cli import Settings
+from mnist_lightning.config import Settings
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.settings import dotted, without_effect
 

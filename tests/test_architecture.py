@@ -12,14 +12,14 @@ PROJECT = Path(__file__).parent.parent
 # From the ground up. A room may import from its own level and from those below; scripts and benchmarks from all.
 LEVELS = (
     {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
-     "multirun", "ink"},
+     "config", "multirun", "ink"},
     {"data", "models", "inference"},
     {"evaluation", "sweeps", "callbacks"},
     {"apps", "training", "trainer", "finish", "ensemble", "worker"},
 )  # fmt: skip
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
 LIGHT = {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
-         "multirun", "training", "ensemble", "inference.files",
+         "config", "multirun", "training", "ensemble", "inference.files",
          "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
@@ -34,7 +34,7 @@ STRANGERS = {
     "inference": {"lightning", "hydra", "omegaconf"},
 }
 # Only these speak with Hydra; everybody else gets plain values.
-HYDRA = {"cli", "multirun", "sweeps"}
+HYDRA = {"cli", "config", "multirun", "sweeps"}
 
 PACKAGE = "mnist_lightning"
 ABOVE = ("scripts", "benchmarks", "hydra_plugins")  # they may import all of it, and nothing of it may import them

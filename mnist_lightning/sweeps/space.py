@@ -19,7 +19,7 @@ from optuna.distributions import (
 )
 
 from mnist_lightning import settings
-from mnist_lightning.cli import CONF
+from mnist_lightning.config import CONF
 from mnist_lightning.errors import UserError
 from mnist_lightning.rules import RULES
 
