@@ -70,19 +70,19 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
     if settings["runtime"]["wait_asleep"]:
         machine.wait_asleep()
 
-    with machine.without_scipy_signal():
-        import lightning.pytorch as pl
-    import torch
+    with machine.heavy_imports():
+        with machine.without_scipy_signal():
+            import lightning.pytorch as pl
+        import torch
 
-    from mnist_lightning import loggers
-    from mnist_lightning import trainer as trainer_setup
-    from mnist_lightning.data.augment import Augment
-    from mnist_lightning.data.datamodule import DigitsDataModule
-    from mnist_lightning.models import checkpoint, networks
-    from mnist_lightning.models.classifier import Classifier
-    from mnist_lightning.models.sharded import ShardedClassifier
+        from mnist_lightning import loggers
+        from mnist_lightning import trainer as trainer_setup
+        from mnist_lightning.data.augment import Augment
+        from mnist_lightning.data.datamodule import DigitsDataModule
+        from mnist_lightning.models import checkpoint, networks
+        from mnist_lightning.models.classifier import Classifier
+        from mnist_lightning.models.sharded import ShardedClassifier
 
-    machine.spare_imports_from_collection()
     laps.lap("imports")
     trainer_setup.quiet()
     if settings["runtime"]["threads"]:
@@ -197,7 +197,8 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         return metrics
     laps.lap("fit")
 
-    from mnist_lightning import finish
+    with machine.heavy_imports():
+        from mnist_lightning import finish
 
     laps.lap("imports")
     finish.finish(
@@ -229,10 +230,11 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     path, word = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
     machine.keep_freed_memory()
 
-    with machine.without_scipy_signal():
-        from mnist_lightning.data.datamodule import DigitsDataModule
-    from mnist_lightning.evaluation import artefacts
-    from mnist_lightning.inference.predictor import Predictor
+    with machine.heavy_imports():
+        with machine.without_scipy_signal():
+            from mnist_lightning.data.datamodule import DigitsDataModule
+        from mnist_lightning.evaluation import artefacts
+        from mnist_lightning.inference.predictor import Predictor
 
     log.info("Checkpoint: %s", word)
     predictor = Predictor.load(path, settings["device"], settings["tta"], settings["precision"])

@@ -12,7 +12,8 @@ def main(settings: Settings, run: Path) -> float:
     checkpoint, _ = runs.find_checkpoint(settings["ckpt"], Path(settings["outputs"]))
     machine.keep_freed_memory()
 
-    from mnist_lightning.evaluation.suite import evaluate_suite
+    with machine.heavy_imports():
+        from mnist_lightning.evaluation.suite import evaluate_suite
 
     return evaluate_suite(
         run,

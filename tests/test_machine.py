@@ -68,6 +68,37 @@ assert sys.modules["scipy.signal"] is scipy.signal
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_is_imported_heavily_is_out_of_the_collectors_sight_and_it_works_on():
+    code = """
+import gc, weakref
+from mnist_lightning import machine
+with machine.heavy_imports():
+    assert not gc.isenabled()
+    import torch
+assert gc.isenabled() and gc.get_freeze_count() > 100_000
+class Garbage: pass
+found = Garbage()
+found.itself, seen = found, weakref.ref(found)
+del found
+frozen = gc.get_freeze_count()
+with machine.heavy_imports():  # a later job: torch is there, and this job's garbage is not to stay for ever
+    import torch
+assert gc.get_freeze_count() == frozen
+gc.collect()
+assert seen() is None
+try:
+    with machine.heavy_imports():
+        import no_such_package
+except ModuleNotFoundError:
+    assert gc.isenabled()
+gc.disable()
+with machine.heavy_imports():
+    pass
+assert not gc.isenabled()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     ("flags", "precision"),
     [

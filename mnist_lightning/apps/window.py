@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from mnist_lightning import runs
+from mnist_lightning import machine, runs
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.display import INSTEAD, require_display
 from mnist_lightning.apps.view import View
@@ -151,11 +151,12 @@ def draw(
 
 def load_reader(path: Path, device: str, sure: float) -> Reader:
     """Import torch, load a checkpoint, and read once, so that the first reading is as fast as the others."""
-    import torch
+    with machine.heavy_imports():
+        import torch
 
-    from mnist_lightning.inference.predictor import Predictor
-    from mnist_lightning.inference.reader import Reader
-    from mnist_lightning.ink.strokes import Stroke
+        from mnist_lightning.inference.predictor import Predictor
+        from mnist_lightning.inference.reader import Reader
+        from mnist_lightning.ink.strokes import Stroke
 
     # A single digit is read faster than handed to other threads, and a third faster in this order of memory.
     torch.set_num_threads(1)

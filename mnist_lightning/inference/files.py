@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from mnist_lightning import runs
+from mnist_lightning import machine, runs
 from mnist_lightning.errors import UserError
 
 
@@ -30,11 +30,12 @@ def predict_files(image: str, ckpt: str | None, outputs: Path, device: str = "au
         raise UserError(f"There is no image {image}: give a file, or a glob in quotes such as 'photos/*.png'.")
     path, word = runs.find_checkpoint(ckpt, outputs)
 
-    import numpy as np
+    with machine.heavy_imports():
+        import numpy as np
 
-    from mnist_lightning.inference.predictor import Predictor
-    from mnist_lightning.ink.images import read_image
-    from mnist_lightning.ink.normalise import normalise
+        from mnist_lightning.inference.predictor import Predictor
+        from mnist_lightning.ink.images import read_image
+        from mnist_lightning.ink.normalise import normalise
 
     digits = np.stack([normalise(read_image(path)) for path in paths])
     print(f"Checkpoint: {word}", file=sys.stderr)
