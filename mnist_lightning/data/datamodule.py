@@ -60,6 +60,40 @@ def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
     return sources.load(name, Path(folder), mirrors)
 
 
+def split(
+    count: int, val_size: int | None, split_seed: int, limit: int | None, num_folds: int, fold: int
+) -> tuple[Tensor, Tensor]:
+    """Which of `count` images train, and which validate: indices, int64, rising; drawn by `split_seed` alone.
+
+    The others are settings of `conf/data/`. Raises UserError where they do not fit `count`.
+    """
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
+    if num_folds:
+        if num_folds > count:
+            raise UserError(f"data.num_folds={num_folds} is more than the {count} images there are.")
+        folds = list(order.tensor_split(num_folds))
+        val = folds.pop(fold)
+        train = torch.cat(folds)
+    else:
+        size = val_size if val_size is not None else max(1, count // 12)
+        if size >= count:
+            raise UserError(f"data.val_size={size} leaves nothing to train on: there are {count} training images.")
+        val, train = order[:size], order[size:]
+    # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
+    return train[:limit].sort().values, val[:limit].sort().values
+
+
+@functools.lru_cache(maxsize=1)
+def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
+    """Training and validation images with their labels, split once a process; `how` is `split`'s arguments."""
+    # index_select and not [indices]: a third of the time.
+    train, val = (
+        (source.train_images.index_select(0, part), source.train_labels.index_select(0, part))
+        for part in split(len(source.train_labels), *how)
+    )
+    return train, val
+
+
 @functools.lru_cache(maxsize=2)
 def _made(digits: int, others: int, noise: int) -> Batch:
     """Pen digits and things that are none, made from nothing once a process."""
@@ -116,30 +150,28 @@ class DigitsDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.requested, self.folder, self.mirrors = name, folder, tuple(mirrors)
+        self.requested, self._place = name, (name, folder, tuple(mirrors))
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.fallback_batch_size = fallback_batch_size
         self.shuffle, self.num_workers = shuffle, num_workers
-        self.val_size, self.split_seed, self.limit = val_size, split_seed, limit
-        self.num_folds, self.fold = num_folds, fold
+        self.limit, self.split_seed = limit, split_seed
+        self._how = (val_size, split_seed, limit, num_folds, fold)
         self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
 
     def prepare_data(self) -> None:
         """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
-        _load(self.requested, self.folder, self.mirrors)
+        _load(*self._place)
 
     def setup(self, stage: str | None = None) -> None:
         """Load into memory and split; a second call changes nothing."""
         if hasattr(self, "source"):
             return
-        self.source = source = _load(self.requested, self.folder, self.mirrors)
+        self.source = source = _load(*self._place)
         if self.requested == "auto" and source.name == "digits":
             self.batch_size = self.fallback_batch_size
-        train, val = self._split(len(source.train_labels))
-        # index_select and not [train]: a third of the time, and a sweep pays it for each job.
-        images, labels = source.train_images.index_select(0, train), source.train_labels.index_select(0, train)
+        (images, labels), val = _parts(source, self._how)
         if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
             made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])
@@ -147,7 +179,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.aside: InMemory | None = None
         if self.drawings:
             self._add_drawings(Path(self.drawings) / folder_of_drawings.FILE)
-        self.val = InMemory(source.train_images.index_select(0, val), source.train_labels.index_select(0, val))
+        self.val = InMemory(*val)
         self.test = InMemory(source.test_images[: self.limit], source.test_labels[: self.limit])
 
     def _add_drawings(self, path: Path) -> None:
@@ -168,25 +200,6 @@ class DigitsDataModule(pl.LightningDataModule):
             torch.cat([self.train.images, added.images.repeat(repeats, 1, 1)]),
             torch.cat([self.train.labels, added.labels.repeat(repeats)]),
         )
-
-    def _split(self, count: int) -> tuple[Tensor, Tensor]:
-        """Which of `count` training images train, and which validate; drawn by `split_seed` alone."""
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.split_seed))
-        if self.num_folds:
-            if self.num_folds > count:
-                raise UserError(f"data.num_folds={self.num_folds} is more than the {count} images there are.")
-            folds = list(order.tensor_split(self.num_folds))
-            val = folds.pop(self.fold)
-            train = torch.cat(folds)
-        else:
-            size = self.val_size if self.val_size is not None else max(1, count // 12)
-            if size >= count:
-                raise UserError(
-                    f"data.val_size={size} leaves nothing to train on: {self.source.name} has {count} training images."
-                )
-            val, train = order[:size], order[size:]
-        # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
-        return train[: self.limit].sort().values, val[: self.limit].sort().values
 
     def _loader(self, data: InMemory, batch_size: int, seed: int | None, *, every_image: bool) -> DataLoader[Batch]:
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

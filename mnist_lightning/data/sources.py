@@ -34,9 +34,9 @@ _CLASS_NAMES = {
 _DIGITS_TRAIN = 1500  # scikit-learn's digits come writer by writer: the last 297 are from other hands
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """One data set in memory.
+    """One data set in memory; equal to itself alone.
 
     Attributes:
         name: what was really loaded, one of `NAMES`.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mnist_lightning.data.augment import Augment
-from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
+from mnist_lightning.data.datamodule import DigitsDataModule, InMemory, split
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
@@ -37,8 +37,8 @@ def test_a_twelfth_of_the_training_images_validates(data):
     assert (len(module.train), len(module.val), len(module.test)) == (110, 10, 30)
 
 
-def test_mnist_splits_into_55000_and_5000(data):
-    train, val = data()._split(60000)
+def test_mnist_splits_into_55000_and_5000():
+    train, val = split(60000, None, 0, None, 0, 0)
     assert (len(train), len(val)) == (55000, 5000)
 
 
@@ -48,6 +48,12 @@ def test_every_training_image_trains_or_validates_and_none_does_both(data):
     assert (len(train), len(val)) == (70, 50)
     assert sorted(train + val) == list(range(120))
     assert torch.equal(module.test.images, module.source.test_images)
+
+
+def test_what_splits_alike_is_copied_once_a_process(data):
+    first, same, other = data(val_size=50), data(val_size=50), data(val_size=40)
+    assert first.train.images is same.train.images
+    assert (len(first.val), len(other.val)) == (50, 40)
 
 
 def test_images_keep_their_labels_through_the_split(data):
@@ -94,8 +100,8 @@ def test_a_limited_set_is_a_part_of_the_whole_one(data):
 @pytest.mark.parametrize(
     ("knobs", "told"),
     [
-        ({"val_size": 120}, "data.val_size=120 leaves nothing to train on: mnist has 120 training images."),
-        ({"val_size": 9999}, "data.val_size=9999 leaves nothing to train on: mnist has 120 training images."),
+        ({"val_size": 120}, "data.val_size=120 leaves nothing to train on: there are 120 training images."),
+        ({"val_size": 9999}, "data.val_size=9999 leaves nothing to train on: there are 120 training images."),
         ({"num_folds": 121}, "data.num_folds=121 is more than the 120 images there are."),
     ],
 )
