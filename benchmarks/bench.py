@@ -207,11 +207,13 @@ def table(results: Result) -> str:
 
 def plot(results: Result, path: Path) -> None:
     """Accuracy against fit seconds, every run a dot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from mnist_lightning.evaluation import style
 
     figure = Figure(figsize=(8, 4.5), dpi=style.DPI, layout="constrained")
+    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     looks = {"framework": (style.BLUE, "o", "the framework"), "reference": (style.ORANGE, "s", "reference loop")}
     for name in RECIPES:
