@@ -61,11 +61,14 @@ def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
 
 
 def split(
-    count: int, val_size: int | None, split_seed: int, limit: int | None, num_folds: int, fold: int
+    name: str, count: int, val_size: int | None, split_seed: int, limit: int | None, num_folds: int, fold: int
 ) -> tuple[Tensor, Tensor]:
-    """Which of `count` images train, and which validate: indices, int64, rising; drawn by `split_seed` alone.
+    """Which of the `count` images of the set `name` train, and which validate; drawn by `split_seed` alone.
 
     The others are settings of `conf/data/`. Raises UserError where they do not fit `count`.
+
+    Returns:
+        Rising indices, int64, of the training and of the validation images.
     """
     order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
     if num_folds:
@@ -77,7 +80,7 @@ def split(
     else:
         size = val_size if val_size is not None else max(1, count // 12)
         if size >= count:
-            raise UserError(f"data.val_size={size} leaves nothing to train on: there are {count} training images.")
+            raise UserError(f"data.val_size={size} leaves nothing to train on: {name} has {count} training images.")
         val, train = order[:size], order[size:]
     # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
     return train[:limit].sort().values, val[:limit].sort().values
@@ -85,11 +88,11 @@ def split(
 
 @functools.lru_cache(maxsize=1)
 def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
-    """Training and validation images with their labels, split once a process; `how` is `split`'s arguments."""
+    """Training and validation images with their labels, split once a process; `how` is `split`'s settings."""
     # index_select and not [indices]: a third of the time.
     train, val = (
         (source.train_images.index_select(0, part), source.train_labels.index_select(0, part))
-        for part in split(len(source.train_labels), *how)
+        for part in split(source.name, len(source.train_labels), *how)
     )
     return train, val
 

@@ -38,7 +38,7 @@ def test_a_twelfth_of_the_training_images_validates(data):
 
 
 def test_mnist_splits_into_55000_and_5000():
-    train, val = split(60000, None, 0, None, 0, 0)
+    train, val = split("mnist", 60000, None, 0, None, 0, 0)
     assert (len(train), len(val)) == (55000, 5000)
 
 
@@ -100,8 +100,8 @@ def test_a_limited_set_is_a_part_of_the_whole_one(data):
 @pytest.mark.parametrize(
     ("knobs", "told"),
     [
-        ({"val_size": 120}, "data.val_size=120 leaves nothing to train on: there are 120 training images."),
-        ({"val_size": 9999}, "data.val_size=9999 leaves nothing to train on: there are 120 training images."),
+        ({"val_size": 120}, "data.val_size=120 leaves nothing to train on: mnist has 120 training images."),
+        ({"val_size": 9999}, "data.val_size=9999 leaves nothing to train on: mnist has 120 training images."),
         ({"num_folds": 121}, "data.num_folds=121 is more than the 120 images there are."),
     ],
 )
