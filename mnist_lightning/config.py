@@ -34,13 +34,18 @@ def help_text(config_name: str) -> str:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(config_name, overrides, return_hydra_config=True)
     template = string.Template(cfg.hydra.help.template)
-    groups = [group for group in cfg.hydra.runtime.choices if not group.startswith(("hydra/", "local"))]
+    chosen = [group for group in cfg.hydra.runtime.choices if not group.startswith(("hydra/", "local"))]
     OmegaConf.set_struct(cfg, False)
     del cfg.hydra
     return template.substitute(
-        APP_CONFIG_GROUPS="".join(f"{group}: {', '.join(choices(group))}\n" for group in sorted(groups)),
+        APP_CONFIG_GROUPS="".join(f"{group}: {', '.join(choices(group))}\n" for group in sorted(chosen)),
         CONFIG=OmegaConf.to_yaml(cfg),
     )
+
+
+def groups() -> list[str]:
+    """The groups that a setting can choose from: `augment`, `data` and so on."""
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local"))
 
 
 def choices(group: str) -> list[str]:
@@ -81,6 +86,5 @@ def _unknown_key(key: str) -> str:
     group = key.split(".")[0]
     if key in RULES:
         return f"There is no setting {key} here: it belongs to another choice of {group}= than the one made."
-    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local"))
-    known = list(RULES) if "." in key else [*groups, *RULES]
+    known = list(RULES) if "." in key else [*groups(), *RULES]
     return f"There is no setting {key}{settings.did_you_mean(key, known)} `--cfg job` prints them all."

@@ -6,7 +6,6 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -18,8 +17,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from mnist_lightning import settings
-from mnist_lightning.config import CONF
+from mnist_lightning import config, settings
 from mnist_lightning.errors import UserError
 from mnist_lightning.rules import RULES
 
@@ -109,15 +107,14 @@ def _whole(value: float | None) -> float | None:
 
 def _distribution(key: str, wanted: Any) -> BaseDistribution:
     rule = RULES.get(key)
-    group = CONF / key
-    known = [path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local", "search")]
+    known = [each for each in config.groups() if each != "search"]
     if key.startswith("search") or (rule is None and key not in known):
         found = [name for name in RULES if not name.startswith("search")]
         raise UserError(f"search.space: there is no setting {key}{settings.did_you_mean(key, [*found, *known])}")
     if isinstance(wanted, list):
         for value in wanted:
             if key in known:
-                _check_choice(group, value)
+                _check_choice(key, value)
             elif rule is not None and not rule.holds(value):
                 raise UserError(f"search.space: {key}={value} does not do: it must be {rule.wanted}.")
         if not wanted:
@@ -128,11 +125,11 @@ def _distribution(key: str, wanted: Any) -> BaseDistribution:
     return _between(key, wanted, rule.holds, rule.wanted)
 
 
-def _check_choice(group: Path, value: Any) -> None:
-    choices = sorted(path.stem for path in group.glob("*.yaml") if not path.stem.startswith("_"))
+def _check_choice(group: str, value: Any) -> None:
+    choices = config.choices(group)
     if str(value) not in choices:
         raise UserError(
-            f"search.space: there is no {group.name}={value}{settings.did_you_mean(str(value), choices)} "
+            f"search.space: there is no {group}={value}{settings.did_you_mean(str(value), choices)} "
             f"Known: {', '.join(choices)}."
         )
 
