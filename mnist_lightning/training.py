@@ -197,8 +197,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         return metrics
     laps.lap("fit")
 
-    with machine.heavy_imports():
-        from mnist_lightning import finish
+    from mnist_lightning import finish
 
     laps.lap("imports")
     finish.finish(

@@ -15,7 +15,7 @@ def bench(monkeypatch):
     import bench
 
     yield bench
-    for name in ("bench", "reference_loop", "tutorial_loop"):
+    for name in ("bench", "reference_loop"):
         sys.modules.pop(name, None)
 
 
