@@ -207,10 +207,10 @@ def _write_down_the_dead(sweep: Path, config: DictConfig) -> None:
         path = run / runs.METRICS_FILE
         if path.exists() and runs.read_metrics(run).get("status") != "running":
             continue
-        overrides = list(OmegaConf.load(hydra_folder / "overrides.yaml")) if not path.exists() else None
+        began, asked = path.exists(), hydra_folder / "overrides.yaml"
         record(run, {}, "interrupted", "its process ended without a word: killed, or out of memory")
-        if overrides is not None:
-            runs.write_json(path, {**runs.read_metrics(run), "overrides": overrides})
+        if not began and asked.exists():  # a process may be killed while Hydra still writes its files
+            runs.write_json(path, {**runs.read_metrics(run), "overrides": list(OmegaConf.load(asked))})
 
 
 def _discard(sweep: Path) -> None:

@@ -8,11 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fixtures_sweeps import sweep
 
-from mnist_lightning import runs
+from mnist_lightning import multirun, runs
 
 
 def records(folder):
@@ -215,6 +216,18 @@ def test_a_worker_that_is_killed_is_written_down(tmp_path):
     # What it was asked for stands there where the other job had begun and was asked for something else.
     assert re.search(r"job 1 interrupted( \(optimizer.lr=0.125\))?: its process ended without a word", done.stderr)
     assert done.returncode == 1
+
+
+def test_jobs_that_were_killed_while_hydra_wrote_their_files_are_written_down_too(tmp_path):
+    """A worker that dies takes the others with it, wherever they are."""
+    for job, written in {"0": [], "1": ["overrides.yaml"], "2": []}.items():
+        (tmp_path / job / ".hydra").mkdir(parents=True)
+        for name in written:
+            (tmp_path / job / ".hydra" / name).write_text("- optimizer.lr=0.125\n")
+    config = OmegaConf.create({"hydra": {"launcher": {"_target_": "JoblibLauncher"}}})
+    multirun._write_down_the_dead(tmp_path, config)
+    assert statuses(tmp_path) == {0: "interrupted", 1: "interrupted", 2: "interrupted"}
+    assert records(tmp_path)[1]["overrides"] == ["optimizer.lr=0.125"]
 
 
 @pytest.mark.skipif(find_spec("joblib") is None or find_spec("hydra_plugins.hydra_joblib_launcher") is None,
