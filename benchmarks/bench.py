@@ -26,7 +26,8 @@ sys.path.insert(0, str(HERE))
 
 import reference_loop  # noqa: E402
 
-from mnist_lightning import machine, training  # noqa: E402
+from mnist_lightning.run import machine  # noqa: E402
+from mnist_lightning.tasks import train as training  # noqa: E402
 
 Result = dict[str, Any]
 RECIPES = ("experiment=fast", "experiment=quick", "defaults")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout without installation
 
-from mnist_lightning.machine import keep_freed_memory
+from mnist_lightning.run.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from mnist_lightning.cli import Settings, script
+from mnist_lightning.cli.script import Settings, script
 
 
 @script("eval")
 def main(settings: Settings, run: Path) -> float:
     """Score, and return the accuracy."""
-    from mnist_lightning.training import evaluate
+    from mnist_lightning.tasks.train import evaluate
 
     return evaluate(settings, run)["accuracy"]
 

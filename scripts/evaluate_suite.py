@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from mnist_lightning import machine, runs
-from mnist_lightning.cli import Settings, script
+from mnist_lightning.cli.script import Settings, script
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 
 
 @script("evaluate_suite")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_lightning.cli import Settings, script
+from mnist_lightning.cli.script import Settings, script
 
 
 @script("predict")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.cli import Settings, script
+from mnist_lightning.cli.script import Settings, script
 
 
 def report(sweep: Path, asked: dict[str, Any]) -> int:
@@ -12,7 +12,7 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
 
     code = report(sweep)
     if asked["ensemble"]:
-        from mnist_lightning.ensemble import join
+        from mnist_lightning.tasks.ensemble import join
 
         join(sweep, Path(asked["outputs"]))
     return code
@@ -21,7 +21,7 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
 @script("train", report=report, on_every_rank=True)
 def main(settings: Settings, run: Path) -> float:
     """Train, and return what a sweep compares: the best validation accuracy."""
-    from mnist_lightning.training import train
+    from mnist_lightning.tasks.train import train
 
     return train(settings, run)["best"]["val_accuracy"]
 

@@ -9,7 +9,7 @@ PROJECT = Path(__file__).parent.parent
 PROGRAM = f"""
 import os, sys
 sys.path.insert(0, {str(PROJECT)!r})
-from mnist_lightning.cli import script
+from mnist_lightning.cli.script import script
 from mnist_lightning.errors import UserError
 
 
@@ -22,7 +22,8 @@ def report(sweep, asked):
 def main(settings, run):
     import signal
     from pathlib import Path
-    from mnist_lightning import multirun, runs
+    from mnist_lightning.cli import multirun
+    from mnist_lightning.run import folder as runs
     outputs = Path(settings["outputs"])
     latest = runs.latest(outputs)
     lr, seed = settings["optimizer"]["lr"], settings["seed"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import settings
+from mnist_lightning.cli import settings
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = {

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_lightning import ensemble, runs
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.tasks import ensemble
 
 PROJECT = Path(__file__).parent.parent
 SMALL = ["data=digits", "data.limit=200", "trainer.max_epochs=1", "logger=none", "model.channels=[4,4,4,4]"]

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import launcher, runs
+from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).parent.parent
 SETTINGS = {"runtime": {"threads": None}, "seed": 3}
 FAKE = """
 import json, os, signal, sys, time
 from pathlib import Path
-from mnist_lightning import ranks, runs, worker
+from mnist_lightning.distributed import ranks, worker
+from mnist_lightning.run import folder as runs
 from mnist_lightning.errors import Interrupted, UserError
 
 def train(settings, run):
@@ -109,7 +111,7 @@ def test_what_the_user_got_wrong_comes_back_as_such(fake):
 CALLER = """
 import logging, sys
 from pathlib import Path
-from mnist_lightning import launcher
+from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import Interrupted
 launcher.WORKER = "fake_worker"
 try:

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mnist_lightning import machine
+from mnist_lightning.run import machine
 
 FAULTS = """
 import resource, sys
-from mnist_lightning import machine
+from mnist_lightning.run import machine
 
 if sys.argv[1] == "keep":
     assert machine.keep_freed_memory() is True
@@ -53,7 +53,7 @@ def test_a_c_library_without_the_knobs_is_left_alone(monkeypatch):
 def test_lightning_is_imported_without_scipy_signal_which_can_be_imported_afterwards():
     code = """
 import sys
-from mnist_lightning import machine
+from mnist_lightning.run import machine
 with machine.without_scipy_signal():
     import lightning.pytorch
 assert "scipy" in sys.modules and "scipy.signal" not in sys.modules
@@ -71,7 +71,7 @@ assert sys.modules["scipy.signal"] is scipy.signal
 def test_what_is_imported_heavily_is_out_of_the_collectors_sight_and_it_works_on():
     code = """
 import gc, weakref
-from mnist_lightning import machine
+from mnist_lightning.run import machine
 with machine.heavy_imports():
     assert not gc.isenabled()
     import torch

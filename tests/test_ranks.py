@@ -11,10 +11,13 @@ import pytest
 import torch
 from fixtures_ranks import together
 
-from mnist_lightning import ranks, runs, settings, training
+from mnist_lightning.cli import settings
 from mnist_lightning.data.datamodule import DigitsDataModule
+from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.run import folder as runs
+from mnist_lightning.tasks import train as training
 
 SMALL = [
     *("data=digits", "model=lenet5", "augment=none", "runtime.threads=1", "trainer.precision=32-true"),
@@ -212,7 +215,7 @@ def test_devices_that_are_not_there_are_said(monkeypatch, environment, trainer, 
 
 
 def test_more_gpus_than_there_are_is_said(monkeypatch, compose):
-    from mnist_lightning import trainer
+    from mnist_lightning.tasks import trainer
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

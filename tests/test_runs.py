@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import runs
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_run_folder_is_named_after_its_moment_and_made(tmp_path):
 def test_a_process_and_its_workers_keep_their_run_folder_until_it_is_forgotten(tmp_path):
     first = runs.new_run_folder(str(tmp_path))
     assert runs.new_run_folder(str(tmp_path)) == first
-    command = f"from mnist_lightning import runs; print(runs.new_run_folder({str(tmp_path)!r}))"
+    command = f"from mnist_lightning.run import folder; print(folder.new_run_folder({str(tmp_path)!r}))"
     assert subprocess.check_output([sys.executable, "-c", command], text=True).strip() == first
     runs.forget_run_folder()
     assert runs.new_run_folder(str(tmp_path)) != first
@@ -54,7 +54,7 @@ def test_a_name_that_is_taken_is_never_shared(tmp_path, monkeypatch):
 
 FORTY = """
 import os, random, sys, time
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
 
 # Of 60 possible names in a second, 40 processes are bound to want the same ones.
 runs.secrets.token_hex = lambda count: f"{random.randrange(60):06x}"

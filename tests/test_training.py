@@ -15,14 +15,15 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from mnist_lightning import runs, training
 from mnist_lightning.callbacks.run_folder import RunFolder
+from mnist_lightning.cli.settings import check
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
-from mnist_lightning.settings import check
+from mnist_lightning.run import folder as runs
+from mnist_lightning.tasks import train as training
 
 PROJECT = Path(__file__).parent.parent
 SMALL = ["data=digits", "data.limit=320", "trainer.max_epochs=2", "model=mlp", "augment=none", "runtime.threads=1"]

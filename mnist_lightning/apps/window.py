@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from mnist_lightning import machine, runs
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.display import INSTEAD, require_display
 from mnist_lightning.apps.view import View
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader

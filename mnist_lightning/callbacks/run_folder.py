@@ -10,7 +10,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from mnist_lightning import ranks, runs
+from mnist_lightning.distributed import ranks
+from mnist_lightning.run import folder as runs
 
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy")
 

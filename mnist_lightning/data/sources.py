@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_lightning.cli.settings import nearest
 from mnist_lightning.data.archives import TEST, TORCHVISION, TRAIN, fetch
 from mnist_lightning.data.download import Unavailable
 from mnist_lightning.data.idx import BrokenFile, read_idx
 from mnist_lightning.errors import UserError
-from mnist_lightning.settings import nearest
 
 logger = logging.getLogger("mnist_lightning")
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_lightning import machine, runs
+from mnist_lightning.cli.settings import nearest
 from mnist_lightning.data import sources
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import UserError
@@ -32,7 +32,8 @@ from mnist_lightning.evaluation import (
     speed,
 )
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.settings import nearest
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from mnist_lightning import machine, runs
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 
 
 def predict_files(image: str, ckpt: str | None, outputs: Path, device: str = "auto") -> None:

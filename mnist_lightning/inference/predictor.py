@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnist_lightning import machine
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.views import Views
 from mnist_lightning.models import checkpoint
 from mnist_lightning.models.networks import to_input
+from mnist_lightning.run import machine
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from mnist_lightning import ranks
+from mnist_lightning.distributed import ranks
 from mnist_lightning.models.checkpoint import CARD
 from mnist_lightning.models.optim import build_optimizer, build_schedule
 

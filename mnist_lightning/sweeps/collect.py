@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs as run_folders
-from mnist_lightning import settings
+from mnist_lightning.cli import settings
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as run_folders
 
 # How often or where a recipe was run, not what it is: two runs that differ in nothing else belong together.
 REPLICATES = ("seed", "data.fold")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps.study import Direction, Outcome
 
 DIRECTIONS: dict[str, Direction] = {

@@ -20,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
-from mnist_lightning import runs, settings
+from mnist_lightning.cli import settings
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import space as spaces
 from mnist_lightning.sweeps import storage, study_report
 from mnist_lightning.sweeps.objectives import DIRECTIONS, outcome_of

@@ -17,9 +17,9 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from mnist_lightning import config, settings
+from mnist_lightning.cli import config, settings
+from mnist_lightning.cli.rules import RULES
 from mnist_lightning.errors import UserError
-from mnist_lightning.rules import RULES
 
 BOUNDS = ("low", "high", "step", "log")
 

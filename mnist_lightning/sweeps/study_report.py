@@ -12,8 +12,8 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_lightning import runs
 from mnist_lightning.evaluation import study_figures, style
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import tables
 from mnist_lightning.sweeps.objectives import DIRECTIONS
 from mnist_lightning.sweeps.study import Ledger, Outcome

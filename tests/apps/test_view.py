@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_lightning import runs
 from mnist_lightning.apps import view as look
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.layout import Layout
@@ -13,6 +12,7 @@ from mnist_lightning.apps.view import View
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import read_digits
+from mnist_lightning.run import folder as runs
 
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).with_name("hand_digits.jsonl"))}
 

@@ -6,10 +6,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mnist_lightning import runs, training
+from mnist_lightning.cli.settings import check
 from mnist_lightning.errors import Interrupted
-from mnist_lightning.settings import check
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import samplers, storage
+from mnist_lightning.tasks import train as training
 
 SMALL = ["data=digits", "data.limit=320", "trainer.max_epochs=3", "model=mlp", "augment=none", "logger=none",
          "search=lr", "search.study=s", "search.trial=1", "search.startup_trials=1"]  # fmt: skip

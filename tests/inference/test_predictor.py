@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning import machine
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor, pick_device
+from mnist_lightning.run import machine
 
 
 @pytest.fixture(scope="module")

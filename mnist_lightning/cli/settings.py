@@ -9,8 +9,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mnist_lightning.cli.rules import RULES
 from mnist_lightning.errors import UserError
-from mnist_lightning.rules import RULES
 
 
 def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

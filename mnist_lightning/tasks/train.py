@@ -12,10 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lightning import cli, launcher, machine, multirun, ranks, runs
-from mnist_lightning.config import Settings
+from mnist_lightning.cli import multirun
+from mnist_lightning.cli import script as cli
+from mnist_lightning.cli.config import Settings
+from mnist_lightning.cli.settings import dotted, without_effect
+from mnist_lightning.distributed import launcher, ranks
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.settings import dotted, without_effect
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,12 +80,12 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         import torch
 
         from mnist_lightning import loggers
-        from mnist_lightning import trainer as trainer_setup
         from mnist_lightning.data.augment import Augment
         from mnist_lightning.data.datamodule import DigitsDataModule
+        from mnist_lightning.distributed.sharded import ShardedClassifier
         from mnist_lightning.models import checkpoint, networks
         from mnist_lightning.models.classifier import Classifier
-        from mnist_lightning.models.sharded import ShardedClassifier
+        from mnist_lightning.tasks import trainer as trainer_setup
 
     laps.lap("imports")
     trainer_setup.quiet()
@@ -197,7 +201,7 @@ def train(settings: Settings, run: Path) -> dict[str, Any]:
         return metrics
     laps.lap("fit")
 
-    from mnist_lightning import finish
+    from mnist_lightning.tasks import finish
 
     laps.lap("imports")
     finish.finish(

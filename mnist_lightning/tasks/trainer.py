@@ -13,17 +13,18 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 
-from mnist_lightning import machine, ranks
 from mnist_lightning.callbacks.averaging import Averaging
 from mnist_lightning.callbacks.curves import Curves
 from mnist_lightning.callbacks.interruption import Interruption
 from mnist_lightning.callbacks.no_profiler import NoProfiler
 from mnist_lightning.callbacks.progress import Progress
 from mnist_lightning.callbacks.run_folder import RunFolder
-from mnist_lightning.config import Settings
+from mnist_lightning.cli.config import Settings
+from mnist_lightning.distributed import ranks
+from mnist_lightning.distributed.sharded import Sharded
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import pick_device
-from mnist_lightning.models.sharded import Sharded
+from mnist_lightning.run import machine
 
 
 def build(

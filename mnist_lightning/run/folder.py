@@ -21,7 +21,7 @@ METRICS_FILE = "training_metrics.json"
 TRACEBACK_FILE = "traceback.txt"  # of a job that failed in a sweep
 NO_HYPERPARAMETERS = ("outputs", "logger", "sweep", "search")  # settings that change nothing in what is learned
 BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
-PRETRAINED = Path(__file__).parent / "pretrained" / "mnist.ckpt"
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.ckpt"
 
 # The folder of the current run. In the environment, so that the worker processes of a run find the same one.
 RUN_FOLDER = "MNIST_LIGHTNING_RUN_FOLDER"

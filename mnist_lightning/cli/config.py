@@ -15,11 +15,11 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_lightning import settings
+from mnist_lightning.cli import settings
+from mnist_lightning.cli.rules import RULES
 from mnist_lightning.errors import UserError
-from mnist_lightning.rules import RULES
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 Settings = dict[str, Any]
 """A composed config as plain dicts, lists, numbers and strings, each value checked."""

@@ -18,10 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import ranks, runs, signals
+from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import signals
 
-WORKER = "mnist_lightning.worker"
+WORKER = "mnist_lightning.distributed.worker"
 PATIENCE = 10.0
 """Seconds that the other ranks have to end by themselves once one has."""
 
@@ -77,7 +79,7 @@ def _start(job: Path, rank: int, count: int, port: int, threads: int | None) -> 
     # Fair shares of the cores; the loopback is there on any machine, whatever its name resolves to.
     environment.setdefault("OMP_NUM_THREADS", str(threads or max(1, (os.cpu_count() or 1) // count)))
     environment.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    package = str(Path(__file__).parent.parent)
+    package = str(Path(__file__).parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
     command = [sys.executable, "-m", WORKER, str(job)]
     # A session of its own: Ctrl-C reaches this process alone, which hands it on once.

@@ -1,4 +1,4 @@
-"""One rank that `launcher` started: `python -m mnist_lightning.worker <job file>`."""
+"""One rank that `launcher` started: `python -m mnist_lightning.distributed.worker <job file>`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import ranks
+from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.training import train
+from mnist_lightning.tasks.train import train
 
 
 def main() -> None:

@@ -6,11 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import loggers, machine, runs
-from mnist_lightning.config import Settings
+from mnist_lightning import loggers
+from mnist_lightning.cli.config import Settings
 from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
 from mnist_lightning.evaluation import artefacts, figures, style
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_lightning import runs
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run import folder as runs
 
 log = logging.getLogger(__name__)
 

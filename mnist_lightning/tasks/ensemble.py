@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import machine, runs
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
 from mnist_lightning.sweeps import collect
 from mnist_lightning.sweeps.collect import Run
 
@@ -49,11 +50,11 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     import torch
     from torch.nn import functional as F
 
-    from mnist_lightning import trainer as trainer_setup
     from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.evaluation import artefacts
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.models import checkpoint
+    from mnist_lightning.tasks import trainer as trainer_setup
 
     run = sweep / FOLDER
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_lightning import multirun, ranks, runs, settings
-from mnist_lightning.config import CONF, Settings, explain, help_text, plain
+from mnist_lightning.cli import multirun, settings
+from mnist_lightning.cli.config import CONF, Settings, explain, help_text, plain
+from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run import folder as runs
 
 _script_began: float | None = time.perf_counter()
 
