@@ -70,7 +70,7 @@ def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times
     from mnist_lightning.apps.window import Window, load_reader
     from mnist_lightning.ink.strokes import read_digits
     from mnist_lightning.models import checkpoint
-    from mnist_lightning.models.networks import to_input
+    from mnist_lightning.models.network import to_input
     from mnist_lightning.run import folder as runs
 
     path = runs.find_checkpoint(ckpt, Path("outputs"))[0]

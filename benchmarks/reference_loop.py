@@ -171,7 +171,7 @@ def accuracy(network: nn.Module, split: tuple[Tensor, Tensor], bf16: bool) -> fl
     """Share of the split's images that the network names right, in evaluation mode."""
     import torch
 
-    from mnist_lightning.models.networks import to_input
+    from mnist_lightning.models.network import to_input
 
     network.eval()
     hits = torch.zeros((), device=split[0].device)

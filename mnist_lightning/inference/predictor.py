@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.views import Views
 from mnist_lightning.models import checkpoint
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
 from mnist_lightning.run import machine
 
 

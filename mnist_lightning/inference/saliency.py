@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
 
 STEPS = 16  # of the path from the empty image to this one
 
