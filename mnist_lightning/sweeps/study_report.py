@@ -12,7 +12,8 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_lightning.evaluation import study_figures, style
+from mnist_lightning.plots import study as study_figures
+from mnist_lightning.plots import style
 from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import tables
 from mnist_lightning.sweeps.objectives import DIRECTIONS
