@@ -28,6 +28,7 @@ import reference_loop  # noqa: E402
 
 from mnist_lightning.run import machine  # noqa: E402
 from mnist_lightning.tasks import train as training  # noqa: E402
+from mnist_lightning.run import provenance
 
 Result = dict[str, Any]
 RECIPES = ("experiment=fast", "experiment=quick", "defaults")
@@ -247,9 +248,9 @@ def measure(bench: Bench) -> Result:
     results: Result = {
         "machine": {
             "cores": os.cpu_count(),
-            "processor": machine.describe("cpu", "")["device"],
+            "processor": provenance.describe("cpu", "")["device"],
             "python": platform.python_version(),
-            **{name: version for name, version in machine.describe("cpu", "")["versions"].items() if name in
+            **{name: version for name, version in provenance.describe("cpu", "")["versions"].items() if name in
                ("torch", "lightning")},
             "day": time.strftime("%Y-%m-%d"),
         },

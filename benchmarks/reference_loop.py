@@ -88,11 +88,11 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
         `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, a validation accuracy an epoch.
     """
     import torch
+    from mnist_lightning.models.networks import build, to_input
+    from mnist_lightning.models.optim import build_optimizer, onecycle
     from torch.nn import functional as F
 
     from mnist_lightning.data.augment import Augment
-    from mnist_lightning.models.networks import build, to_input
-    from mnist_lightning.models.optim import build_optimizer, onecycle
 
     torch.manual_seed(recipe.seed)
     images, labels = data.train

@@ -25,7 +25,7 @@ __version__ = "0.2.0"
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` (PEP 562) that imports each name of `homes` from its module when it is first asked for."""
+    """A module's `__getattr__` (PEP 562), which imports each name of `homes` from its module when it is first used."""
 
     def get(name: str) -> Any:
         if name not in homes:

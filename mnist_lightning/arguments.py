@@ -211,7 +211,9 @@ def _class_signature(module: _Module, node: ast.ClassDef) -> Signature:
     init = next((each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
     if init is not None:
         own = _function_signature(module, init, skip_first=True)
-    elif any("dataclass" in ast.unparse(each) for each in node.decorator_list):
+    elif any("dataclass" in ast.unparse(each) for each in node.decorator_list) or "TypedDict" in map(
+        ast.unparse, node.bases
+    ):
         own = Signature({
             each.target.id: Argument(module.evaluate(each.annotation), each.value is None)
             for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
@@ -268,7 +270,11 @@ def refusal(value: Any, annotation: Any) -> tuple[str, str] | None:
         # As JSON: a list stands for any sequence there, while the mode is strict about true, 1 and "1".
         adapter.validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        told = [each for each in error.errors(include_url=False) if each["type"] not in ("is_instance_of", "needs_python_object")]
+        told = [
+            each
+            for each in error.errors(include_url=False)
+            if each["type"] not in ("is_instance_of", "needs_python_object")
+        ]
         if not told:
             return ("", "a part with a _target_") if foreign_in(annotation) else None
         words = dict.fromkeys(each["msg"].removeprefix("Input should be ").replace("array", "list") for each in told)

@@ -11,6 +11,8 @@ import os, sys
 sys.path.insert(0, {str(PROJECT)!r})
 from mnist_lightning.cli.script import script
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 
 
 def report(sweep, asked):
@@ -37,7 +39,7 @@ def main(settings, run):
     if lr == 0.125:
         os.kill(os.getpid(), signal.SIGKILL)
     accuracy = 0.9 + lr + seed / 1000
-    runs.write_json(run / runs.METRICS_FILE, {{
+    files.write_json(run / records.METRICS_FILE, {{
         "status": "finished", **multirun.asked_for(), "hyperparameters": settings, "seed": seed,
         "dataset": {{"name": "mnist"}}, "best": {{"epoch": 1, "val_loss": 0.1, "val_accuracy": accuracy}},
         "test": {{"accuracy": accuracy - 0.01, "loss": 0.2}}, "timing": {{"fit_seconds": 1.5}},

@@ -11,7 +11,6 @@ import pytest
 
 from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import UserError
-from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).parent.parent
 SETTINGS = {"runtime": {"threads": None}, "seed": 3}
@@ -25,7 +24,7 @@ from mnist_lightning.errors import Interrupted, UserError
 def train(settings, run):
     rank = ranks.place().rank
     if rank == 0:
-        runs.write_json(run / runs.METRICS_FILE, {"status": "running"})
+        files.write_json(run / records.METRICS_FILE, {"status": "running"})
     else:
         assert run == ranks.NOWHERE
     print(rank, os.getpid(), os.environ["OMP_NUM_THREADS"], flush=True)
@@ -53,7 +52,7 @@ def fake(tmp_path, monkeypatch):
 
 
 def status(run):
-    return runs.read_metrics(run)["status"]
+    return records.read_metrics(run)["status"]
 
 
 def started(out):
@@ -73,7 +72,9 @@ def gone(pid, patience=10):
 def test_each_rank_gets_its_place_and_the_first_the_run_folder(fake, capfd, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    run = fake("if rank == 0: runs.write_json(run / runs.METRICS_FILE, {'status': 'finished', 'settings': settings})")
+    run = fake(
+        "if rank == 0: files.write_json(run / records.METRICS_FILE, {'status': 'finished', 'settings': settings})"
+    )
     assert launcher.launch(SETTINGS, run, 3) == {"status": "finished", "settings": SETTINGS}
     lines = [line.split() for line in capfd.readouterr().out.splitlines()]
     assert sorted((rank, threads) for rank, _, threads in lines) == [("0", "2"), ("1", "2"), ("2", "2")]
@@ -113,6 +114,8 @@ import logging, sys
 from pathlib import Path
 from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import Interrupted
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 launcher.WORKER = "fake_worker"
 try:
     launcher.launch({"runtime": {"threads": 1}}, Path(sys.argv[1]), 2)
@@ -125,7 +128,7 @@ except Interrupted as error:
 def test_a_signal_to_the_launcher_ends_all_ranks(fake, tmp_path, signum, code):
     run = fake(
         "def end(signum, frame):\n"
-        "    runs.write_json(run / runs.METRICS_FILE, {'status': 'interrupted'})\n"
+        "    files.write_json(run / records.METRICS_FILE, {'status': 'interrupted'})\n"
         "    raise Interrupted(signum)\n"
         "if rank == 0:\n"
         "    signal.signal(signal.SIGINT, end), signal.signal(signal.SIGTERM, end)\n"

@@ -17,6 +17,7 @@ from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
 from mnist_lightning.tasks import train as training
 
 SMALL = [
@@ -132,7 +133,7 @@ def test_a_signal_to_all_ranks_lets_the_first_end_the_run(compose, tmp_path):
             return type(error).__name__
 
     assert together(2, task) == [signal.SIGTERM, "RuntimeError"]
-    told = runs.read_metrics(run)
+    told = records.read_metrics(run)
     assert told["status"] == "interrupted"
     assert told["test"]["accuracy"] > 0
     assert len(told["history"]["epoch"]) == checkpoint(run)["epoch"] + 1 < 500

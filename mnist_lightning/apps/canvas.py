@@ -17,7 +17,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.inference.reader import DigitReading, Reading
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import PEN_WIDTH, Drawing
-from mnist_lightning.run.folder import write_atomically, write_json
+from mnist_lightning.run.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader

@@ -25,6 +25,7 @@ from mnist_lightning.inference.reader import Reader, Reading
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import PEN_WIDTH, WrittenDigit, bounds, read_digits
 from mnist_lightning.plots.style import percent
+from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
 
 SIZE = 300  # longest side of a drawing at scale 1, pixels; the sheet has 740 x 616
@@ -189,7 +190,7 @@ def contact_sheet(outcomes: Sequence[Outcome]) -> np.ndarray:
 
 
 def replay(
-    folder: Path,
+    run: Path,
     *,
     ckpt: str | None,
     strokes: str,
@@ -202,7 +203,7 @@ def replay(
     limit: int | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Play a stroke file, count, print, and write `replay.json` and `failures.png` into `folder`.
+    """Play a stroke file, count, print, and write `replay.json` and `failures.png` into `run`.
 
     The last line of stdout is JSON: the numbers of `summarise` without its lists. The settings are those of
     conf/replay.yaml.
@@ -227,9 +228,9 @@ def replay(
     began = time.perf_counter()
     outcomes = list(play(digits, reader, move, scale, pen, seed))
     found = summarise(outcomes, time.perf_counter() - began)
-    runs.write_json(folder / "replay.json", found)
-    runs.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
+    files.write_json(run / "replay.json", found)
+    files.write_atomically(run / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
     print(report(found))
-    print(f"failures        {runs.shown(folder / 'failures.png')}")
+    print(f"failures        {runs.shown(run / 'failures.png')}")
     print(json.dumps({key: value for key, value in found.items() if not isinstance(value, dict | list)}))
     return found

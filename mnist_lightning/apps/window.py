@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from mnist_lightning import compat
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.display import INSTEAD, require_display
 from mnist_lightning.apps.view import View
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import machine
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader
@@ -152,7 +152,7 @@ def draw(
 
 def load_reader(path: Path, device: str, sure: float) -> Reader:
     """Import torch, load a checkpoint, and read once, so that the first reading is as fast as the others."""
-    with machine.heavy_imports():
+    with compat.heavy_imports():
         import torch
 
         from mnist_lightning.inference.predictor import Predictor

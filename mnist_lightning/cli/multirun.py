@@ -23,7 +23,9 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
 
 log = logging.getLogger(__name__)
 
@@ -154,21 +156,10 @@ def _name_lines(number: int) -> None:
 
 def record(run: Path, settings: dict[str, Any], status: str, error: str, user_error: bool = False) -> None:
     """Write how a job ended into its `training_metrics.json`, beside what it had reached by then."""
-    try:
-        metrics = runs.read_metrics(run)
-    except UserError:
-        metrics = {
-            "schema_version": 1,
-            "seed": settings.get("seed"),
-            "history": {},
-            "best": None,
-            "test": None,
-            "hyperparameters": {key: value for key, value in settings.items() if key not in runs.NO_HYPERPARAMETERS},
-            "timing": {},
-            "environment": {},
-            **asked_for(),
-        }
-    runs.write_json(run / runs.METRICS_FILE, {**metrics, "status": status, "error": error, "user_error": user_error})
+    ended = records.Record.open(run)
+    if not (run / records.METRICS_FILE).is_file():
+        ended.started(settings, **asked_for())
+    ended.interrupted(error) if status == "interrupted" else ended.failed(error, user_error)
 
 
 @contextlib.contextmanager
@@ -190,7 +181,7 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
             folder = Path(config.hydra.sweep.dir)
             _write_down_the_dead(folder, config)
             (folder / STOP_FILE).unlink(missing_ok=True)
-            if any(folder.glob(f"*/{runs.METRICS_FILE}")):
+            if any(folder.glob(f"*/{records.METRICS_FILE}")):
                 code = report(folder, {"outputs": config.outputs, **config.sweep})
             else:
                 _discard(folder)
@@ -204,13 +195,13 @@ def _write_down_the_dead(sweep: Path, config: DictConfig) -> None:
         return
     for hydra_folder in sweep.glob("*/.hydra"):
         run = hydra_folder.parent
-        path = run / runs.METRICS_FILE
-        if path.exists() and runs.read_metrics(run).get("status") != "running":
+        path = run / records.METRICS_FILE
+        if path.exists() and records.read_metrics(run).get("status") != "running":
             continue
         began, asked = path.exists(), hydra_folder / "overrides.yaml"
         record(run, {}, "interrupted", "its process ended without a word: killed, or out of memory")
         if not began and asked.exists():  # a process may be killed while Hydra still writes its files
-            runs.write_json(path, {**runs.read_metrics(run), "overrides": list(OmegaConf.load(asked))})
+            files.write_json(path, {**records.read_metrics(run), "overrides": list(OmegaConf.load(asked))})
 
 
 def _discard(sweep: Path) -> None:

@@ -16,5 +16,5 @@ _HOMES = {
     "DigitsDataModule": "mnist_lightning.data.datamodule",
     "Source": "mnist_lightning.data.sources",
 }
-__all__ = list(_HOMES)  # noqa: PLE0605
+__all__ = list(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mnist_lightning.data import patterns, pen, sources
-from mnist_lightning.data.augment import Augment
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
@@ -180,9 +179,11 @@ class DigitsDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if num_folds == 1:
-            raise UserError("data.num_folds=1 is not possible: cross-validation needs 2 folds or more (0 for the plain split).")
+            raise UserError("data.num_folds=1 is not allowed: cross-validation needs 2 or more (0: the plain split).")
         if num_folds and fold >= num_folds:
-            raise UserError(f"data.fold={fold} is not a fold: with data.num_folds={num_folds} it is 0 to {num_folds - 1}.")
+            raise UserError(
+                f"data.fold={fold} is not a fold: with data.num_folds={num_folds} it is 0 to {num_folds - 1}."
+            )
         self.requested, self.own_source, self._place = name, source, (name, folder, tuple(mirrors))
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.fallback_batch_size = fallback_batch_size

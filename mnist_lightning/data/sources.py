@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_lightning.cli.settings import nearest
+from mnist_lightning.cli.check import nearest
 from mnist_lightning.data.archives import TEST, TORCHVISION, TRAIN, fetch
 from mnist_lightning.data.download import Unavailable
 from mnist_lightning.data.idx import BrokenFile, read_idx

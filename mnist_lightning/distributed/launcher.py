@@ -20,8 +20,8 @@ from typing import Any
 
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.run import folder as runs
-from mnist_lightning.run import signals
+from mnist_lightning.run import files, signals
+from mnist_lightning.run import record as records
 
 WORKER = "mnist_lightning.distributed.worker"
 PATIENCE = 10.0
@@ -71,7 +71,7 @@ def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
             raise Interrupted(arrived[0])
         if any(codes):
             raise _failure(run, Path(folder), codes)
-    return runs.read_metrics(run)
+    return records.read_metrics(run)
 
 
 def _start(job: Path, rank: int, count: int, port: int, threads: int | None) -> subprocess.Popen[bytes]:
@@ -126,8 +126,8 @@ def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
         return UserError(told[0]["text"])
     if told and told[0]["kind"] == "Interrupted":
         return Interrupted(told[0]["signum"])
-    if (run / runs.METRICS_FILE).exists():  # the first rank may have been killed before it could write it
-        runs.write_json(run / runs.METRICS_FILE, runs.read_metrics(run) | {"status": "failed"})
+    if (run / records.METRICS_FILE).exists():  # the first rank may have been killed before it could write it
+        files.write_json(run / records.METRICS_FILE, records.read_metrics(run) | {"status": "failed"})
     for rank, code in enumerate(codes):
         if code is not None and code < 0:
             return RankFailed(f"Rank {rank} of {len(codes)} was ended by {signal.Signals(-code).name}.")

@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from mnist_lightning import compat
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import machine
 
 
 def predict_files(image: str, ckpt: str | None, outputs: Path, device: str = "auto") -> None:
@@ -31,7 +31,7 @@ def predict_files(image: str, ckpt: str | None, outputs: Path, device: str = "au
         raise UserError(f"There is no image {image}: give a file, or a glob in quotes such as 'photos/*.png'.")
     path, word = runs.find_checkpoint(ckpt, outputs)
 
-    with machine.heavy_imports():
+    with compat.heavy_imports():
         import numpy as np
 
         from mnist_lightning.inference.predictor import Predictor

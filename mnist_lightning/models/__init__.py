@@ -31,5 +31,5 @@ _HOMES = {
     "plateau": "mnist_lightning.models.schedule",
     "step": "mnist_lightning.models.schedule",
 }
-__all__ = list(_HOMES)  # noqa: PLE0605
+__all__ = list(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

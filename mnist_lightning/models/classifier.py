@@ -192,7 +192,18 @@ class Classifier(pl.LightningModule):
         for number, stage in enumerate(given):
             loss, hits, images = values[3 * number : 3 * number + 3]
             means |= {f"{stage}_loss": loss / max(images, 1), f"{stage}_accuracy": hits / max(images, 1)}
-        self.log_dict(means)
+        if "train_loss" in means and not all(map(math.isfinite, means.values())):
+            raise UserError(
+                f"The loss is {means['train_loss']} in epoch {self.current_epoch + 1}: the training has diverged. Lower "
+                "optimizer.lr, or set trainer.gradient_clip_val=1."
+            )
+        # By hand: Lightning would draw what is measured once per epoch over steps.
+        self.log_dict(means, logger=False)
+        if not self.trainer.sanity_checking:
+            for logger in self.loggers:
+                logger.log_metrics(
+                    {name.replace("_", "/"): value for name, value in means.items()}, self.current_epoch + 1
+                )
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless there is none, its schedule as Lightning wants it described."""

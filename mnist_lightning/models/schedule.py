@@ -91,15 +91,13 @@ def plateau(
         UserError: the interval is a step; metrics are known once per epoch.
     """
     if interval == "step":
-        raise UserError("scheduler.interval=step cannot be combined with scheduler=plateau: metrics come once per epoch.")
+        raise UserError("scheduler.interval=step cannot be combined with scheduler=plateau: it looks once per epoch.")
     mode = "max" if monitor == "val_accuracy" else "min"
     make = lambda optimizer: ReduceLROnPlateau(optimizer, mode, factor, patience)  # noqa: E731
     return Schedule(make, interval, frequency, monitor)
 
 
-def _curve(
-    fall: Callable[[float], float], warmup: float, start: float, interval: Interval, frequency: int
-) -> Schedule:
+def _curve(fall: Callable[[float], float], warmup: float, start: float, interval: Interval, frequency: int) -> Schedule:
     """A schedule that rises linearly, then follows `fall`, a function of the share (0 to 1) of the rest that is done.
 
     It is a function of the share of the run that is done: a run resumed with more epochs goes on along a longer curve.

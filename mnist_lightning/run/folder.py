@@ -6,20 +6,15 @@ Knows nothing of torch, Lightning or Hydra; paths and plain data only.
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 import secrets
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from mnist_lightning.errors import UserError
 
-METRICS_FILE = "training_metrics.json"
 TRACEBACK_FILE = "traceback.txt"  # of a job that failed in a sweep
-NO_HYPERPARAMETERS = ("outputs", "logger", "sweep", "search")  # settings that change nothing in what is learned
 BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.ckpt"
 
@@ -84,46 +79,6 @@ def remove_with_empty_parents(folder: Path) -> None:
     for parent in list(folder.parents)[:2]:
         with contextlib.suppress(OSError):
             parent.rmdir()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader, or a run killed meanwhile, sees the old file or the new one whole."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write plain data as JSON, atomically; NaN and infinity, which JSON has not, become null."""
-    write_atomically(path, (json.dumps(_finite(data), indent=2) + "\n").encode())
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return data
-
-
-def read_metrics(run: Path) -> dict[str, Any]:
-    """The `training_metrics.json` of a run folder.
-
-    Raises:
-        UserError: the folder holds none, or it is no JSON.
-    """
-    path = run / METRICS_FILE
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{run} is no run folder: it holds no {METRICS_FILE}.") from None
-    except ValueError:
-        raise UserError(f"{path} is not valid JSON: was it edited by hand?") from None
 
 
 def mark_latest(run: Path, outputs: Path) -> None:

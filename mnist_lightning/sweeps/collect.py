@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.cli import settings
+from mnist_lightning.cli import check as settings
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as run_folders
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.cli.settings import did_you_mean
+from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import collect, groups, tables

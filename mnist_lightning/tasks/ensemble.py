@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import files, provenance
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import machine
+from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import collect
 from mnist_lightning.sweeps.collect import Run
 
@@ -50,11 +51,11 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     import torch
     from torch.nn import functional as F
 
-    from mnist_lightning.data.datamodule import DigitsDataModule
     from mnist_lightning.evaluation import artefacts
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.models import checkpoint
-    from mnist_lightning.tasks import trainer as trainer_setup
+    from mnist_lightning.tasks import parts
+    from mnist_lightning.tasks.trainer import pick
 
     run = sweep / FOLDER
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -65,10 +66,9 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     first = finished[0].metrics
     seeds = sorted({job.metrics["seed"] for job in finished})
     settings = first["hyperparameters"]
-    predictor = Predictor.load(
-        run / runs.BEST, trainer_setup.pick(settings).type, settings["tta"], settings["trainer"]["precision"]
-    )
-    data = DigitsDataModule(**settings["data"])
+    device = pick(settings["trainer"]["accelerator"]).type
+    predictor = Predictor.load(run / runs.BEST, device, settings["tta"], settings["trainer"]["precision"])
+    data = parts.build("data", settings["data"])
     data.prepare_data()
     data.setup()
     logits = predictor.logits(data.test.images, data.eval_batch_size)
@@ -97,9 +97,9 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
             "fit_seconds": sum(job.metrics["timing"]["fit_seconds"] for job in finished),
             "total_seconds": time.perf_counter() - began,
         },
-        "environment": machine.describe(predictor.device.type, predictor.precision),
+        "environment": provenance.describe(predictor.device.type, predictor.precision),
     }
-    runs.write_json(run / runs.METRICS_FILE, metrics)
+    files.write_json(run / records.METRICS_FILE, metrics)
     runs.mark_latest(run, outputs)
     print(
         f"\nensemble of {len(finished)}, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %, "

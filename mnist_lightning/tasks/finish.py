@@ -1,104 +1,159 @@
-"""After the fit: score, draw, write the final record, say how it went."""
+"""What comes after the fit: scores, pictures, the final record, the last lines."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import loggers
-from mnist_lightning.cli.config import Settings
-from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
-from mnist_lightning.evaluation import artefacts
+import lightning.pytorch as pl
+from torch import Tensor
+
+from mnist_lightning.data.datamodule import InMemory
+from mnist_lightning.errors import UserError
+from mnist_lightning.evaluation import scores
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.plots import style
-from mnist_lightning.plots.loss_graph import loss_graph
+from mnist_lightning.inference.views import Views
+from mnist_lightning.models.classifier import Classifier, Scored
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import machine
+from mnist_lightning.tasks.loggers import log_results
+from mnist_lightning.tasks.train import Job
+from mnist_lightning.tasks.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 
-def finish(
-    settings: Settings,
-    run: Path,
-    data: DigitsDataModule,
-    metrics: dict[str, Any],
-    kept: list[Any],
-    device: str,
-    laps: machine.Laps,
-    start: Path | None,
-) -> None:
-    """Score the best checkpoint as it was trained, on the device and in the precision; draw, write, close the loggers.
+def finish(job: Job) -> None:
+    """Score the best checkpoint on the test images, end the record and the loggers, and say how it went."""
+    record, settings = job.record, job.settings
+    pruned = record.status == "pruned"
+    best = job.run / runs.BEST
+    if settings["test"] and not pruned:  # what was given up costs no more time
+        path = best if best.is_file() else None
+        path = path or (job.start if not settings["train"] else None)
+        if found := _test(job, path):
+            record.tested(found)
+    job.laps.lap("test")
+    _throughput(job)
+    if not pruned:
+        record.finished()
+    _close(job)
+    if not pruned:
+        runs.mark_latest(job.run, Path(settings["outputs"]))
+        summarise(job.run, record.content)
+
+
+def interrupt(job: Job, reason: str) -> None:
+    """End the record of a run that was interrupted, with what it has reached."""
+    _throughput(job)
+    job.record.interrupted(reason)
+    _close(job)
+
+
+def score(
+    model: Classifier, data: Any, tta: Mapping[str, float] | None, trainer: pl.Trainer
+) -> tuple[dict[str, Any], Scored]:
+    """Read the test images with a trained network, and score what it says.
 
     Args:
-        settings: of the run.
-        run: its folder.
+        model: around the network.
         data: with the test images.
-        metrics: what the run has recorded so far; the test scores and the timing are added.
-        kept: the loggers.
-        device: `cpu`, `cuda` or `mps`.
-        laps: the run's clock.
-        start: the checkpoint that training started from; None where it resumed, or started from nothing.
+        tta: settings of `conf/tta/`, to read each image several times.
+        trainer: of one device; its callbacks draw the pictures.
+
+    Returns:
+        What `scores.score` finds, and what was read.
     """
-    best, network = metrics["best"], None
-    drawn = {"loss_graph": loss_graph(metrics["history"], best and best["epoch"])}
-    style.save(drawn["loss_graph"], run / "loss_graph.png")
-    if best is not None and metrics["status"] != "pruned":  # what was given up costs no more time
-        predictor = Predictor.load(run / runs.BEST, device, settings["tta"], metrics["environment"]["precision"])
-        logits = predictor.logits(data.test.images, data.eval_batch_size)
-        network = predictor.network.cpu()
-        if data.aside is not None and len(data.aside):
-            metrics["drawings"] = _on_drawings(data.aside, predictor, start, device)
-        laps.lap("test")
-        metrics["test"], scored = artefacts.score_and_draw(
-            run, data.test.images, data.test.labels, logits, data.source.class_names
-        )
-        drawn |= scored
-    timing = metrics["timing"]
-    if timing["fit_seconds"]:
-        seen = metrics["dataset"]["train"] * len(timing["seconds_per_epoch"])
-        timing["samples_per_second"] = seen / max(sum(timing["seconds_per_epoch"]), 1e-9)
-    laps.lap("pictures")
-    timing["total_seconds"] = sum(laps.seconds.values())
-    runs.write_json(run / runs.METRICS_FILE, metrics)
-    if kept:
-        final = {"parameters": float(metrics["parameters"]), "fit_seconds": timing["fit_seconds"]}
-        if best is not None:
-            final |= {"best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"]}
-        if metrics["test"] is not None:
-            final |= {"test_accuracy": metrics["test"]["accuracy"], "test_loss": metrics["test"]["loss"]}
-        pictures = {name: run / f"{name}.png" for name in drawn}
-        loggers.finish(kept, settings["logger"], metrics["hyperparameters"], final, pictures, network)
-        laps.lap("loggers")
-        timing["total_seconds"] = sum(laps.seconds.values())
-        runs.write_json(run / runs.METRICS_FILE, metrics)
+    if tta and any(tta.values()):
+        model = Classifier(Views(model.network, **tta), card=model.card)
+    trainer.test(model, data, verbose=False)
+    if model.scored is None:
+        raise UserError("There are no test images to score.")
+    names = (model.card or {}).get("class_names") or range(model.scored.logits.shape[1])
+    return scores.score(model.scored.logits, model.scored.labels, len(names)), model.scored
 
 
-def _on_drawings(aside: InMemory, trained: Predictor, start: Path | None, device: str) -> dict[str, Any]:
-    """How many of the drawings kept aside are read right now, and were by the network that training started from."""
-
-    def right(predictor: Predictor) -> int:
-        return int((predictor.logits(aside.images).argmax(1) == aside.labels).sum())
-
-    found = {"aside": len(aside), "right": right(trained)}
-    if start is not None:
-        found["right_before"] = right(Predictor.load(start, device, precision=trained.precision))
+def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
+    """The scores of the checkpoint `path`, as it was trained: on the device and in the precision of the training."""
+    trained = job.trainer
+    assert trained is not None
+    assert job.model is not None
+    allowed = [str(job.settings["model"].get("_target_", "")), *job.settings["allow"]]
+    model = Classifier.load_from_checkpoint(path, allow=allowed) if path else job.model
+    pictures = [each for each in trained.callbacks if hasattr(each, "on_test_end")]  # type: ignore[attr-defined]
+    tester = Trainer(
+        accelerator={"cuda": "gpu"}.get(kind := trained.strategy.root_device.type, kind),
+        precision=str(trained.precision),
+        limit_test_batches=job.settings["trainer"].get("limit_test_batches", 1.0),
+        deterministic=job.settings["trainer"].get("deterministic", True),
+        callbacks=[each for each in pictures if not _is_about_training(each)],
+        logger=job.loggers or False,
+        default_root_dir=job.run,
+        enable_checkpointing=False,
+    )
+    found, _ = score(model, job.data, job.settings["tta"], tester)
+    if (aside := getattr(job.data, "aside", None)) is not None and len(aside):
+        job.record.note(drawings=_on_drawings(aside, job, path))
     return found
 
 
-def summarise(run: Path, metrics: dict[str, Any]) -> None:
+def _is_about_training(callback: pl.Callback) -> bool:
+    """Whether a callback of this package has nothing to do in a test."""
+    home = type(callback).__module__
+    return home.startswith(("mnist_lightning.callbacks", "lightning.")) and not home.endswith(".pictures")
+
+
+def _on_drawings(aside: InMemory, job: Job, path: Path | None) -> dict[str, Any]:
+    """How many of the drawings kept aside are read right now, and were by the network that training started from."""
+
+    def right(checkpoint: Path) -> int:
+        logits: Tensor = Predictor.load(checkpoint, "cpu").logits(aside.images)
+        return int((logits.argmax(1) == aside.labels).sum())
+
+    found = {"aside": len(aside)}
+    if path is not None:
+        found["right"] = right(path)
+    if job.start is not None and not job.resumes:
+        found["right_before"] = right(job.start)
+    return found
+
+
+def _throughput(job: Job) -> None:
+    """Images per second of the epochs of this process."""
+    timing, trainer = job.record.content["timing"], job.trainer
+    seconds = timing["seconds_per_epoch"]
+    if seconds and trainer is not None and trainer.num_training_batches:
+        images = min(job.record.content["dataset"]["train"], int(trainer.num_training_batches) * job.data.batch_size)
+        timing["samples_per_second"] = images * len(seconds) / max(sum(seconds), 1e-9)
+    job.record.timed(total_seconds=sum(job.laps.seconds.values()))
+
+
+def _close(job: Job) -> None:
+    """Hand the results to the loggers, and write the record with the whole time."""
+    if job.loggers:
+        log_results(job.loggers, job.record.content)
+        job.laps.lap("loggers")
+    job.record.timed(total_seconds=sum(job.laps.seconds.values()))
+    job.record.write()
+
+
+def summarise(run: Path, metrics: Mapping[str, Any]) -> None:
     """Print how a finished run went."""
-    best, dataset, timing = metrics["best"], metrics["dataset"], metrics["timing"]
-    accuracy, name = metrics["test"]["accuracy"], dataset["name"]
+    best, dataset, timing, test = metrics["best"], metrics["dataset"], metrics["timing"], metrics["test"]
+    name = dataset["name"]
     log.info("")
-    log.info("test accuracy  %.2f %% of %s images of %s", 100 * accuracy, f"{dataset['test']:,}", name)
+    if test is not None:
+        log.info("test accuracy  %.2f %% of %s images of %s", 100 * test["accuracy"], f"{dataset['test']:,}", name)
     if dataset["requested"] == "auto" and name != "mnist":
-        log.info("               not MNIST, which could not be had: this is scikit-learn's small set")
+        log.info("               not MNIST, which could not be fetched: this is scikit-learn's small set")
     if drawn := metrics.get("drawings"):
         before = f", {drawn['right_before']} before" if "right_before" in drawn else ""
-        log.info("drawings       %d of the %d kept aside read right%s", drawn["right"], drawn["aside"], before)
+        log.info("drawings       %d of the %d kept aside read right%s", drawn.get("right", 0), drawn["aside"], before)
     epochs = len(metrics["history"]["epoch"])
-    log.info("best epoch     %d of %d, validation accuracy %.2f %%", best["epoch"], epochs, 100 * best["val_accuracy"])
+    if best is not None and best["val_accuracy"] is not None:
+        log.info(
+            "best epoch     %d of %d, validation accuracy %.2f %%", best["epoch"], epochs, 100 * best["val_accuracy"]
+        )
     log.info("training took  %.1f s, the whole job %.1f s", timing["fit_seconds"], timing["total_seconds"])
     log.info("run folder     %s", runs.shown(run))
