@@ -74,4 +74,6 @@ class Averaging(WeightAveraging):
 
     def _blend(self, averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
         keep = min(self.decay, (1 + int(updates)) / (10 + int(updates)))
+        if not averaged[0].is_floating_point():  # counters, such as batch norm's number of batches, are copied
+            keep = 0.0
         get_ema_multi_avg_fn(keep)(averaged, current, updates)

@@ -5,7 +5,7 @@ Needs no config and no Lightning; the card in the checkpoint says all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,14 @@ class Predictor:
         device: str = "auto",
         tta: Mapping[str, float] | None = None,
         precision: str = "32-true",
+        allow: Sequence[str] = (),
     ) -> Predictor:
         """Load a checkpoint file, to read each image once or, with the settings of `conf/tta/`, several times.
 
         `precision` may be auto too: the fastest that this machine trains in. Raises UserError where the file is none of
         ours or broken.
         """
-        network, card = checkpoint.restore(path)
+        network, card = checkpoint.restore(path, allow)
         place = pick_device(device)
         return cls(network, card, place, tta, machine.pick_precision(place.type) if precision == "auto" else precision)
 
