@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from mnist_lightning.arguments import foreign_in, read_signature
 from mnist_lightning.cli.check import did_you_mean
@@ -65,7 +66,7 @@ def text_settings(function: str) -> set[str]:
 
 
 def _is_text(annotation: Any) -> bool:
-    return annotation is str or str in get_args(annotation)
+    return annotation is str or (get_origin(annotation) in (Union, UnionType) and str in get_args(annotation))
 
 
 def quoted(override: str, texts: set[str], sweeps: bool) -> str:
