@@ -29,4 +29,4 @@ class LossGraph(pl.Callback):
 
         best = getattr(trainer.checkpoint_callback, "best", None)
         figure = loss_graph(metrics.record.content["history"], best["epoch"] if best else None)
-        keep(figure, Path(trainer.default_root_dir) / "loss_graph.png", trainer)
+        keep(figure, Path(trainer.default_root_dir) / "loss_graph.png", trainer.loggers, trainer.current_epoch)
