@@ -210,7 +210,7 @@ def plot(results: Result, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from mnist_lightning.evaluation import style
+    from mnist_lightning.plots import style
 
     figure = Figure(figsize=(8, 4.5), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(figure)

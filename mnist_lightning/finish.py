@@ -9,8 +9,10 @@ from typing import Any
 from mnist_lightning import loggers, machine, runs
 from mnist_lightning.config import Settings
 from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
-from mnist_lightning.evaluation import artefacts, figures, style
+from mnist_lightning.evaluation import artefacts
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.plots import style
+from mnist_lightning.plots.loss_graph import loss_graph
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ def finish(
         start: the checkpoint that training started from; None where it resumed, or started from nothing.
     """
     best, network = metrics["best"], None
-    drawn = {"loss_graph": figures.loss_graph(metrics["history"], best and best["epoch"])}
+    drawn = {"loss_graph": loss_graph(metrics["history"], best and best["epoch"])}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None and metrics["status"] != "pruned":  # what was given up costs no more time
         predictor = Predictor.load(run / runs.BEST, device, settings["tta"], metrics["environment"]["precision"])

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parent.parent
 LEVELS = (
     {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
      "config", "multirun", "ink"},
-    {"data", "models", "inference"},
+    {"data", "models", "inference", "plots"},
     {"evaluation", "sweeps", "callbacks"},
     {"apps", "training", "trainer", "finish", "ensemble", "worker"},
 )  # fmt: skip

@@ -22,10 +22,10 @@ from mnist_lightning import runs
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.text import write
 from mnist_lightning.errors import UserError
-from mnist_lightning.evaluation.style import percent
 from mnist_lightning.inference.reader import Reader, Reading
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import PEN_WIDTH, WrittenDigit, bounds, read_digits
+from mnist_lightning.plots.style import percent
 
 SIZE = 300  # longest side of a drawing at scale 1, pixels; the sheet has 740 x 616
 FAILURES_SHOWN = 300

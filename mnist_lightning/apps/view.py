@@ -1,6 +1,6 @@
 """How the canvas looks: a picture for the window, redrawn only where something changed.
 
-Knows the canvas, no windows and no events. Colours are those of `evaluation/style.py`, told apart with every kind of
+Knows the canvas, no windows and no events. Colours are those of `plots/style.py`, told apart with every kind of
 colour blindness: blue is sure, orange is not; nothing is said by colour alone.
 """
 
@@ -18,7 +18,7 @@ from mnist_lightning.apps.text import Colour, text_width, write
 from mnist_lightning.inference.reader import UNSURE, DigitReading
 from mnist_lightning.ink.raster import Layer
 
-# Okabe and Ito's blue and orange as in evaluation/style.py, which imports matplotlib; blue, green, red.
+# Okabe and Ito's blue and orange as in plots/style.py, which imports matplotlib; blue, green, red.
 BLUE: Colour = (0xB2, 0x72, 0x00)
 ORANGE: Colour = (0x00, 0x9F, 0xE6)
 RUST: Colour = (0x00, 0x5E, 0xD5)  # for orange text, which must stand out from white

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from mnist_lightning.evaluation import style
-from mnist_lightning.evaluation.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, SMALL_SIZE, TEXT_SIZE, VERMILLION
+from mnist_lightning.plots import style
+from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, SMALL_SIZE, TEXT_SIZE, VERMILLION
 
 _PAGE_COLOURS = {INK: "ink", GREY: "muted", FAINT: "line", BLUE: "blue", VERMILLION: "orange"}
 _WIDTH, _HEIGHT = 660, 450  # pixels at 150 a inch: text stays readable where a phone shows it 320 wide

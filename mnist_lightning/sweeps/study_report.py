@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_lightning import runs
-from mnist_lightning.evaluation import study_figures, style
+from mnist_lightning.plots import study as study_figures
+from mnist_lightning.plots import style
 from mnist_lightning.sweeps import tables
 from mnist_lightning.sweeps.objectives import DIRECTIONS
 from mnist_lightning.sweeps.study import Ledger, Outcome

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mnist_lightning.evaluation import study_figures
+from mnist_lightning.plots import study as study_figures
 
 
 def lines(figure):

@@ -8,7 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from mnist_lightning.evaluation import figures, style
+from mnist_lightning.plots import style
+from mnist_lightning.plots.confusion_matrix import confusion_matrix
+from mnist_lightning.plots.loss_graph import loss_graph
+from mnist_lightning.plots.sample_prediction import sample_prediction
+from mnist_lightning.plots.worst_mistakes import worst_mistakes
 
 DIGITS = [str(digit) for digit in range(10)]
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -35,7 +39,7 @@ def digit_images(count: int) -> np.ndarray:
 def mistakes(count: int, names: list[str] = DIGITS, total: int | None = None) -> Figure:
     labels = np.arange(count) % 10
     confidences = np.linspace(0.99, 0.4, count)
-    return figures.worst_mistakes(
+    return worst_mistakes(
         digit_images(count), labels, (labels + 1) % 10, confidences, names, total if total is not None else count
     )
 
@@ -62,25 +66,21 @@ def curves(figure: Figure) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "figure",
     [
-        pytest.param(lambda: figures.loss_graph(falling(0), None), id="loss-0"),
-        pytest.param(lambda: figures.loss_graph(falling(1), 1), id="loss-1"),
-        pytest.param(lambda: figures.loss_graph(falling(3), 3), id="loss-3"),
-        pytest.param(lambda: figures.loss_graph(falling(40), 1), id="loss-40-first"),
-        pytest.param(lambda: figures.loss_graph(falling(40), 40), id="loss-40-last"),
-        pytest.param(lambda: figures.loss_graph(history([1e-6, 2.0], [30.0, 1e-5]), 2), id="loss-wide"),
-        pytest.param(lambda: figures.loss_graph(history([NAN, 0.2], [0.1, NAN]), 2), id="loss-nan"),
-        pytest.param(
-            lambda: figures.sample_prediction(digit_images(1)[0], 9, [0.5] + [0.5 / 9] * 9, FASHION), id="sample"
-        ),
-        pytest.param(
-            lambda: figures.sample_prediction(digit_images(1)[0], 9, [1.0] + [0.0] * 61, LETTERS), id="sample-62"
-        ),
+        pytest.param(lambda: loss_graph(falling(0), None), id="loss-0"),
+        pytest.param(lambda: loss_graph(falling(1), 1), id="loss-1"),
+        pytest.param(lambda: loss_graph(falling(3), 3), id="loss-3"),
+        pytest.param(lambda: loss_graph(falling(40), 1), id="loss-40-first"),
+        pytest.param(lambda: loss_graph(falling(40), 40), id="loss-40-last"),
+        pytest.param(lambda: loss_graph(history([1e-6, 2.0], [30.0, 1e-5]), 2), id="loss-wide"),
+        pytest.param(lambda: loss_graph(history([NAN, 0.2], [0.1, NAN]), 2), id="loss-nan"),
+        pytest.param(lambda: sample_prediction(digit_images(1)[0], 9, [0.5] + [0.5 / 9] * 9, FASHION), id="sample"),
+        pytest.param(lambda: sample_prediction(digit_images(1)[0], 9, [1.0] + [0.0] * 61, LETTERS), id="sample-62"),
         pytest.param(lambda: mistakes(0), id="mistakes-0"),
         pytest.param(lambda: mistakes(1), id="mistakes-1"),
         pytest.param(lambda: mistakes(40, FASHION, 2000), id="mistakes-fashion"),
-        pytest.param(lambda: figures.confusion_matrix(confusion(10), FASHION), id="confusion-fashion"),
-        pytest.param(lambda: figures.confusion_matrix(np.eye(2, dtype=int), ["no", "yes"]), id="confusion-2"),
-        pytest.param(lambda: figures.confusion_matrix(confusion(62), LETTERS), id="confusion-62"),
+        pytest.param(lambda: confusion_matrix(confusion(10), FASHION), id="confusion-fashion"),
+        pytest.param(lambda: confusion_matrix(np.eye(2, dtype=int), ["no", "yes"]), id="confusion-2"),
+        pytest.param(lambda: confusion_matrix(confusion(62), LETTERS), id="confusion-62"),
     ],
 )
 def test_no_text_leaves_the_picture_or_covers_another(figure):
@@ -112,10 +112,10 @@ def test_no_text_leaves_the_picture_or_covers_another(figure):
 
 def test_saved_picture_is_a_small_png_and_the_same_bytes_each_time(tmp_path):
     makers = {
-        "loss": lambda: figures.loss_graph(falling(40), 37),
-        "sample": lambda: figures.sample_prediction(digit_images(1)[0], 3, np.full(10, 0.1), FASHION),
+        "loss": lambda: loss_graph(falling(40), 37),
+        "sample": lambda: sample_prediction(digit_images(1)[0], 3, np.full(10, 0.1), FASHION),
         "mistakes": lambda: mistakes(40, FASHION),
-        "confusion": lambda: figures.confusion_matrix(confusion(10), FASHION),
+        "confusion": lambda: confusion_matrix(confusion(10), FASHION),
     }
     for name, make in makers.items():
         style.save(make(), tmp_path / "first.png")
@@ -149,8 +149,9 @@ def test_save_leaves_only_the_picture_readable_like_any_file(tmp_path):
 
 def test_drawing_never_loads_pyplot(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from mnist_lightning.evaluation import figures, style; "
-        f"style.save(figures.confusion_matrix([[3, 1], [0, 2]], ['a', 'b']), Path({str(tmp_path / 'x.png')!r})); "
+        "import sys; from pathlib import Path; from mnist_lightning.plots import style; "
+        "from mnist_lightning.plots.confusion_matrix import confusion_matrix; "
+        f"style.save(confusion_matrix([[3, 1], [0, 2]], ['a', 'b']), Path({str(tmp_path / 'x.png')!r})); "
         "assert 'matplotlib.pyplot' not in sys.modules; assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -169,7 +170,7 @@ def test_percent(fraction, text):
 
 def test_loss_graph_draws_both_losses_and_marks_the_best_epoch():
     given = falling(40)
-    figure = figures.loss_graph(given, 37)
+    figure = loss_graph(given, 37)
     drawn = curves(figure)
     assert drawn["training"].tolist() == [
         list(point) for point in zip(given["epoch"], given["train_loss"], strict=True)
@@ -185,25 +186,25 @@ def test_loss_graph_draws_both_losses_and_marks_the_best_epoch():
 
 
 def test_loss_graph_marks_the_best_epoch_in_the_pixels():
-    marked, plain = (figures.loss_graph(falling(5), best) for best in (2, None))
+    marked, plain = (loss_graph(falling(5), best) for best in (2, None))
     marked.canvas.draw()
     plain.canvas.draw()
     x, y = marked.axes[0].transData.transform((2, falling(5)["val_loss"][1]))
     pixel = (int(marked.bbox.height - y), int(x))
-    assert to_hex(np.asarray(marked.canvas.buffer_rgba())[pixel] / 255).upper() == figures.ORANGE
-    assert to_hex(np.asarray(plain.canvas.buffer_rgba())[pixel] / 255).upper() != figures.ORANGE
+    assert to_hex(np.asarray(marked.canvas.buffer_rgba())[pixel] / 255).upper() == style.ORANGE
+    assert to_hex(np.asarray(plain.canvas.buffer_rgba())[pixel] / 255).upper() != style.ORANGE
 
 
 @pytest.mark.parametrize("best", [None, 7])
 def test_loss_graph_without_a_known_best_epoch_has_no_mark(best):
-    figure = figures.loss_graph(falling(3), best)
+    figure = loss_graph(falling(3), best)
     assert all(line.get_marker() != "*" for line in figure.axes[0].lines)
     assert not any("best" in text for text in texts(figure))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 12, 40])
 def test_loss_graph_ticks_whole_epochs_and_shows_them_all(epochs):
-    axes = figures.loss_graph(falling(epochs), 1).axes[0]
+    axes = loss_graph(falling(epochs), 1).axes[0]
     low, high = axes.get_xlim()
     assert low < 1
     assert high > epochs
@@ -213,12 +214,12 @@ def test_loss_graph_ticks_whole_epochs_and_shows_them_all(epochs):
 
 
 def test_loss_graph_without_epochs_or_finite_losses_says_so():
-    assert "no finished epoch" in texts(figures.loss_graph(falling(0), None))
-    assert "no finite loss in 2 epochs" in texts(figures.loss_graph(history([NAN] * 2, [None, float("inf")]), 1))
+    assert "no finished epoch" in texts(loss_graph(falling(0), None))
+    assert "no finite loss in 2 epochs" in texts(loss_graph(history([NAN] * 2, [None, float("inf")]), 1))
 
 
 def test_loss_graph_leaves_gaps_where_a_loss_is_not_finite():
-    figure = figures.loss_graph(history([0.5, NAN, 0.3, 0.2], [0.4, 0.3, float("inf"), None]), 1)
+    figure = loss_graph(history([0.5, NAN, 0.3, 0.2], [0.4, 0.3, float("inf"), None]), 1)
     drawn = curves(figure)
     np.testing.assert_array_equal(drawn["training"][:, 1], [0.5, NAN, 0.3, 0.2])
     np.testing.assert_array_equal(drawn["validation"][:, 1], [0.4, 0.3, NAN, NAN])
@@ -227,11 +228,11 @@ def test_loss_graph_leaves_gaps_where_a_loss_is_not_finite():
 
 
 def test_loss_graph_is_logarithmic_only_where_the_losses_span_more_than_a_factor_of_ten():
-    assert figures.loss_graph(history([1.0, 0.01], [0.5, 0.02]), None).axes[0].get_yscale() == "log"
-    assert figures.loss_graph(history([1.0, 0.0], [0.5, 0.02]), None).axes[0].get_yscale() == "linear"
-    wide = figures.loss_graph(history([1.0, 0.2], [0.5, 0.2]), None).axes[0]
+    assert loss_graph(history([1.0, 0.01], [0.5, 0.02]), None).axes[0].get_yscale() == "log"
+    assert loss_graph(history([1.0, 0.0], [0.5, 0.02]), None).axes[0].get_yscale() == "linear"
+    wide = loss_graph(history([1.0, 0.2], [0.5, 0.2]), None).axes[0]
     assert (wide.get_yscale(), wide.get_ylim()[0]) == ("linear", 0)
-    assert figures.loss_graph(history([2.3, 2.2], [2.3, 2.25]), None).axes[0].get_ylim()[0] > 2
+    assert loss_graph(history([2.3, 2.2], [2.3, 2.25]), None).axes[0].get_ylim()[0] > 2
 
 
 # Sample prediction
@@ -240,14 +241,14 @@ def test_loss_graph_is_logarithmic_only_where_the_losses_span_more_than_a_factor
 def test_sample_prediction_shows_image_probabilities_and_verdict():
     image = np.arange(784, dtype=np.uint8).reshape(28, 28)
     chances = np.array([0.02, 0.6, 0.01, 0.01, 0.01, 0.01, 0.01, 0.3, 0.02, 0.01])
-    figure = figures.sample_prediction(image, 7, chances, DIGITS)
+    figure = sample_prediction(image, 7, chances, DIGITS)
     (picture,), (bars,) = figure.artists, figure.axes
     np.testing.assert_array_equal(picture.image, image)
     assert [bar.get_width() for bar in bars.patches] == chances.tolist()
     assert [label.get_text() for label in bars.get_yticklabels()] == DIGITS
     assert bars.yaxis_inverted()  # class 0 on top
     colours = [to_hex(bar.get_facecolor()).upper() for bar in bars.patches]
-    assert (colours[1], colours[7]) == (figures.BLUE, figures.ORANGE)
+    assert (colours[1], colours[7]) == (style.BLUE, style.ORANGE)
     assert len(set(colours)) == 3
     assert "Wrong: predicted 1, labelled 7" in texts(figure)
     assert "60.00%  predicted" in texts(figure)
@@ -256,18 +257,18 @@ def test_sample_prediction_shows_image_probabilities_and_verdict():
 
 
 def test_sample_prediction_says_right():
-    figure = figures.sample_prediction(digit_images(1)[0], 8, np.eye(10)[8], FASHION)
+    figure = sample_prediction(digit_images(1)[0], 8, np.eye(10)[8], FASHION)
     assert "Right: predicted Bag, labelled Bag" in texts(figure)
     assert "100.00%  predicted = label" in texts(figure)
     colours = [to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].patches]
-    assert colours[8] == figures.BLUE
-    assert figures.ORANGE not in colours
+    assert colours[8] == style.BLUE
+    assert style.ORANGE not in colours
 
 
 def test_sample_prediction_of_many_classes_keeps_the_likeliest_and_the_true_one():
     chances = np.full(62, 0.0001)
     chances[20:30] = np.linspace(0.05, 0.14, 10)
-    bars = figures.sample_prediction(digit_images(1)[0], 61, chances, LETTERS).axes[0]
+    bars = sample_prediction(digit_images(1)[0], 61, chances, LETTERS).axes[0]
     assert [label.get_text() for label in bars.get_yticklabels()] == [*LETTERS[20:30], "z"]
     assert [bar.get_width() for bar in bars.patches] == [*chances[20:30], 0.0001]
     assert "11 of 62 classes" in bars.get_xlabel()
@@ -277,7 +278,7 @@ def test_sample_prediction_of_many_classes_keeps_the_likeliest_and_the_true_one(
 
 
 def test_worst_mistakes_puts_the_most_confident_first_in_one_mosaic():
-    figure = figures.worst_mistakes(
+    figure = worst_mistakes(
         digit_images(3), [1, 2, 3], [7, 8, 9], [0.5, 0.99, 0.7], DIGITS, total=3
     )  # fmt: skip
     (mosaic,) = [artist.image for artist in figure.artists]  # one, however many images
@@ -325,7 +326,7 @@ def test_confusion_matrix_writes_counts_with_true_classes_down_and_predicted_acr
     counts = np.diag([1000] * 10)
     counts[4, 9], counts[4, 4] = 5, 995
     counts[7, 7] = 0
-    figure = figures.confusion_matrix(counts, FASHION)
+    figure = confusion_matrix(counts, FASHION)
     figure.canvas.draw()
     matrix = figure.artists[0]
     side = matrix.image.shape[0] // 10
@@ -340,30 +341,30 @@ def test_confusion_matrix_writes_counts_with_true_classes_down_and_predicted_acr
     }
     for names in (down, across):
         assert [text.get_text() for _, text in sorted(names.items(), key=lambda item: item[0])] == FASHION
-    assert cells[7, 7].get_color() == figures.INK
-    assert cells[4, 9].get_color() == figures.INK
+    assert cells[7, 7].get_color() == style.INK
+    assert cells[4, 9].get_color() == style.INK
     assert "8,995 of 9,000 right (99.94%)" in texts(figure)
 
 
 def test_confusion_matrix_shows_a_few_mistakes_beside_a_huge_diagonal():
     counts = np.diag([100_000] * 10)
     counts[2, 7], counts[3, 5] = 1, 4
-    colours = figures.confusion_matrix(counts, DIGITS).artists[0].image[40::80, 40::80] / 255
+    colours = confusion_matrix(counts, DIGITS).artists[0].image[40::80, 40::80] / 255
     assert (colours[0, 1] == 1).all()  # white
-    assert to_hex(colours[3, 5]).upper() == figures.ORANGE
-    assert to_hex(colours[0, 0]).upper() == figures.BLUE
+    assert to_hex(colours[3, 5]).upper() == style.ORANGE
+    assert to_hex(colours[0, 0]).upper() == style.BLUE
     assert np.abs(colours[2, 7] - 1).max() > 0.3
     assert (colours[2, 7] >= colours[3, 5]).all()  # fewer are paler
 
 
 def test_confusion_matrix_of_a_perfect_and_of_an_empty_test_set():
-    assert "20 of 20 right (100.00%)" in texts(figures.confusion_matrix(np.diag([2] * 10), DIGITS))
-    assert "0 of 0 right (0.00%)" in texts(figures.confusion_matrix(np.zeros((10, 10), dtype=int), DIGITS))
+    assert "20 of 20 right (100.00%)" in texts(confusion_matrix(np.diag([2] * 10), DIGITS))
+    assert "0 of 0 right (0.00%)" in texts(confusion_matrix(np.zeros((10, 10), dtype=int), DIGITS))
 
 
 def test_confusion_matrix_of_many_classes_leaves_zeros_out():
     counts = confusion(26)
-    figure = figures.confusion_matrix(counts, LETTERS[:26])
+    figure = confusion_matrix(counts, LETTERS[:26])
     shown = [text.get_text() for text in figure.texts[2 : -2 - 2 * 26]]
     assert sorted(map(int, shown)) == sorted(counts[counts > 0].tolist())
     assert [text.get_text() for text in figure.texts[-2 - 2 * 26 : -2 : 2]] == LETTERS[:26]
@@ -371,6 +372,6 @@ def test_confusion_matrix_of_many_classes_leaves_zeros_out():
 
 @pytest.mark.parametrize("classes", [10, 26, 62])
 def test_confusion_matrix_counts_fit_their_cells(classes):
-    figure = figures.confusion_matrix(np.diag([9999] * classes), LETTERS[:classes])
+    figure = confusion_matrix(np.diag([9999] * classes), LETTERS[:classes])
     assert figure.texts[2].get_text() == "9999"
     assert figure.texts[2].get_window_extent().width < 0.95 * figure.artists[0].image.shape[1] / classes

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mnist_lightning.evaluation import style
-from mnist_lightning.evaluation.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE, VERMILLION
+from mnist_lightning.plots import style
+from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE, VERMILLION
 
 WIDTH, HEIGHT = 1200, 675
 LEFT, BOTTOM = 150, 84
