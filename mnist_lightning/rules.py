@@ -207,7 +207,8 @@ _USE = {
     "limit": maybe(whole(1)),
     "pen_width": number(4, 60),
     "drawings": text,
-    "window": list_of(whole(200), 2),
+    "window": maybe(list_of(whole(200), 2)),
+    "theme": one_of("light", "dark"),
 }
 _SUITE = {"outliers": list_of(text), "outlier_images": whole(1), "speed_seconds": number(0)}
 _SEARCH = {

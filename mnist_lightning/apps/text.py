@@ -48,3 +48,17 @@ def write(
     if align != "left":
         x -= text_width(text, size, weight) // (2 if align == "middle" else 1)
     cv2.putText(image, text, (x, y), colour, _font(), size, weight)
+
+
+def shortened(text: str, size: int, room: int, weight: int = 400) -> str:
+    """The text, cut off with an ellipsis where it is wider than `room` pixels."""
+    if text_width(text, size, weight) <= room:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        if text_width(text[:middle] + "…", size, weight) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + "…"
