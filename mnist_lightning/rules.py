@@ -201,7 +201,6 @@ _USE = {
         lambda value: value in (None, "random") or list_of(number(0, 1), 2).holds(value),
     ),
     "scale": number(0, 2, above=True),
-    "pen": number(0, above=True),
     "tta.shift": number(0),
     "tta.degrees": number(0, 180),
     "limit": maybe(whole(1)),

@@ -49,9 +49,12 @@ class Album:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.sketches = [
-            Sketch(digit.strokes, digit.label, str(digit.label), digit.id) for digit in drawings.last(folder, MOST)
-        ]
+
+    @cached_property
+    def sketches(self) -> list[Sketch]:
+        """The drawings; at first the last ones of the file, which is read when they are asked for."""
+        found = drawings.last(self.folder, MOST)
+        return [Sketch(digit.strokes, digit.label, str(digit.label), digit.id) for digit in found]
 
     @property
     def file(self) -> Path:
@@ -60,10 +63,12 @@ class Album:
 
     def add(self, sketch: Sketch) -> None:
         """Put a drawing in front; the oldest one is no longer shown then, its label stays in the file."""
-        self.sketches = [sketch, *self.sketches][:MOST]
+        self.sketches.insert(0, sketch)
+        del self.sketches[MOST:]
 
     def label(self, sketch: Sketch, digit: int) -> int | None:
         """Give a drawing a label, or another one; how many lines the file has then, None where it had one before."""
+        self.sketches  # noqa: B018, read before this drawing is in the file
         count = None
         if sketch.label is None or not drawings.relabel(self.folder, sketch.identity, digit):
             count = drawings.append(self.folder, sketch.strokes, digit, identity=sketch.identity)
@@ -74,7 +79,7 @@ class Album:
         """Take a drawing out, and its line out of the file."""
         if sketch.label is not None:
             drawings.remove(self.folder, sketch.identity)
-        self.sketches = [each for each in self.sketches if each is not sketch]
+        self.sketches[:] = [each for each in self.sketches if each is not sketch]
 
     def restore(self, sketch: Sketch, place: int) -> None:
         """Put back what `remove` took out."""

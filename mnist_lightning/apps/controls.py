@@ -31,9 +31,7 @@ class Button:
 
 
 BUTTONS = (
-    Button(
-        "undo", "Undo", "Undo the last stroke, erasure, clearing or label: u, Ctrl+Z", 62, 1
-    ),
+    Button("undo", "Undo", "Undo the last stroke, erasure, clearing or label: u, Ctrl+Z", 62, 1),
     Button("redo", "Redo", "Redo what was undone: r, Ctrl+Y", 62, 5),
     Button("clear", "Clear", "A fresh sheet; the drawing goes to the strip below: c, Space, Delete", 62, 0),
     Button("erase", "Erase", "Erase with the left button too: e. The right button always erases", 66, 4),

@@ -20,14 +20,16 @@ import numpy as np
 
 from mnist_lightning import runs
 from mnist_lightning.apps.canvas import Canvas
+from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
 from mnist_lightning.apps.text import write
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.reader import Reader, Reading
 from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.strokes import PEN_WIDTH, WrittenDigit, bounds, read_digits
+from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
 from mnist_lightning.plots.style import percent
 
-SIZE = 300  # longest side of a drawing at scale 1, pixels; the sheet has 740 x 616
+SIZE = 300  # longest side of a drawing at scale 1, pixels
+WINDOW = (BASE_WIDTH, BASE_HEIGHT + 82)  # with a sheet of 760 x 620 pixels, on which drawings fit up to scale 2
 FAILURES_SHOWN = 300
 _TILE_WIDTH, _TILE_HEIGHT, _COLUMNS = 104, 142, 15  # of the contact sheet, pixels
 
@@ -55,7 +57,6 @@ def play(
     reader: Reader,
     move: str | Sequence[float] | None = None,
     scale: float = 1.0,
-    pen: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Outcome]:
     """Draw each digit on an empty canvas with the mouse, and look at what it shows.
@@ -66,7 +67,6 @@ def play(
         move: where to draw: None for the middle of the sheet, "random", or shares of the room to the left and
             above, from (0, 0), the upper left corner, to (1, 1).
         scale: factor of the size at which the longer side of a drawing has 300 pixels.
-        pen: factor of the pen's width.
         seed: of the random places.
 
     Raises:
@@ -74,7 +74,8 @@ def play(
     """
     draw = random.Random(seed)
     for digit in digits:
-        canvas = Canvas(pen_width=PEN_WIDTH * pen)
+        canvas = Canvas()
+        canvas.resize(*WINDOW)
         canvas.reader = reader
         place = (draw.random(), draw.random()) if move == "random" else (0.5, 0.5) if move is None else move
         for first, *rest in _mouse_paths(canvas, digit, scale, place):
@@ -96,7 +97,7 @@ def _mouse_paths(
     factor = scale * SIZE / max(right - left, bottom - top, 1e-6)
     room = [sheet.width - 1 - (right - left) * factor, sheet.height - 1 - (bottom - top) * factor]
     if min(room) < 0:
-        raise UserError(f"scale={scale} does not do: the drawings would not fit the sheet; take 2 or less.")
+        raise UserError(f"The drawings do not fit the sheet at scale={scale}: expected 2 or less.")
     x0, y0 = (sheet.left + float(place[0]) * room[0], sheet.top + float(place[1]) * room[1])
     return [
         [(round(x0 + (x - left) * factor), round(y0 + (y - top) * factor)) for x, y in stroke.points]
@@ -154,7 +155,7 @@ def report(found: dict[str, Any]) -> str:
             f"mistakes        {', '.join(confusions) or 'none'}",
             f"not one digit   {several:,} read as several digits or as nothing",
             f"not sure        {doubt} shown as ?; {wrong} are wrong and sure",
-            f"time            {1000 * found['seconds_per_digit']:.2f} ms a digit",
+            f"time            {1000 * found['seconds_per_digit']:.2f} ms per digit",
         ]
     )
 
@@ -198,7 +199,6 @@ def replay(
     sure: float,
     move: str | Sequence[float] | None,
     scale: float,
-    pen: float,
     limit: int | None,
     seed: int,
 ) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def replay(
     path, word = runs.find_checkpoint(ckpt, Path(outputs))
     digits = list(read_digits(strokes))
     if not digits:
-        raise UserError(f"{strokes} holds no digits: give a file of pen strokes.")
+        raise UserError(f"{strokes} holds no digits: expected a file of pen strokes.")
     if limit is not None and limit < len(digits):
         digits = random.Random(seed).sample(digits, limit)
 
@@ -225,7 +225,7 @@ def replay(
     print(f"checkpoint      {word}", flush=True)
     reader = Reader(Predictor.load(path, device), sure)
     began = time.perf_counter()
-    outcomes = list(play(digits, reader, move, scale, pen, seed))
+    outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)
     runs.write_json(folder / "replay.json", found)
     runs.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())

@@ -86,12 +86,12 @@ def importance(shares: Mapping[str, float], objective: str) -> Figure:
     axes.barh(names, [shares[name] for name in names], color=BLUE, height=min(0.7, 0.18 * len(names) + 0.15))
     for place, name in enumerate(names):
         axes.annotate(
-            f"{100 * shares[name]:.0f}%", (shares[name], place), xytext=(5, 0), textcoords="offset points",
+            f"{100 * shares[name]:.0f} %", (shares[name], place), xytext=(5, 0), textcoords="offset points",
             va="center", fontsize=TEXT_SIZE, color=INK,
         )  # fmt: skip
     axes.set_xlim(0, max(shares.values()) or 1)
     axes.set_xlabel("share of the variance between trials", color=INK, fontsize=TEXT_SIZE)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     style.subtitle(figure, "fANOVA, Hutter et al. (2014); finished trials only")
@@ -157,7 +157,7 @@ def _axes(figure: Figure, x: str, y: str) -> Axes:
 
 def _scale(axes: Axes, objective: str, side: str) -> None:
     formats = {
-        "val_accuracy": lambda value, _: f"{100 * value:.4g}%",
+        "val_accuracy": lambda value, _: f"{100 * value:.4g} %",
         "val_loss": lambda value, _: f"{value:g}",
         "parameters": lambda value, _: f"{value:,.0f}",
         "fit_seconds": lambda value, _: f"{value:g}",

@@ -159,7 +159,7 @@ def test_drawing_never_loads_pyplot(tmp_path):
 
 @pytest.mark.parametrize(
     ("fraction", "text"),
-    [(0, "0.00%"), (1, "100.00%"), (0.9961, "99.61%"), (0.99999, ">99.99%"), (1e-9, "<0.01%"), (NAN, "NaN")],
+    [(0, "0.00 %"), (1, "100.00 %"), (0.9961, "99.61 %"), (0.99999, ">99.99 %"), (1e-9, "<0.01 %"), (NAN, "NaN")],
 )
 def test_percent(fraction, text):
     assert style.percent(fraction) == text
@@ -180,7 +180,7 @@ def test_loss_graph_draws_both_losses_and_marks_the_best_epoch():
     ]
     (star,) = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
     assert star.get_xydata().tolist() == [[37, given["val_loss"][36]]]
-    assert "best: 98.36%" in texts(figure)
+    assert "best: 98.36 %" in texts(figure)
     assert any("best epoch 37" in text for text in texts(figure))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation"]
 
@@ -251,15 +251,15 @@ def test_sample_prediction_shows_image_probabilities_and_verdict():
     assert (colours[1], colours[7]) == (style.BLUE, style.ORANGE)
     assert len(set(colours)) == 3
     assert "Wrong: predicted 1, labelled 7" in texts(figure)
-    assert "60.00%  predicted" in texts(figure)
-    assert "30.00%  label" in texts(figure)
+    assert "60.00 %  predicted" in texts(figure)
+    assert "30.00 %  label" in texts(figure)
     assert "label: 7\nprediction: 1" in texts(figure)
 
 
 def test_sample_prediction_says_right():
     figure = sample_prediction(digit_images(1)[0], 8, np.eye(10)[8], FASHION)
     assert "Right: predicted Bag, labelled Bag" in texts(figure)
-    assert "100.00%  predicted = label" in texts(figure)
+    assert "100.00 %  predicted = label" in texts(figure)
     colours = [to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].patches]
     assert colours[8] == style.BLUE
     assert style.ORANGE not in colours
@@ -286,7 +286,7 @@ def test_worst_mistakes_puts_the_most_confident_first_in_one_mosaic():
     assert (mosaic[:28, :28] == 11).all()
     assert (mosaic[:28, 28:36] == 255).all()
     captions = [text.get_text() for text in figure.texts]
-    assert captions[2:] == ["2 → 8", "99.00%", "3 → 9", "70.00%", "1 → 7", "50.00%"]
+    assert captions[2:] == ["2 → 8", "99.00 %", "3 → 9", "70.00 %", "1 → 7", "50.00 %"]
     assert captions[1].startswith("3 mistakes: ")
 
 
@@ -312,7 +312,7 @@ def test_worst_mistakes_draws_captions_below_their_images():
 
 def test_worst_mistakes_breaks_long_names_into_two_lines():
     captions = [text.get_text() for text in mistakes(2, FASHION).texts[2:]]
-    assert captions == ["T-shirt/top", "→ Trouser", "99.00%", "Trouser", "→ Pullover", "40.00%"]
+    assert captions == ["T-shirt/top", "→ Trouser", "99.00 %", "Trouser", "→ Pullover", "40.00 %"]
 
 
 def test_no_mistakes_is_said():
@@ -343,7 +343,7 @@ def test_confusion_matrix_writes_counts_with_true_classes_down_and_predicted_acr
         assert [text.get_text() for _, text in sorted(names.items(), key=lambda item: item[0])] == FASHION
     assert cells[7, 7].get_color() == style.INK
     assert cells[4, 9].get_color() == style.INK
-    assert "8,995 of 9,000 right (99.94%)" in texts(figure)
+    assert "8,995 of 9,000 right (99.94 %)" in texts(figure)
 
 
 def test_confusion_matrix_shows_a_few_mistakes_beside_a_huge_diagonal():
@@ -358,8 +358,8 @@ def test_confusion_matrix_shows_a_few_mistakes_beside_a_huge_diagonal():
 
 
 def test_confusion_matrix_of_a_perfect_and_of_an_empty_test_set():
-    assert "20 of 20 right (100.00%)" in texts(confusion_matrix(np.diag([2] * 10), DIGITS))
-    assert "0 of 0 right (0.00%)" in texts(confusion_matrix(np.zeros((10, 10), dtype=int), DIGITS))
+    assert "20 of 20 right (100.00 %)" in texts(confusion_matrix(np.diag([2] * 10), DIGITS))
+    assert "0 of 0 right (0.00 %)" in texts(confusion_matrix(np.zeros((10, 10), dtype=int), DIGITS))
 
 
 def test_confusion_matrix_of_many_classes_leaves_zeros_out():

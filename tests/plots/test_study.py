@@ -45,7 +45,7 @@ def test_what_mattered_most_is_on_top():
     bars = figure.axes[0].patches
     assert [bar.get_width() for bar in bars] == [0.1, 0.2, 0.7]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "optimizer.lr"]
-    assert "70%" in words(figure)
+    assert "70 %" in words(figure)
 
 
 def test_the_front_goes_from_the_smallest_to_the_best():
@@ -60,7 +60,7 @@ def test_the_front_goes_from_the_smallest_to_the_best():
 
 @pytest.mark.parametrize(
     ("objective", "value", "told"),
-    [("val_accuracy", 0.98765, "98.77%"), ("val_loss", 0.123456, "0.1235"), ("parameters", 12345.0, "12,345"),
+    [("val_accuracy", 0.98765, "98.77 %"), ("val_loss", 0.123456, "0.1235"), ("parameters", 12345.0, "12,345"),
      ("fit_seconds", 3.21, "3.2 s")],
 )  # fmt: skip
 def test_a_value_is_told_in_its_unit(objective, value, told):
