@@ -11,8 +11,7 @@ from mnist_lightning.config import Settings
 from mnist_lightning.data.datamodule import DigitsDataModule, InMemory
 from mnist_lightning.evaluation import artefacts
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.plots import style
-from mnist_lightning.plots.loss_graph import loss_graph
+from mnist_lightning.plots import loss_graph, style
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def finish(
         start: the checkpoint that training started from; None where it resumed, or started from nothing.
     """
     best, network = metrics["best"], None
-    drawn = {"loss_graph": loss_graph(metrics["history"], best and best["epoch"])}
+    drawn = {"loss_graph": loss_graph.of_record(metrics)}
     style.save(drawn["loss_graph"], run / "loss_graph.png")
     if best is not None and metrics["status"] != "pruned":  # what was given up costs no more time
         predictor = Predictor.load(run / runs.BEST, device, settings["tta"], metrics["environment"]["precision"])
