@@ -6,16 +6,13 @@ pixels of the window; strokes are kept in units of the sheet (see `layout.py`), 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_lightning.apps import controls, keys, places
+from mnist_lightning.apps import actions, controls, keys, places
 from mnist_lightning.apps.album import Album, Sketch
 from mnist_lightning.apps.controls import Button
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH, Layout
-from mnist_lightning.apps.saving import save
-from mnist_lightning.errors import UserError
 from mnist_lightning.inference.reader import DigitReading, Reading
 from mnist_lightning.ink.strokes import PEN_WIDTH, Drawing
 
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader
 
 ERASER_RADIUS = 18.0  # units of the sheet
-PEN_WIDTHS = (4.0, 60.0)  # thinnest and thickest, units of the sheet
 NAME = "MNIST Lightning"
 
 
@@ -42,6 +38,9 @@ class Canvas:
         hovered: the button that the mouse is over.
         sketch: the drawing of the album that is chosen, to be labelled or deleted.
         message: what to tell the user about the last key; "" for nothing.
+        asked: the key that has to be pressed again to be obeyed.
+        deleted: the drawing that was deleted last, with its place in the album, for undo; None once more was done.
+        taken_back: drawings that undo took out of the album, for redo.
         shows_help, shows_why, is_dark: what `?`, `h` and `d` switch.
         open: False once the user wants to quit.
     """
@@ -63,9 +62,9 @@ class Canvas:
         self._reading = Reading()
         self._is_read = True
         self._chosen: DigitReading | None = None
-        self._asked = ""  # the key that has to be pressed again
-        self._deleted: tuple[Sketch, int] | None = None  # with its place, for `undo`
-        self._taken_back: list[Sketch] = []  # for `redo`
+        self.asked = ""
+        self.deleted: tuple[Sketch, int] | None = None
+        self.taken_back: list[Sketch] = []
 
     @property
     def reader(self) -> Reader | None:
@@ -162,32 +161,22 @@ class Canvas:
         action = keys.action(code)
         self.release()
         if action is None:
-            self._asked = ""
+            self.asked = ""
         else:
             self.act(action)
 
     def act(self, action: str) -> None:
-        """Do what a key or a button stands for: a name in `keys.ACTIONS`, `delete`, or a digit as text."""
-        asked, self._asked = self._asked, ""
-        deleted, self._deleted = self._deleted, None
-        self.message = ""
-        if action.isdigit():
-            self._label(int(action), sure=action == asked)
-        elif action == "close":
-            self._close(sure=action == asked)
-        elif action == "undo" and deleted is not None:
-            self._write(lambda: self.album.restore(*deleted), "The drawing is back.")
-        else:
-            self._ACTIONS[action](self)
+        """Do what a key or a button stands for: a name in `keys.ACTIONS`, or a digit as text."""
+        actions.do(self, action)
         self._is_read = False  # what was read meanwhile may be gone
 
     def _begin(self, x: int, y: int) -> bool:
         self.release()
         self.is_down = self.layout.sheet.holds(x, y)
         if self.is_down:
-            self.message, self._asked, self.shows_help = "", "", False
-            self._chosen = self.sketch = self._deleted = None
-            self._taken_back = []
+            self.message, self.asked, self.shows_help = "", "", False
+            self._chosen = self.sketch = self.deleted = None
+            self.taken_back = []
             self._is_read = False
         return self.is_down
 
@@ -216,122 +205,3 @@ class Canvas:
         sheet, scale = self.layout.sheet, self.layout.scale
         x, y = min(max(x, sheet.left), sheet.right - 1), min(max(y, sheet.top), sheet.bottom - 1)
         return (x - sheet.left) / scale, (y - sheet.top) / scale
-
-    def _write(self, change: Callable[[], object], message: str) -> bool:
-        """Change the album; say so, or what was in the way."""
-        try:
-            change()
-        except UserError as error:
-            self.message = str(error)
-            return False
-        self.message = message
-        return True
-
-    def _undo(self) -> None:
-        before = list(self.drawing.strokes)
-        if not self.drawing.undo():
-            self.message = "There is nothing to undo."
-            return
-        strokes = self.drawing.strokes
-        sketch = next((each for each in self.album.sketches if not before and each.is_of(strokes)), None)
-        if sketch is None:
-            return
-        told = "" if sketch.label is None else f"Taken back: the drawing is no longer kept as {sketch.label}."
-        if self._write(lambda: self.album.remove(sketch), told):
-            self._taken_back.append(sketch)
-            self.sketch = None if self.sketch is sketch else self.sketch
-        else:
-            self.drawing.redo()
-
-    def _redo(self) -> None:
-        before = list(self.drawing.strokes)
-        if not self.drawing.redo():
-            self.message = "There is nothing to redo."
-            return
-        cleared = bool(before) and not self.drawing.strokes
-        sketch = next((each for each in self._taken_back if cleared and each.is_of(before)), None)
-        if sketch is None:
-            return
-        told = "" if sketch.label is None else f"Kept as {sketch.label} again."
-        if self._write(lambda: self.album.restore(sketch, 0), told):
-            self._taken_back.remove(sketch)
-        else:
-            self.drawing.undo()
-
-    def _clear(self) -> None:
-        if self.drawing.strokes:
-            self.album.add(Sketch(self.drawing.strokes, read=self.reading.best))
-            self._taken_back = []
-        self.drawing.clear()
-
-    def _delete(self) -> None:
-        """The chosen drawing of the strip, or else what is on the sheet."""
-        sketch = self.sketch
-        if sketch is None:
-            self._clear()
-            return
-        place = self.album.sketches.index(sketch)
-        if self._write(lambda: self.album.remove(sketch), "Deleted; u brings the drawing back."):
-            self._deleted, self.sketch = (sketch, place), None
-
-    def _close(self, sure: bool) -> None:
-        """Whatever is open; where nothing is, the window, but no drawing without a question."""
-        if self.shows_help:
-            self.shows_help = False
-        elif self.sketch is not None:
-            self.sketch = None
-        elif self.shows_why:
-            self.shows_why = False
-        elif self.drawing.strokes and not sure:
-            self._asked, self.message = "close", "Press Esc again to quit; what is on the sheet is lost then."
-        else:
-            self.open = False
-
-    def _quit(self) -> None:
-        self.open = False
-
-    def _set_pen(self, factor: float) -> None:
-        self.pen_width = min(max(self.pen_width * factor, PEN_WIDTHS[0]), PEN_WIDTHS[1])
-
-    def _toggle(self, name: str) -> None:
-        setattr(self, name, not getattr(self, name))
-
-    def _label(self, digit: int, sure: bool) -> None:
-        """Keep the chosen drawing, or what is on the sheet, as `digit`; what looks like several only if `sure`."""
-        sketch, count = self.sketch, len(self.reading.digits)
-        if sketch is not None:
-            self._write(lambda: self.album.label(sketch, digit), f"This drawing is kept as {digit} now.")
-        elif not self.drawing.strokes:
-            self.message = "Draw a digit first; its key then keeps it."
-        elif count > 1 and not sure:
-            self._asked = str(digit)
-            self.message = f"This reads as {count} digits. Press {digit} again to keep all of it as one {digit}."
-        else:
-            fresh = Sketch(self.drawing.strokes, read=self.reading.best)
-            try:
-                kept = self.album.label(fresh, digit)
-            except UserError as error:
-                self.message = str(error)
-                return
-            self.album.add(fresh)
-            self._taken_back = []
-            self.drawing.clear()
-            self.message = f"Kept as {digit}: drawing {kept:,} in {self.album.file}. u takes it back."
-
-    def _save(self) -> None:
-        self.message = save(self)
-
-    _ACTIONS: dict[str, Callable[[Canvas], None]] = {  # noqa: RUF012
-        "undo": _undo,
-        "redo": _redo,
-        "clear": _clear,
-        "delete": _delete,
-        "thinner": lambda self: self._set_pen(1 / 1.25),
-        "thicker": lambda self: self._set_pen(1.25),
-        "erase": lambda self: self._toggle("erases"),
-        "why": lambda self: self._toggle("shows_why"),
-        "theme": lambda self: self._toggle("is_dark"),
-        "help": lambda self: self._toggle("shows_help"),
-        "save": _save,
-        "quit": _quit,
-    }

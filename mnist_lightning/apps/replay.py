@@ -16,22 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from mnist_lightning import runs
 from mnist_lightning.apps.canvas import Canvas
+from mnist_lightning.apps.failures import contact_sheet
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
-from mnist_lightning.apps.text import write
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.reader import Reader, Reading
-from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
 from mnist_lightning.plots.style import percent
 
 SIZE = 300  # longest side of a drawing at scale 1, pixels
 WINDOW = (BASE_WIDTH, BASE_HEIGHT + 82)  # with a sheet of 760 x 620 pixels, on which drawings fit up to scale 2
-FAILURES_SHOWN = 300
-_TILE_WIDTH, _TILE_HEIGHT, _COLUMNS = 104, 142, 15  # of the contact sheet, pixels
 
 
 @dataclass(frozen=True)
@@ -158,35 +154,6 @@ def report(found: dict[str, Any]) -> str:
             f"time            {1000 * found['seconds_per_digit']:.2f} ms per digit",
         ]
     )
-
-
-def contact_sheet(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """The mistakes, the most confident first, at most 300: uint8 BGR [H, W, 3].
-
-    Under each drawing: label, reading and confidence; the writer.
-    """
-    wrong = [outcome for outcome in outcomes if not outcome.is_right]
-    wrong.sort(key=lambda outcome: -min((digit.confidence for digit in outcome.reading.digits), default=0.0))
-    tiles = wrong[:FAILURES_SHOWN]
-    ink, grey = (0x22, 0x22, 0x22), (0x76, 0x76, 0x76)
-    rows = -(-len(tiles) // _COLUMNS)
-    sheet = np.full((60 + max(rows, 1) * _TILE_HEIGHT, 20 + _COLUMNS * _TILE_WIDTH, 3), 255, np.uint8)
-    selection = "" if len(tiles) == len(wrong) else f", the {len(tiles)} most confident"
-    title = f"{len(wrong):,} of {len(outcomes):,} misread{selection}: label → reading, confidence, writer"
-    write(sheet, title, (20, 36), 18, ink, 600)
-    for place, outcome in enumerate(tiles):
-        left, top = 20 + place % _COLUMNS * _TILE_WIDTH, 60 + place // _COLUMNS * _TILE_HEIGHT
-        picture = draw_digit(outcome.digit.strokes)
-        height, width = picture.shape
-        y, x = top + (84 - height) // 2, left + (84 - width) // 2
-        sheet[y : y + height, x : x + width] = 255 - picture[:, :, None]
-        reading = outcome.reading
-        confidence = min((digit.confidence for digit in reading.digits), default=0.0)
-        caption = f"{outcome.digit.label} → {reading.best or 'nothing'}"
-        write(sheet, caption, (left, top + 104), 15, ink, 600)
-        write(sheet, f"{100 * confidence:.0f} %", (left + 84, top + 104), 13, grey, align="right")
-        write(sheet, outcome.digit.writer[:12], (left, top + 122), 13, grey)
-    return sheet
 
 
 def replay(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mnist_lightning import runs
-from mnist_lightning.apps import controls, keys, places
+from mnist_lightning.apps import actions, controls, keys, places
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
@@ -237,7 +237,7 @@ def test_other_keys_do_nothing(canvas, code):
 def test_every_action_of_a_key_or_a_button_is_in_the_help_and_done_by_the_canvas(canvas):
     acting = {keys.action(code) for code in range(1, 128)} - {None, *"0123456789"} | {"delete"}
     assert acting == set(keys.ACTIONS)
-    assert acting - {"close"} == set(canvas._ACTIONS)
+    assert acting - {"close"} == set(actions.ACTIONS)
     assert {button.action for button in controls.BUTTONS} - {"pen"} <= acting
 
 

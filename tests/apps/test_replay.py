@@ -10,6 +10,7 @@ import pytest
 from mnist_lightning import runs
 from mnist_lightning.apps import replay
 from mnist_lightning.apps.canvas import Canvas
+from mnist_lightning.apps.failures import contact_sheet
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
@@ -107,8 +108,8 @@ def test_the_contact_sheet_has_a_tile_for_each_mistake():
     def columns_with_ink(picture):
         return [bool((picture[60:150, 20 + 104 * n : 124 + 104 * n] < 255).any()) for n in range(15)]
 
-    assert columns_with_ink(replay.contact_sheet(outcomes())) == [True] * 3 + [False] * 12
-    assert columns_with_ink(replay.contact_sheet(outcomes()[:2])) == [False] * 15
+    assert columns_with_ink(contact_sheet(outcomes())) == [True] * 3 + [False] * 12
+    assert columns_with_ink(contact_sheet(outcomes()[:2])) == [False] * 15
 
 
 def test_a_file_is_replayed_into_its_run_folder(tmp_path, capsys):
