@@ -15,13 +15,21 @@ def fill(image: np.ndarray, rect: Rect, colour: Colour) -> None:
         cv2.rectangle(image, (rect.left, rect.top), (rect.right - 1, rect.bottom - 1), colour, -1)
 
 
+def rim(rect: Rect, thickness: int) -> tuple[Rect, ...]:
+    """The four sides of a rectangle, inside it."""
+    thickness = max(min(thickness, rect.width // 2, rect.height // 2), 1)
+    return (
+        Rect(rect.left, rect.top, rect.width, thickness),
+        Rect(rect.left, rect.bottom - thickness, rect.width, thickness),
+        Rect(rect.left, rect.top, thickness, rect.height),
+        Rect(rect.right - thickness, rect.top, thickness, rect.height),
+    )
+
+
 def border(image: np.ndarray, rect: Rect, colour: Colour, thickness: int = 1) -> None:
     """Draw the rim of a rectangle, inside it."""
-    thickness = max(min(thickness, rect.width // 2, rect.height // 2), 1)
-    fill(image, Rect(rect.left, rect.top, rect.width, thickness), colour)
-    fill(image, Rect(rect.left, rect.bottom - thickness, rect.width, thickness), colour)
-    fill(image, Rect(rect.left, rect.top, thickness, rect.height), colour)
-    fill(image, Rect(rect.right - thickness, rect.top, thickness, rect.height), colour)
+    for side in rim(rect, thickness):
+        fill(image, side, colour)
 
 
 def box(image: np.ndarray, rect: Rect, inside: Colour, rim: Colour, thickness: int = 1) -> None:

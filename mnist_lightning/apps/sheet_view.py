@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.layout import Layout, Rect
-from mnist_lightning.apps.paint import border, fill
+from mnist_lightning.apps.paint import border, fill, rim
 from mnist_lightning.apps.text import Colour, text_width, write
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.apps.why import Why
@@ -49,17 +48,19 @@ class SheetView:
         marks = tuple(self._marks_of(canvas))
         # What lies over the ink is drawn on a whole fresh sheet; without it, only where something changed.
         is_plain = not canvas.shows_why and canvas.eraser is None
-        area = self._layer.changed
-        if marks != self._marks:
-            area = _union([area, *map(_around, {*marks} ^ {*self._marks})])
+        areas = [self._layer.changed, *(area for mark in {*self._marks} - {*marks} for area in _under(mark))]
         if not (is_plain and self._is_plain):
-            area = (0, 0, ink.shape[1], ink.shape[0])
+            areas = [(0, 0, ink.shape[1], ink.shape[0])]
+        is_same = marks == self._marks
         self._is_plain, self._marks = is_plain, marks
-        left, top, right, bottom = _clipped(area, ink.shape)
-        if left >= right or top >= bottom:
+        areas = [
+            area for area in (_clipped(area, ink.shape) for area in areas) if area[0] < area[2] and area[1] < area[3]
+        ]
+        if not areas and is_same:
             return
-        part = slice(top, bottom), slice(left, right)
-        sheet[part] = cv2.LUT(cv2.cvtColor(ink[part], cv2.COLOR_GRAY2BGR), self.theme.inks)
+        for left, top, right, bottom in areas:
+            part = slice(top, bottom), slice(left, right)
+            sheet[part] = cv2.LUT(cv2.cvtColor(ink[part], cv2.COLOR_GRAY2BGR), self.theme.inks)
         if canvas.shows_why:
             self._why.draw(sheet, ink, canvas, self.theme)
         for mark in marks:
@@ -76,9 +77,9 @@ class SheetView:
 
     def _mark(self, digit: DigitReading, is_focus: bool, is_tagged: bool) -> Mark:
         layout, theme, scale = self.layout, self.theme, self.layout.scale
-        rim = (max(stroke.width for stroke in digit.strokes) / 2 if digit.strokes else 0) + _ROOM
-        x0, y0 = (max(round((side - rim) * scale), 0) for side in digit.box[:2])
-        x1, y1 = (round((side + rim) * scale) for side in digit.box[2:])
+        room = (max(stroke.width for stroke in digit.strokes) / 2 if digit.strokes else 0) + _ROOM
+        x0, y0 = (max(round((side - room) * scale), 0) for side in digit.box[:2])
+        x1, y1 = (round((side + room) * scale) for side in digit.box[2:])
         x1, y1 = min(x1, layout.sheet.width), min(y1, layout.sheet.height)
         colour = theme.rust if not digit.sure else theme.blue if is_focus else theme.other
         box, tag, word = Rect(x0, y0, x1 - x0, y1 - y0), Rect(x0, y0, 0, 0), ""
@@ -100,16 +101,15 @@ def _draw_mark(sheet: np.ndarray, mark: Mark, layout: Layout, theme: Theme) -> N
         write(sheet, mark.word, at, size, theme.paper, 600, "middle")
 
 
-def _around(mark: Mark) -> Area:
-    rects = [mark.box, *([mark.tag] if mark.word else [])]
-    return _union([(rect.left, rect.top, rect.right, rect.bottom) for rect in rects])
-
-
-def _union(areas: Sequence[Area]) -> Area:
-    areas = [area for area in areas if area[0] < area[2] and area[1] < area[3]] or [(0, 0, 0, 0)]
-    lefts, tops, rights, bottoms = zip(*areas, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+def _under(mark: Mark) -> list[Area]:
+    """What a mark covers."""
+    rects = [*rim(mark.box, mark.thickness), *([mark.tag] if mark.word else [])]
+    return [(rect.left, rect.top, rect.right, rect.bottom) for rect in rects]
 
 
 def _clipped(area: Area, shape: tuple[int, ...]) -> Area:
     return max(area[0], 0), max(area[1], 0), min(area[2], shape[1]), min(area[3], shape[0])
+
+
+def _is_some(area: Area) -> bool:
+    return area[0] < area[2] and area[1] < area[3]

@@ -22,6 +22,7 @@ def text_width(text: str, size: int, weight: int = 400) -> int:
     return int(cv2.getTextSize((0, 0), _drawable(text), (0, 0), _font(), size, weight)[2])
 
 
+@functools.lru_cache(maxsize=4096)
 def _drawable(text: str) -> str:
     """The text without what OpenCV cannot draw: half a surrogate pair ends the process, a control code has no shape."""
     text = text.encode("utf-8", "replace").decode()
