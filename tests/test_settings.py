@@ -2,9 +2,9 @@ import re
 
 import pytest
 import yaml
-
 from mnist_lightning.cli.rules import RULES
 from mnist_lightning.cli.settings import check, dotted, nearest, without_effect
+
 from mnist_lightning.errors import UserError
 
 

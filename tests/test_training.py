@@ -12,11 +12,11 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
+from mnist_lightning.callbacks.run_folder import RunFolder
+from mnist_lightning.cli.settings import check
 from omegaconf import OmegaConf
 from PIL import Image
 
-from mnist_lightning.callbacks.run_folder import RunFolder
-from mnist_lightning.cli.settings import check
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor

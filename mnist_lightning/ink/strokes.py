@@ -19,6 +19,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.ink.paths import cut_path, smooth_path
 
 PEN_WIDTH = 20.0  # of a stroke that does not say its own, in units of its coordinates
+MOST_UNDOS = 500  # gestures that can be taken back; older ones are forgotten, or a long session would keep all its ink
 MAX_POINTS = 100_000  # of one drawing read from outside; an hour of drawing has fewer
 
 
@@ -100,6 +101,16 @@ class Drawing:
         """Do again what `undo` took back; False if there is nothing, or something was drawn since."""
         return self._step(self._future, self._past)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a gesture to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a gesture to do again."""
+        return bool(self._future)
+
     def to_data(self) -> dict[str, Any]:
         """Plain data for JSON: `strokes` as in the stroke files, and `widths`, one a stroke."""
         return {
@@ -130,6 +141,7 @@ class Drawing:
     def _remember(self) -> None:
         self.end()
         self._past.append(list(self.strokes))
+        del self._past[:-MOST_UNDOS]
         self._future.clear()
 
     def _step(self, source: list[list[Stroke]], target: list[list[Stroke]]) -> bool:
@@ -168,7 +180,7 @@ def read_digits(path: str | Path) -> Iterator[WrittenDigit]:
         with opener(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _digit(line, f"{path}, line {number}")
+                    yield read_digit(line, f"{path}, line {number}")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no stroke file that can be read: {error}.") from error
 
@@ -202,7 +214,12 @@ def _same(first: Sequence[Stroke], second: Sequence[Stroke]) -> bool:
     return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
 
 
-def _digit(line: str, where: str) -> WrittenDigit:
+def read_digit(line: str, where: str) -> WrittenDigit:
+    """Read one line of a stroke file; `where` names it in the error.
+
+    Raises:
+        UserError: the line is not in the form that `read_digits` describes.
+    """
     try:
         data = json.loads(line)
         drawing = Drawing.from_data(data)

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-
 from mnist_lightning.callbacks.run_folder import RunFolder
+
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 
