@@ -16,10 +16,15 @@ def _font() -> cv2.FontFace:
     return cv2.FontFace("sans")  # Rubik, which is built in
 
 
+def drawable(text: str) -> str:
+    """The text with "?" for half a surrogate pair, at which OpenCV ends with a segmentation fault."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 @functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: int, weight: int = 400) -> int:
     """Width of a line of text in pixels."""
-    return int(cv2.getTextSize((0, 0), text, (0, 0), _font(), size, weight)[2])
+    return int(cv2.getTextSize((0, 0), drawable(text), (0, 0), _font(), size, weight)[2])
 
 
 def write(
@@ -47,4 +52,4 @@ def write(
     x, y = at
     if align != "left":
         x -= text_width(text, size, weight) // (2 if align == "middle" else 1)
-    cv2.putText(image, text, (x, y), colour, _font(), size, weight)
+    cv2.putText(image, drawable(text), (x, y), colour, _font(), size, weight)
