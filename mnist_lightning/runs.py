@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.record_check import read_record
 
 METRICS_FILE = "training_metrics.json"
 TRACEBACK_FILE = "traceback.txt"  # of a job that failed in a sweep
@@ -115,15 +116,12 @@ def read_metrics(run: Path) -> dict[str, Any]:
     """The `training_metrics.json` of a run folder.
 
     Raises:
-        UserError: the folder holds none, or it is no JSON.
+        UserError: the folder holds none, or it is damaged (see `record_check`).
     """
     path = run / METRICS_FILE
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{run} is no run folder: it holds no {METRICS_FILE}.") from None
-    except ValueError:
-        raise UserError(f"{path} is not valid JSON: was it edited by hand?") from None
+    if not path.exists():
+        raise UserError(f"{run} is not a run folder: it holds no {METRICS_FILE}.")
+    return read_record(path)
 
 
 def mark_latest(run: Path, outputs: Path) -> None:

@@ -95,8 +95,16 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(_read(path, largest))
+    text = _read(path, largest)
+    chosen = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = None
     try:
+        depth = 0
+        for event in yaml.parse(text, chosen):  # one after another: libyaml's own recursion ends in a crash
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise RecursionError
+        loader = chosen(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -109,7 +117,8 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is not valid YAML ({reason}).") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def plain_data_fault(data: Any, most: int = MOST_VALUES, deepest: int = DEEPEST) -> str | None:

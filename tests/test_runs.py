@@ -130,10 +130,10 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_metrics_are_read_or_the_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"is no run folder: it holds no training_metrics\.json\.$"):
+    with pytest.raises(UserError, match=r"is not a run folder: it holds no training_metrics\.json\.$"):
         runs.read_metrics(tmp_path)
-    runs.write_json(tmp_path / runs.METRICS_FILE, {"seed": 7})
-    assert runs.read_metrics(tmp_path) == {"seed": 7}
+    runs.write_json(tmp_path / runs.METRICS_FILE, {"status": "running", "seed": 7})
+    assert runs.read_metrics(tmp_path) == {"status": "running", "seed": 7}
     (tmp_path / runs.METRICS_FILE).write_text('{"seed": 7')
     with pytest.raises(UserError, match="is not valid JSON"):
         runs.read_metrics(tmp_path)

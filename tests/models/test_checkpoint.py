@@ -105,13 +105,13 @@ def test_random_bytes_are_said(file):
 @pytest.mark.parametrize("foreign", [{}, {"state_dict": {}}, [1], torch.zeros(3), {checkpoint.CARD: "cnn"}])
 def test_plain_data_that_is_none_of_ours_is_said(file, foreign):
     torch.save(foreign, file)
-    with pytest.raises(UserError, match=r"some\.ckpt is not a checkpoint of this project: it does not say which network"):
+    with pytest.raises(UserError, match=r"some\.ckpt is not a checkpoint of this project: it does not say"):
         checkpoint.read(file)
 
 
 def test_a_pickled_network_is_not_loaded(file):
     torch.save(nn.Linear(2, 2), file)
-    with pytest.raises(UserError, match=r"some\.ckpt is not a checkpoint of this project, or holds more than plain data"):
+    with pytest.raises(UserError, match=r"some\.ckpt is not a checkpoint of this project, or holds more than"):
         checkpoint.read(file)
 
 
@@ -150,7 +150,7 @@ def test_nothing_of_a_strangers_runs(file, tmp_path, form, place):
 def test_a_card_cannot_name_code_to_build(file):
     for name in ("os.system", "torch.nn.Linear", "__import__"):
         write(file, **{checkpoint.CARD: card_of(file) | {"network": {"name": name}}})
-        with pytest.raises(UserError, match=rf"some\.ckpt: There is no network '{name}'; choose one of cnn, mlp, lenet5\.$"):
+        with pytest.raises(UserError, match=rf": There is no network '{name}'; choose one of cnn, mlp, lenet5\.$"):
             checkpoint.restore(file)
 
 
