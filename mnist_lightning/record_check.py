@@ -6,7 +6,6 @@ nothing heavy.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Callable
@@ -71,10 +70,6 @@ def check_record(data: Any, where: str) -> dict[str, Any]:
             f"{where} is not the record of a run: status must be one of {', '.join(STATUSES)}, not "
             f"{short(data.get('status'))}."
         )
-    try:
-        json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{where} is not the record of a run: it holds half a surrogate pair.") from None
     for key, value in data.items():
         check = _CHECKS.get(key)
         if value is not None and check is not None and (fault := check(value)):

@@ -6,9 +6,9 @@ Knows nothing of what the files are for. Imports nothing heavy.
 from __future__ import annotations
 
 import json
+import re
 import reprlib
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ LARGEST_JSON = 64 << 20  # bytes of a JSON file; the record of a thousand epochs
 LARGEST_YAML = 1 << 18  # bytes of a YAML file; the largest config that Hydra composes here has 10 kB
 MOST_VALUES = 1_000_000  # values in a file; the record of a thousand epochs has 10,000
 DEEPEST = 32  # levels of lists and mappings; a config of this project has 6
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")  # the escape of a letter's half in JSON
 LONGEST_TEXT = 10_000  # letters of a text that will be shown
 
 
@@ -38,7 +39,7 @@ def text_fault(text: Any, longest: int = LONGEST_TEXT) -> str | None:
         return f"must be a text, not {short(text)}"
     if len(text) > longest:
         return f"has {len(text):,} letters, at most {longest:,} are allowed"
-    for letter in text:
+    for letter in "" if text.isprintable() else text:
         if unicodedata.category(letter) in ("Cc", "Cs"):
             return f"holds {short(letter)}, which is not a letter that can be shown"
     return None
@@ -55,7 +56,12 @@ def parse_json(text: str | bytes, where: str) -> Any:
         UserError: it is not JSON, or nested too deeply to be read.
     """
     try:
-        return json.loads(text)
+        data = json.loads(text)
+        if _HALF_PAIR.search(text if isinstance(text, bytes) else text.encode()):  # looked at only where it may be one
+            json.dumps(data, ensure_ascii=False).encode()
+        return data
+    except UnicodeEncodeError:
+        raise UserError(f"{where} is not valid: it holds half a surrogate pair.") from None
     except RecursionError:
         raise UserError(f"{where} is not valid: its lists are nested too deeply.") from None
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, a number of ten thousand digits
@@ -127,27 +133,25 @@ def plain_data_fault(data: Any, most: int = MOST_VALUES, deepest: int = DEEPEST)
     Plain are None, booleans, numbers, texts, lists, tuples, and mappings whose keys are texts. A list that occurs
     twice counts twice, so that data which refers to itself ends too.
     """
-    waiting, count = [(data, 0)], 0
-    while waiting:
-        value, depth = waiting.pop()
-        count += 1
-        if count > most:
-            return f"holds more than {most:,} values"
-        if isinstance(value, Mapping):
-            if not all(isinstance(key, str) for key in value):
-                return "has keys that are not texts"
-            inside: Any = value.values()
-        elif isinstance(value, list | tuple):
-            inside = value
-        elif value is None or isinstance(value, bool | int | float | str):
-            continue
-        else:
-            return f"holds {short(value)}, which is not plain data"
+    level, count = [data], 1  # level by level
+    for depth in range(deepest + 2):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if not all(isinstance(key, str) for key in value):
+                    return "has keys that are not texts"
+                below += value.values()
+            elif isinstance(value, list | tuple):
+                below += value
+            elif value is not None and not isinstance(value, str | int | float):  # a bool is an int
+                return f"holds {short(value)}, which is not plain data"
+            if count + len(below) > most:
+                return f"holds more than {most:,} values"
+        if not below:
+            return None
+        level, count = below, count + len(below)
         if depth == deepest:
             return f"is nested more than {deepest} levels deep"
-        if len(inside) > most:
-            return f"holds more than {most:,} values"
-        waiting += [(each, depth + 1) for each in inside]
     return None
 
 

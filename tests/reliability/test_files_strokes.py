@@ -111,10 +111,10 @@ def test_a_line_that_is_no_drawing_is_one_short_sentence(tmp_path, kind):
     line = LINES[kind]
     path = tmp_path / "bad.jsonl"
     path.write_bytes(LINE.encode() + b"\n" + (line if isinstance(line, bytes) else line.encode()))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UserError, match=r"bad\.jsonl, line 2") as caught:
         list(read_digits(path))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < len(str(path)) + 250
 
@@ -151,9 +151,9 @@ def test_whatever_is_accepted_is_drawn_in_a_moment(kind):
         "a spiral": ([[[i, (i * i) % 997] for i in range(99)] for _ in range(1_000)], [3] * 1_000),
     }[kind]
     drawing = Drawing.from_data({"strokes": strokes, "widths": widths})
-    began = time.perf_counter()
+    began = time.process_time()
     picture = draw_digit(drawing.strokes)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert picture.dtype == "uint8"
     assert picture.size < 1_000_000
 
