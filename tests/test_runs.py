@@ -132,10 +132,10 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_metrics_are_read_or_the_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"is no run folder: it holds no training_metrics\.json\.$"):
+    with pytest.raises(UserError, match=r"is not a run folder: it holds no training_metrics\.json\.$"):
         records.read_metrics(tmp_path)
-    files.write_json(tmp_path / records.METRICS_FILE, {"seed": 7})
-    assert records.read_metrics(tmp_path) == {"seed": 7}
+    files.write_json(tmp_path / records.METRICS_FILE, {"status": "running", "seed": 7})
+    assert records.read_metrics(tmp_path) == {"status": "running", "seed": 7}
     (tmp_path / records.METRICS_FILE).write_text('{"seed": 7')
     with pytest.raises(UserError, match="is not valid JSON"):
         records.read_metrics(tmp_path)
