@@ -18,12 +18,9 @@ import torch
 from torch import nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models import networks
+from mnist_lightning.models import networks, safetensors
+from mnist_lightning.models.card import CARD, FORMAT, check_card
 
-CARD = "mnist_lightning"
-"""Key of a checkpoint under which its card lies."""
-
-FORMAT = 1
 _PREFIX = "network."
 
 
@@ -50,11 +47,15 @@ def make_card(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint file, to the CPU.
+    """Read a checkpoint file, `.ckpt` or `.safetensors`, to the CPU.
 
     Raises:
         UserError: it cannot be read, is cut off, holds more than plain data, or is not one of ours.
     """
+    if path.suffix == safetensors.SUFFIX:
+        return safetensors.read(path)
+    if path.suffix == ".onnx":
+        raise UserError(f"{path} is an ONNX file, which cannot be trained further: take the checkpoint it came from.")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -71,8 +72,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"The checkpoint {path} is broken or cut off: train it again or take another.") from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CARD), dict):
         raise UserError(f"{path} is no checkpoint of this project: it does not say which network it holds.")
-    if checkpoint[CARD].get("format", 0) > FORMAT:
-        raise UserError(f"{path} was written by a later version of this project: update to read it.")
+    check_card(checkpoint[CARD], str(path))
     return checkpoint
 
 
@@ -85,11 +85,33 @@ def restore(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     checkpoint = read(path)
     card = checkpoint[CARD]
     try:
-        network = networks.build(card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"])
-    except (KeyError, TypeError) as error:
+        with torch.device("meta"):  # takes no memory, whatever sizes the card claims
+            _check_shapes(_build(card), checkpoint, path)
+        network = _build(card)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f"The checkpoint {path} is broken: its card lacks or garbles {error}.") from None
     load_weights(network, checkpoint, path)
     return network.eval(), card
+
+
+def _build(card: Mapping[str, Any]) -> nn.Module:
+    return networks.build(card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"])
+
+
+def _check_shapes(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError where the weights in a checkpoint do not have the names and shapes of the network's."""
+    wanted = {_PREFIX + name: value.shape for name, value in network.state_dict().items()}
+    there = checkpoint.get("state_dict")
+    found = {name: getattr(value, "shape", None) for name, value in there.items()} if isinstance(there, dict) else {}
+    if wanted != {name: shape for name, shape in found.items() if str(name).startswith(_PREFIX)}:
+        raise _do_not_fit(checkpoint, path)
+
+
+def _do_not_fit(checkpoint: Mapping[str, Any], path: Path) -> UserError:
+    return UserError(
+        f"The weights in {path} do not fit this network: they belong to "
+        f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
+    )
 
 
 def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) -> None:
@@ -106,10 +128,7 @@ def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) 
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        raise UserError(
-            f"The weights in {path} do not fit this network: they belong to "
-            f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
-        ) from None
+        raise _do_not_fit(checkpoint, path) from None
 
 
 def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
