@@ -42,6 +42,8 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray, batch: str) -> onnx.Mode
             model, path, _Images(model.graph.input[0].name, images), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            # Logits of 8 bits would make steps in the probabilities.
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
         )  # fmt: skip
         quantised = onnx.load(path)
     del quantised.graph.value_info[:], quantised.metadata_props[:]
