@@ -191,10 +191,13 @@ _TRAIN = {
 _USE = {
     "ckpt": maybe(text),
     "outputs": text,
-    "precision": precision,
+    "precision": Rule(
+        f"{precision.wanted}; of serve.py auto, float32 or int8",
+        lambda value: precision.holds(value) or value in ("float32", "int8"),
+    ),
     "device": one_of("auto", "cpu", "cuda", "mps"),
     "image": text,
-    "sure": number(0, 1),
+    "sure": maybe(number(0, 1)),
     "strokes": text,
     "move": Rule(
         "null, random, or [x, y] with two shares from 0 to 1",
@@ -208,6 +211,30 @@ _USE = {
     "pen_width": number(4, 60),
     "drawings": text,
     "window": list_of(whole(200), 2),
+}
+EXPORTS = ("onnx", "safetensors", "torch_export", "torchscript", "web")
+_EXPORT = {
+    "quantize": maybe(one_of("int8")),
+    "engine": one_of("own", "onnxruntime-web"),
+    "output": maybe(text),
+}
+_SERVE = {
+    "host": text,
+    "port": Rule("a whole number from 0 to 65535", lambda v: whole(0).holds(v) and v <= 65535),
+    "log_requests": flag,
+    "serve.keep_drawings": maybe(text),
+    "serve.queue": whole(1),
+    "serve.batch": whole(1),
+    "serve.threads": maybe(whole(1)),
+    "serve.body": whole(1024),
+    "serve.pixels": whole(784),
+    "serve.strokes": whole(1),
+    "serve.points": Rule("a whole number from 1 to 100000", lambda v: whole(1).holds(v) and v <= 100_000),
+    "serve.digits": whole(1),
+    "serve.images": whole(1),
+    "serve.seconds": number(0, above=True),
+    "serve.connections": whole(1),
+    "serve.drain": number(0),
 }
 _SUITE = {"outliers": list_of(text), "outlier_images": whole(1), "speed_seconds": number(0)}
 _SEARCH = {
@@ -235,10 +262,10 @@ _RESULTS = {
     "metric": one_of("val_accuracy", "val_loss", "test_accuracy", "test_loss", "fit_seconds", "parameters"),
     "sort": maybe(text),
     "compare": maybe(text),
-    "format": one_of("table", "csv", "markdown", "json"),
+    "format": one_of("table", "csv", "markdown", "json", *EXPORTS),  # of results.py, and of export.py
     "out": maybe(text),
     "plot": maybe(text),
 }
 
-RULES: dict[str, Rule] = _DATA | _TRAIN | _SEARCH | _SUITE | _USE | _RESULTS
+RULES: dict[str, Rule] = _DATA | _TRAIN | _SEARCH | _SUITE | _USE | _EXPORT | _SERVE | _RESULTS
 """For each dotted key of `conf/` what its value must be."""

@@ -73,7 +73,8 @@ def _folded(block: nn.Module) -> nn.Module:
     if not isinstance(block, Block):
         return block
     norm, conv = block.norm, block.conv
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     pooled = not isinstance(block.pool, nn.Identity)
     if pooled and not bool((norm.weight > 0).all()):
         return block

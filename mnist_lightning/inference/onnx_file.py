@@ -20,23 +20,23 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.models.card import CARD, parse_card
 
 LARGEST_FILE = 64 * 2**20  # bytes
-LARGEST_TENSOR = 16 * 2**20  # bytes per image, of what a layer computes
-LARGEST_SUM = 128 * 2**20  # bytes per image, of what all layers compute
+LARGEST_TENSOR = 4 * 2**20  # bytes per image, of what a layer computes
+LARGEST_SUM = 32 * 2**20  # bytes per image, of what all layers compute
 MOST_NODES = 5_000
 NEWEST_OPSET = 25
-OPERATORS = frozenset(
-    """
-    Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant Conv Cos DequantizeLinear
-    Div Dropout Elu Equal Erf Exp Expand Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
-    GridSample HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Less Log LogSoftmax MatMul Max MaxPool Mean
-    Min Mul Neg Not PRelu Pow QuantizeLinear Reciprocal ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin
-    ReduceSum ReduceSumSquare Relu Reshape Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Sum
-    Tanh Transpose Unsqueeze Where
-    """.split()
+_NAMES = (
+    "Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant Conv Cos "
+    "DequantizeLinear Div Dropout Elu Equal Erf Exp Expand Flatten Floor Gather Gelu Gemm "
+    "GlobalAveragePool GlobalMaxPool Greater GridSample HardSigmoid HardSwish Identity LayerNormalization "
+    "LeakyRelu Less Log LogSoftmax MatMul Max MaxPool Mean Min Mul Neg Not PRelu Pow QuantizeLinear "
+    "Reciprocal ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu "
+    "Reshape Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Transpose "
+    "Unsqueeze Where "
 )
+OPERATORS = frozenset(_NAMES.split())
 """Operators of networks that read images. None has a subgraph, random numbers or a size that its values decide."""
 
-_EXAMPLE = 2  # batch size with which shapes are inferred; 1 would hide what broadcasts
+_EXAMPLES = (2, 64)  # batch sizes with which shapes are inferred: of two, because sizes may grow with its square
 
 
 def read(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
@@ -133,13 +133,18 @@ def _fault_of_ends(model: onnx.ModelProto, card: Mapping[str, Any]) -> str | Non
 
 
 def _fault_of_shapes(model: onnx.ModelProto, classes: int) -> str | None:
-    """What is wrong with the sizes of the tensors that it computes, inferred for a batch of two images."""
+    """What is wrong with the sizes of the tensors that it computes."""
+    return next((fault for batch in _EXAMPLES if (fault := _fault_of_batch(model, classes, batch))), None)
+
+
+def _fault_of_batch(model: onnx.ModelProto, classes: int, batch: int) -> str | None:
+    """What is wrong with them for a batch of so many images."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     del fixed.graph.value_info[:]
     weights = {tensor.name for tensor in fixed.graph.initializer}
     entry = next(each for each in fixed.graph.input if each.name not in weights)
-    entry.type.tensor_type.shape.dim[0].dim_value = _EXAMPLE
+    entry.type.tensor_type.shape.dim[0].dim_value = batch
     try:
         onnx.checker.check_model(fixed, full_check=False)
         inferred = shape_inference.infer_shapes(fixed, check_type=True, strict_mode=True, data_prop=True)
@@ -152,11 +157,11 @@ def _fault_of_shapes(model: onnx.ModelProto, classes: int) -> str | None:
             shape = _shape(known[name]) if name in known else [None]
             if None in shape:
                 return f"the size of its tensor {name[:60]!r} cannot be told in advance"
-            size = 8 * math.prod(shape) // _EXAMPLE  # type: ignore[arg-type]
+            size = 4 * math.prod(shape) // batch  # type: ignore[arg-type]
             total += size
             if size > LARGEST_TENSOR or total > LARGEST_SUM:
-                return f"its tensor {name[:60]!r} makes it compute more than {LARGEST_TENSOR:,} bytes per image"
-    if len(found := _shape(inferred.graph.output[0])) != 2 or found[0] != _EXAMPLE or found[1] != classes:
+                return f"with its tensor {name[:60]!r} it takes more memory than {LARGEST_SUM // 2**20} MiB per image"
+    if len(found := _shape(inferred.graph.output[0])) != 2 or found != [batch, classes]:
         return f"its output is not {classes} logits per image"
     return None
 

@@ -44,7 +44,7 @@ class OnnxPredictor(Predictor):
         device: str = "auto",
         tta: Mapping[str, float] | None = None,
         precision: str = "32-true",
-        threads: int = 0,
+        threads: int | None = None,
     ) -> OnnxPredictor:
         """Load an ONNX file; see `Predictor.load`.
 
@@ -63,7 +63,7 @@ class OnnxPredictor(Predictor):
                 )
         model, card = onnx_file.read(path)
         try:
-            return cls(model, card, threads)
+            return cls(model, card, threads or 0)
         except UserError as error:
             raise UserError(f"{path} is not read: {error}") from None
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -55,12 +55,14 @@ class Predictor:
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
         self.temperature = float(card.get("temperature", 1.0))
 
-    @staticmethod
+    @classmethod
     def load(
+        cls,
         path: Path,
         device: str = "auto",
         tta: Mapping[str, float] | None = None,
         precision: str = "32-true",
+        threads: int | None = None,
     ) -> Predictor:
         """Load a `.ckpt`, `.safetensors` or `.onnx` file. An `.onnx` file is read without PyTorch.
 
@@ -69,17 +71,18 @@ class Predictor:
             device: auto, cpu, cuda or mps.
             tta: settings of `conf/tta/`, to read each image several times.
             precision: as the attribute, or auto: the fastest that this machine trains in.
+            threads: that multiply, of the whole process; None leaves the choice to the engine. One digit at a time is
+                read fastest by 1.
 
         Raises:
             UserError: the file is broken or not of this project, or the engine cannot do what was asked.
         """
-        if path.suffix == ONNX:
-            from mnist_lightning.inference.onnx_predictor import OnnxPredictor
-
-            return OnnxPredictor.open(path, device, tta, precision)
-        from mnist_lightning.inference.torch_predictor import TorchPredictor
-
-        return TorchPredictor.open(path, device, tta, precision)
+        engine: Any = cls
+        if cls is Predictor and path.suffix == ONNX:
+            from mnist_lightning.inference.onnx_predictor import OnnxPredictor as engine
+        elif cls is Predictor:
+            from mnist_lightning.inference.torch_predictor import TorchPredictor as engine
+        return engine.open(path, device, tta, precision, threads)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:
         """Raise UserError unless the data set `name` has as many classes as this network, loaded from `path`."""

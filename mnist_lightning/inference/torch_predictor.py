@@ -38,8 +38,12 @@ class TorchPredictor(Predictor):
         self._reads = Views(network, **tta) if tta and any(tta.values()) else network
 
     @classmethod
-    def open(cls, path: Path, device: str, tta: Mapping[str, float] | None, precision: str) -> TorchPredictor:
+    def open(
+        cls, path: Path, device: str, tta: Mapping[str, float] | None, precision: str, threads: int | None
+    ) -> TorchPredictor:
         """Load a checkpoint; see `Predictor.load`."""
+        if threads is not None:
+            torch.set_num_threads(threads)
         network, card = checkpoint.restore(path)
         place = pick_device(device)
         return cls(network, card, place, tta, machine.pick_precision(place.type) if precision == "auto" else precision)

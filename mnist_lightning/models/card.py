@@ -51,7 +51,7 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
     }
     for key, wrong in faults.items():
         if wrong:
-            raise UserError(f"{where} is broken: its card lacks a valid {key!r}; export or train it again.")
+            raise UserError(f"{where} is broken: its card lacks or garbles {key!r}; train or export it again.")
     return card
 
 
@@ -96,4 +96,5 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and low <= value <= high

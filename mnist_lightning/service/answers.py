@@ -28,6 +28,9 @@ class Words:
         self.model, self.sure = model, sure
         self._labels = [int(name) if name.isdigit() else name for name in class_names]
         self._names = list(class_names)
+        self._json_labels = [json.dumps(label) for label in self._labels]
+        self._json_model = json.dumps(model)
+        self._row = ",".join(["%.6f"] * len(self._names))
 
     def reading(self, sheet: Sheet, probabilities: np.ndarray, *, images: bool = False) -> dict[str, Any]:
         """What was read in a picture or drawing: the number and its digits."""
@@ -49,6 +52,29 @@ class Words:
                 digit["image"] = image.tolist()
             digits.append(digit)
         return {"number": number, "sure": bool(digits) and UNSURE not in number, "digits": digits}
+
+    def prediction(self, sheet: Sheet, probabilities: np.ndarray, images: bool, milliseconds: float) -> str:
+        """The answer of `/v1/predict` as JSON.
+
+        Put together as text, in a third of the time of `reading` and `json.dumps`; a test holds the two together.
+        """
+        digits, number, all_sure = [], "", True
+        for row, box, image in zip(probabilities.tolist(), sheet.boxes, sheet.images, strict=True):
+            confidence = max(row)
+            best = row.index(confidence)
+            sure = confidence >= self.sure
+            number += self._names[best] if sure else UNSURE
+            all_sure = all_sure and sure
+            seen = f',"image":{json.dumps(image.tolist(), separators=(",", ":"))}' if images else ""
+            digits.append(
+                f'{{"digit":{self._json_labels[best]},"confidence":{confidence:.6f},"probabilities":['
+                f'{self._row % tuple(row)}],"sure":{"true" if sure else "false"},'
+                f'"box":[{box[0]:.2f},{box[1]:.2f},{box[2]:.2f},{box[3]:.2f}]{seen}}}'
+            )
+        return (
+            f'{{"number":{json.dumps(number)},"sure":{"true" if digits and all_sure else "false"},'
+            f'"digits":[{",".join(digits)}],"model":{self._json_model},"milliseconds":{milliseconds:.3f}}}'
+        )
 
     def labels(self, probabilities: np.ndarray) -> list[Any]:
         """The likeliest class of each row."""

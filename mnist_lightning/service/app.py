@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +84,15 @@ class Service:
         """Do work of the kind that takes hundreds of readings, one at a time, in another thread."""
         return await asyncio.get_running_loop().run_in_executor(self._explainers, work, *arguments)
 
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place in the queue for a request of many images; raises `Full` where there is none."""
+        self.batcher.reserve(1)
+        try:
+            yield
+        finally:
+            self.batcher.release(1)
+
     async def read_many(self, images: np.ndarray) -> np.ndarray:
         """Probabilities of any number of images, in pieces that let other requests pass between them.
 
@@ -109,8 +119,7 @@ class Service:
                 if len(running) == 2:
                     found.append(await running.pop(0))
                 running.append(asyncio.ensure_future(self.batcher.read(images[start : start + size])))
-            for task in running:
-                found.append(await task)
+            found += [await task for task in running]
         except BaseException:
             for task in running:
                 task.cancel()
@@ -141,6 +150,8 @@ class Service:
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         self.batcher.start()
         await self.batcher.read(np.zeros((1, 28, 28), np.uint8))  # so that the first request is as fast as the others
+        gc.collect()
+        gc.freeze()  # what is imported never dies: no need to look at it again
         yield
         self.batcher.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)

@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,8 @@ class Batcher:
         """Whether not even one more image is accepted."""
         return self.waiting >= self.capacity
 
-    @contextlib.contextmanager
-    def reserved(self, count: int) -> Iterator[None]:
-        """Room for `count` images.
+    def reserve(self, count: int) -> None:
+        """Keep room for `count` images, until `release` is called.
 
         Raises:
             Full: there is none.
@@ -71,10 +70,10 @@ class Batcher:
         if self.waiting + count > self.capacity:
             raise Full
         self.waiting += count
-        try:
-            yield
-        finally:
-            self.waiting -= count
+
+    def release(self, count: int) -> None:
+        """Give room back."""
+        self.waiting -= count
 
     async def read(self, images: np.ndarray) -> np.ndarray:
         """The probabilities of images for which there is room; raises what reading raised."""

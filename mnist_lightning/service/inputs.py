@@ -14,7 +14,7 @@ import numpy as np
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink.extract import FAINT, extract_ink
-from mnist_lightning.ink.normalise import SIZE, bounding_box, normalise_ink
+from mnist_lightning.ink.normalise import BOX, CENTRE, SIZE, bounding_box, measure_stroke_width, normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_ink, segment_strokes
 from mnist_lightning.ink.strokes import Drawing, Stroke, bounds
@@ -24,6 +24,9 @@ from mnist_lightning.service.problems import Problem
 
 QUICK = 4_096  # bytes of a body that is prepared at once, and not by another thread
 _QUICK_SIDE = 64  # and of a picture's sides, pixels
+
+_USUAL_WIDTH = (1.9, 3.8)  # of strokes, measured roughly, pixels: well within what `normalise_ink` leaves as it is
+_AROUND = np.ones((3, 3), np.uint8)
 
 Box = tuple[float, float, float, float]
 
@@ -51,6 +54,8 @@ def from_picture(data: bytes, limits: Limits) -> Sheet:
 
 def from_pixels(image: np.ndarray, limits: Limits) -> Sheet:
     """The digits in a picture, uint8, grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4]."""
+    if (box := mnist_box(image)) is not None:
+        return Sheet(image[None], [box])
     ink = extract_ink(image)
     if not ink.size:
         return Sheet(_EMPTY, [])
@@ -61,6 +66,27 @@ def from_pixels(image: np.ndarray, limits: Limits) -> Sheet:
     boxes = [[side * scale for side in bounding_box(digit) or (0, 0, 0, 0)] for digit in digits]
     images = np.stack([normalise_ink(digit) for digit in digits]) if digits else _EMPTY
     return Sheet(images, [(box[0], box[1], box[2], box[3]) for box in boxes])
+
+
+def mnist_box(image: np.ndarray) -> Box | None:
+    """The box of the digit in a picture that is in the form of MNIST already; None for any other picture.
+
+    Such a picture is what `ink` would make of it, so it is read as it is; finding that out takes a tenth of the time.
+    """
+    if image.shape != (SIZE, SIZE) or cv2.minMaxLoc(image)[1] < 250:
+        return None
+    strong = cv2.threshold(image, FAINT, 255, cv2.THRESH_BINARY)[1]
+    left, top, width, height = cv2.boundingRect(strong)
+    if max(width, height) != BOX or cv2.connectedComponents(strong)[0] != 2:
+        return None
+    moments = cv2.moments(image)
+    if (round(moments["m10"] / moments["m00"]), round(moments["m01"] / moments["m00"])) != (CENTRE, CENTRE):
+        return None
+    if cv2.countNonZero(cv2.bitwise_and(image, cv2.bitwise_not(cv2.dilate(strong, _AROUND)))):
+        return None  # faint marks on the paper
+    if not _USUAL_WIDTH[0] < measure_stroke_width(image) < _USUAL_WIDTH[1]:
+        return None  # perhaps one that `normalise_ink` changes
+    return (left, top, left + width, top + height)
 
 
 def from_strokes(strokes: list[Stroke], limits: Limits) -> Sheet:

@@ -52,13 +52,18 @@ def add(app: FastAPI, service: Service) -> None:
         app.add_api_route(path, ready, tags=["v2"], response_model=None, responses=responses(503), name=path,
                           openapi_extra=documentation.with_answer(schemas.Ready))  # fmt: skip
 
-    @app.post(f"/v2/models/{MODEL}/infer", tags=["v2"], response_model=None, responses=READ,
-              openapi_extra=documentation.with_answer(schemas.InferAnswer, schemas.body(schemas.InferRequest)))  # fmt: skip
+    @app.post(
+        f"/v2/models/{MODEL}/infer",
+        tags=["v2"],
+        response_model=None,
+        responses=READ,
+        openapi_extra=documentation.with_answer(schemas.InferAnswer, schemas.body(schemas.InferRequest)),
+    )
     async def infer(request: Request) -> Response:
         """Read images: FP32 from 0 to 1 or UINT8, [N, 1, 28, 28], [N, 28, 28] or [N, 784], in the form of MNIST."""
         if media_type(request) != JSON:
             raise Problem(415, f"The media type {media_type(request)[:60]!r} is not read: send {JSON}.")
-        with service.batcher.reserved(1):
+        async with service.place():
             data = await body_of(request, service)
             value, images = await service.prepare(_images_of, data, service.limits.images)
             rows = await service.read_many(images)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, Request
@@ -34,8 +34,27 @@ _REASONS = {
     422: "The body is well formed, but not a picture, drawing or image.",
     503: "The queue is full, or the service ends; `Retry-After` says when to try again.",
 }
+T = TypeVar("T")
 FORM, RAW, JSON = "multipart/form-data", "application/octet-stream", "application/json"
 MOST_EXPLAINED = 8  # digits of one request; each takes some hundred readings
+
+
+IMAGES = {
+    "parameters": [
+        {"name": "images", "in": "query", "description": "Whether the answer holds what the network saw.",
+         "schema": {"type": "boolean", "default": False}}
+    ]
+}  # fmt: skip
+
+
+def _wants_images(request: Request) -> bool:
+    """The value of `?images=`. Not a parameter of the route: FastAPI takes longer to fill it in than reading takes."""
+    if not request.scope["query_string"]:
+        return False
+    value = request.query_params.get("images", "false")
+    if value not in ("true", "false"):
+        raise Problem(422, f"images={value[:60]} is neither true nor false.")
+    return value == "true"
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -57,16 +76,17 @@ async def body_of(request: Request, service: Service) -> bytes:
     Raises:
         Problem: it did not arrive in time (408), or is empty (422).
     """
-    async with _in_time(service.limits.seconds):
-        data = await request.body()
+    data = await in_time(request.body(), service.limits.seconds)
     if not data:
         raise Problem(422, "The body is empty: send a picture, strokes or an image; /docs shows how.")
     return data
 
 
-@contextlib.asynccontextmanager
-async def _in_time(seconds: float) -> Any:
-    """Within, waiting for a body ends after so many seconds with a 408."""
+async def in_time(work: Awaitable[T], seconds: float) -> T:
+    """What `work`, which receives a body, comes to; after so many seconds a 408.
+
+    Not `asyncio.timeout`, which Python 3.10 lacks, nor `wait_for`, which makes a task of it.
+    """
     task, late = asyncio.current_task(), False
     assert task is not None
 
@@ -77,7 +97,7 @@ async def _in_time(seconds: float) -> Any:
 
     timer = asyncio.get_running_loop().call_later(seconds, cancel)
     try:
-        yield
+        return await work
     except asyncio.CancelledError:
         if not late:
             raise
@@ -88,13 +108,14 @@ async def _in_time(seconds: float) -> Any:
 
 async def files_of(request: Request, service: Service, most: int) -> list[bytes]:
     """The files under `file` of a multipart body."""
-    async with _in_time(service.limits.seconds), request.form(
-        max_files=most, max_fields=16, max_part_size=64 * 1024
-    ) as form:  # fmt: skip
+    form = await in_time(request.form(max_files=most, max_fields=16, max_part_size=65_536), service.limits.seconds)
+    try:
         parts = form.getlist("file")
         if not parts or not all(isinstance(part, UploadFile) for part in parts):
             raise Problem(422, 'The form has no file under the name "file".')
         return [await part.read() for part in parts]  # type: ignore[union-attr]
+    finally:
+        await form.close()
 
 
 async def sheet_of(request: Request, service: Service) -> Sheet:
@@ -131,27 +152,31 @@ def _add_reading(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/predict", tags=["read"], responses=READ, response_model=None,
-        openapi_extra=documentation.with_answer(
+        openapi_extra=IMAGES | documentation.with_answer(
             schemas.Prediction,
             schemas.body(schemas.Drawing, schemas.Picture, image_png=schemas.BINARY, image_jpeg=schemas.BINARY,
                          **{FORM: schemas.ONE_FILE}),
         ),
     )  # fmt: skip
-    async def predict(request: Request, images: bool = False) -> Response:
+    async def predict(request: Request) -> Response:
         """Read the digits in a picture or drawing. With `images=true` the answer holds what the network saw."""
         began = time.perf_counter()
-        with batcher.reserved(1):
+        images = _wants_images(request)
+        batcher.reserve(1)
+        held = 1
+        try:
             sheet = await sheet_of(request, service)
-            count = len(sheet.images)
-            with batcher.reserved(max(0, count - 1)):
-                rows = await batcher.read(sheet.images) if count else np.zeros((0, 1))
-        answer = words.reading(sheet, rows, images=images)
-        answer["model"], answer["milliseconds"] = words.model, service.milliseconds(began)
-        return as_json(answer)
+            if (count := len(sheet.images)) > 1:
+                batcher.reserve(count - 1)
+                held = count
+            rows = await batcher.read(sheet.images) if count else np.zeros((0, 1))
+        finally:
+            batcher.release(held)
+        return Response(words.prediction(sheet, rows, images, service.milliseconds(began)), media_type=JSON)
 
 
 def _add_batches(app: FastAPI, service: Service) -> None:
-    words, batcher, limits = service.words, service.batcher, service.limits
+    words, limits = service.words, service.limits
 
     @app.post(
         "/v1/predict/batch", tags=["read"], responses=READ, response_model=None,
@@ -168,7 +193,7 @@ def _add_batches(app: FastAPI, service: Service) -> None:
         `Accept: application/octet-stream` the answer is N x C probabilities as float32, little-endian.
         """
         began = time.perf_counter()
-        with batcher.reserved(1):
+        async with service.place():
             kind = media_type(request)
             if kind == RAW:
                 images = inputs.raw_images(await body_of(request, service), limits)
@@ -211,7 +236,7 @@ async def _sheets_of(request: Request, kind: str, service: Service) -> list[Shee
 
 
 def _add_explaining(app: FastAPI, service: Service) -> None:
-    words, batcher = service.words, service.batcher
+    words = service.words
 
     @app.post(
         "/v1/explain", tags=["read"], responses=READ, response_model=None,
@@ -224,7 +249,7 @@ def _add_explaining(app: FastAPI, service: Service) -> None:
     async def explain(request: Request) -> Response:
         """Read as `/v1/predict` does, and say how: which pixels decided, and what each layer computes."""
         began = time.perf_counter()
-        with batcher.reserved(1):
+        async with service.place():
             sheet = await sheet_of(request, service)
             if len(sheet.images) > MOST_EXPLAINED:
                 raise Problem(422, f"There are {len(sheet.images)} digits: at most {MOST_EXPLAINED} are explained.")

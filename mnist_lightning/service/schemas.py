@@ -1,4 +1,4 @@
-"""The forms of requests and answers, for the OpenAPI description; answers are not validated against them at run time."""
+"""The forms of requests and answers, for the OpenAPI description. Answers are not validated at run time."""
 
 from __future__ import annotations
 

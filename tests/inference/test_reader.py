@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mnist_lightning import runs
-from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Drawing, read_digits, transformed
@@ -16,7 +16,7 @@ from mnist_lightning.ink.strokes import Drawing, read_digits, transformed
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).parent.parent / "ink/pen_digits.jsonl")}
 
 
-class Counting(Predictor):
+class Counting(TorchPredictor):
     """The shipped network, and how many images it was given at each call."""
 
     def __init__(self, *arguments):
