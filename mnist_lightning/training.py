@@ -230,6 +230,8 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     machine.keep_freed_memory()
 
     with machine.heavy_imports():
+        import torch
+
         with machine.without_scipy_signal():
             from mnist_lightning.data.datamodule import DigitsDataModule
         from mnist_lightning.evaluation import artefacts
@@ -242,7 +244,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     data.setup()
     predictor.check_classes(path, data.source.name, data.source.num_classes)
     began = time.perf_counter()
-    logits = predictor.logits(data.test.images, settings["data"]["eval_batch_size"])
+    logits = torch.as_tensor(predictor.logits(data.test.images, settings["data"]["eval_batch_size"]))
     seconds = time.perf_counter() - began
     found, _ = artefacts.score_and_draw(run, data.test.images, data.test.labels, logits, data.source.class_names)
     result = {
@@ -258,7 +260,7 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
         **found,
         "class_names": list(data.source.class_names),
         "images_per_second": len(data.test) / seconds,
-        "environment": machine.describe(predictor.device.type, predictor.precision),
+        "environment": machine.describe(predictor.device.type if predictor.device else "cpu", predictor.precision),
     }
     runs.write_json(run / "evaluation.json", result)
     log.info(

@@ -60,7 +60,7 @@ def test_a_digit_says_what_the_network_saw_and_said(reader):
     (digit,) = reader.read(sheet("7")).digits
     image = normalise(draw_digit(DIGITS[7]))
     assert np.abs(digit.image.astype(int) - image).max() <= 2  # drawn at another scale: rounding
-    expected = Predictor.load(runs.PRETRAINED, "cpu").probabilities(digit.image[None])[0]
+    expected = TorchPredictor.load(runs.PRETRAINED, "cpu").probabilities(digit.image[None])[0]
     np.testing.assert_allclose(digit.probabilities, expected, atol=1e-5)
     assert (digit.probabilities.dtype, digit.probabilities.shape) == (np.float32, (10,))
     assert (digit.label, digit.sure) == ("7", True)
