@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import secrets
 import time
 from pathlib import Path
@@ -15,8 +14,6 @@ from mnist_lightning.export.formats import FORMATS, QUANTIZED, READERS, SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
-
-log = logging.getLogger("mnist_lightning")
 
 CHECKED = 1_000  # images that the file is compared with the original on
 TOLERANCE = 1e-4  # largest difference of a probability
@@ -63,7 +60,7 @@ def export(
     if path.suffix == ".onnx":
         raise UserError(f"{path} is an ONNX file already: give the checkpoint it came from.")
     target = _target(path, output, ("." + quantize if quantize else "") + SUFFIXES[format])
-    log.info("Checkpoint: %s", word)
+    print(f"Checkpoint: {word}", flush=True)
     with machine.heavy_imports():
         from mnist_lightning.models import checkpoint
 
@@ -77,16 +74,14 @@ def export(
         given = Export(network, card, temporary, quantize, images.calibration, {"engine": engine})
         FORMATS[format](given)
         if format in READERS:
-            _check(given, READERS[format](temporary), images.checked())
+            _check(given, READERS[format](temporary), *images.checked())
         temporary.replace(target)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror or error}): set another output=.") from None
     finally:
         temporary.unlink(missing_ok=True)
-    log.info(
-        "%s: %s bytes (checkpoint: %s), %.1f s", target, f"{target.stat().st_size:,}", f"{path.stat().st_size:,}",
-        time.perf_counter() - began,
-    )  # fmt: skip
+    print(f"{target}: {target.stat().st_size:,} bytes (the checkpoint has {path.stat().st_size:,}), "
+          f"made in {time.perf_counter() - began:.1f} s")  # fmt: skip
     return target
 
 
@@ -117,29 +112,30 @@ class _Images:
         self._data = data or {}
         self._loaded: Any = None
 
-    def _train(self) -> np.ndarray:
+    def _train(self) -> tuple[np.ndarray, np.ndarray]:
         if self._loaded is None:
             from mnist_lightning.data import sources
 
             folder, mirrors = Path(self._data.get("folder", "data")), self._data.get("mirrors", [])
             name = self._data.get("name", "auto")
             load = sources.load_auto if name == "auto" else lambda *args: sources.load(name, *args)
-            self._loaded = load(folder, mirrors).train_images.numpy()
+            source = load(folder, mirrors)
+            self._loaded = source.train_images.numpy(), source.train_labels.numpy()
         return self._loaded
 
     def calibration(self) -> np.ndarray:
         """Every so-manyth training image, a thousand in all."""
-        images = self._train()
+        images, _ = self._train()
         return images[:: max(1, len(images) // CALIBRATION)][:CALIBRATION]
 
-    def checked(self) -> np.ndarray:
-        """A thousand others."""
-        images = self._train()
+    def checked(self) -> tuple[np.ndarray, np.ndarray]:
+        """A thousand others, and their labels."""
+        images, labels = self._train()
         step = max(1, len(images) // CHECKED)
-        return images[step // 2 :: step][:CHECKED]
+        return images[step // 2 :: step][:CHECKED], labels[step // 2 :: step][:CHECKED]
 
 
-def _check(given: Export, read: Any, images: np.ndarray) -> None:
+def _check(given: Export, read: Any, images: np.ndarray, labels: np.ndarray) -> None:
     """Compare a file with the network it was made of.
 
     Raises:
@@ -154,8 +150,11 @@ def _check(given: Export, read: Any, images: np.ndarray) -> None:
     found = read(images)
     differing = int((found.argmax(1) != original.argmax(1)).sum())
     largest = float(np.abs(found - original).max())
-    log.info("%d of %d images are read otherwise; largest difference of a probability %.1e", differing, len(images),
-             largest)  # fmt: skip
+    right = [int((each.argmax(1) == labels).sum()) for each in (found, original)]
+    print(
+        f"{differing} of {len(images)} training images are read otherwise; largest difference of a probability "
+        f"{largest:.1e}; read right: {right[0]}, by the network itself {right[1]}"
+    )
     allowed = _INT8_DIFFERING * len(images) if given.quantize else 0
     if differing > allowed or (largest > TOLERANCE and not given.quantize):
         raise RuntimeError(

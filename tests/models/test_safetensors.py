@@ -71,7 +71,9 @@ def test_a_card_that_makes_no_sense_is_said(file, text):
 def test_weights_of_another_network_are_said(file):
     card = checkpoint.read(file)["mnist_lightning"]
     change(file, mnist_lightning=json.dumps(card | {"network": {"name": "mlp", "hidden_sizes": [10**11]}}))
-    with pytest.raises(UserError, match=r"The weights in .*small\.safetensors do not fit this network: they belong to "):
+    with pytest.raises(
+        UserError, match=r"The weights in .*small\.safetensors do not fit this network: they belong to "
+    ):
         Predictor.load(file, "cpu")
 
 
