@@ -150,14 +150,20 @@ def _fault_of_batch(model: onnx.ModelProto, classes: int, batch: int) -> str | N
         inferred = shape_inference.infer_shapes(fixed, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError):
         return "it is not a valid ONNX model"
-    known = {each.name: each for each in [*inferred.graph.value_info, *inferred.graph.output]}
+    known = {each.name: each for each in [*inferred.graph.value_info, *inferred.graph.output, *inferred.graph.input]}
+    sizes: dict[str, int] = {tensor.name: math.prod(tensor.dims) for tensor in inferred.graph.initializer}
+    sizes[entry.name] = math.prod(side or 0 for side in _shape(entry))
     total = 0
     for node in inferred.graph.node:
         for name in filter(None, node.output):
             shape = _shape(known[name]) if name in known else [None]
-            if None in shape:
+            if None not in shape:
+                sizes[name] = math.prod(shape)  # type: ignore[arg-type]
+            elif node.op_type == "Reshape" and node.input[0] in sizes:  # to whatever shape, it holds the same numbers
+                sizes[name] = sizes[node.input[0]]
+            else:
                 return f"the size of its tensor {name[:60]!r} cannot be told in advance"
-            size = 4 * math.prod(shape) // batch  # type: ignore[arg-type]
+            size = 4 * sizes[name] // batch
             total += size
             if size > LARGEST_TENSOR or total > LARGEST_SUM:
                 return f"with its tensor {name[:60]!r} it takes more memory than {LARGEST_SUM // 2**20} MiB per image"

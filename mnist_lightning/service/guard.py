@@ -74,12 +74,17 @@ class Guard:
             name = f"{self._prefix}-{next(self._numbers):x}".encode()
         headers = API_HEADERS if path.startswith(("/v", "/healthz", "/readyz", "/metrics")) else PAGE_HEADERS
         headers = [*headers, (b"x-request-id", name)]
-        status = 500
+        status, plain = 500, list[bool]()
 
         async def reply(message: Message) -> None:
             nonlocal status
+            if status == 413 and plain and message["type"] == "http.response.body":
+                message = {**message, "body": _TOO_LARGE}
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status == 413 and _is_plain(message):  # FastAPI's own, which says it in its own form
+                    plain.append(True)
+                    message = {**message, "headers": _headers_of(413, _TOO_LARGE)}
                 message["headers"] = [*message["headers"], *headers]
                 if self.draining:
                     message["headers"].append((b"connection", b"close"))
@@ -130,8 +135,19 @@ class _Line:
 
 async def _refuse(send: Send, status: int, detail: str) -> None:
     body = problems.body_of(status, detail)
+    await send({"type": "http.response.start", "status": status, "headers": _headers_of(status, body)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _headers_of(status: int, body: bytes) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", str(problems.RETRY_SECONDS).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return headers
+
+
+def _is_plain(message: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/plain") for name, value in message["headers"])
+
+
+_TOO_LARGE = problems.body_of(413, "The body is too large.")
