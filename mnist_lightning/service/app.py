@@ -21,12 +21,14 @@ from starlette.staticfiles import StaticFiles
 
 from mnist_lightning import __version__
 from mnist_lightning.inference.predictor import Predictor, softmax
-from mnist_lightning.service import problems, protocol, routes
+from mnist_lightning.inference.reader import Reading
+from mnist_lightning.service import inputs, problems, protocol, routes
 from mnist_lightning.service.answers import Words
 from mnist_lightning.service.batcher import Batcher
 from mnist_lightning.service.guard import Guard
 from mnist_lightning.service.limits import Limits
 from mnist_lightning.service.metrics import Metrics
+from mnist_lightning.service.reading import Content, Queued, digit_of, read
 
 PAGE = Path(__file__).parent / "page"
 MOST_WAITING = 8  # requests of many images that wait for one another
@@ -68,7 +70,7 @@ class Service:
             self._probabilities, capacity=limits.queue, largest=limits.batch, watch=self.metrics.batch
         )
         self._many, self._many_waiting = asyncio.Semaphore(1), 0
-        self._workers = ThreadPoolExecutor(2, "prepare")
+        self._workers = ThreadPoolExecutor(8, "prepare")
         self._explainers = ThreadPoolExecutor(1, "explain")
         self.guard = Guard(self._application(), self.batcher, self.metrics, api_key)
 
@@ -79,6 +81,23 @@ class Service:
     async def prepare(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do work that takes a while, such as decoding a photograph, in another thread."""
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
+
+    async def read(self, content: Content) -> Reading:
+        """What is read in a picture or drawing; there must be room for one image.
+
+        Raises:
+            Full: there is none for all its digits.
+        """
+        if content.pixels is not None and (box := inputs.mnist_box(content.pixels)) is not None:
+            rows = await self.batcher.read(content.pixels[None])
+            return Reading((digit_of(rows[0], content.pixels, box, self.words.class_names, self.words.sure),))
+        queued = Queued(self.batcher, self.words.class_names, asyncio.get_running_loop())
+        found = await self.prepare(read, content, queued, self.words.sure)
+        if len(found.digits) > self.limits.digits:
+            raise problems.Problem(
+                422, f"There are {len(found.digits)} digits: at most {self.limits.digits} are read in one request."
+            )
+        return found
 
     async def explain(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do work of the kind that takes hundreds of readings, one at a time, in another thread."""

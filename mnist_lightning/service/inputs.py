@@ -1,26 +1,21 @@
-"""The body of a request -> the digits in it, each prepared as the network wants it.
-
-The preparation is `ink`'s; here are the forms that a body may have, and their limits.
-"""
+"""The body of a request -> the picture or drawing in it: the forms that a body may have, and their limits."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.ink.extract import FAINT, extract_ink
-from mnist_lightning.ink.normalise import BOX, CENTRE, SIZE, bounding_box, measure_stroke_width, normalise_ink
-from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.segment import segment_ink, segment_strokes
-from mnist_lightning.ink.strokes import Drawing, Stroke, bounds
+from mnist_lightning.ink.extract import FAINT
+from mnist_lightning.ink.normalise import BOX, CENTRE, SIZE, measure_stroke_width
+from mnist_lightning.ink.strokes import Drawing, Stroke
 from mnist_lightning.service import pictures
 from mnist_lightning.service.limits import Limits
 from mnist_lightning.service.problems import Problem
+from mnist_lightning.service.reading import Content
 
 QUICK = 4_096  # bytes of a body that is prepared at once, and not by another thread
 _QUICK_SIDE = 64  # and of a picture's sides, pixels
@@ -31,41 +26,9 @@ _AROUND = np.ones((3, 3), np.uint8)
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """What one picture or drawing holds.
-
-    Attributes:
-        images: uint8 [N, 28, 28], one per digit from left to right.
-        boxes: left, top, right, bottom of each, in the pixels of the picture or the unit of the strokes.
-    """
-
-    images: np.ndarray
-    boxes: list[Box]
-
-
-_EMPTY = np.zeros((0, SIZE, SIZE), np.uint8)
-
-
-def from_picture(data: bytes, limits: Limits) -> Sheet:
-    """The digits in an image file, PNG or JPEG."""
-    return from_pixels(pictures.decode(data, limits.pixels), limits)
-
-
-def from_pixels(image: np.ndarray, limits: Limits) -> Sheet:
-    """The digits in a picture, uint8, grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4]."""
-    if (box := mnist_box(image)) is not None:
-        return Sheet(image[None], [box])
-    ink = extract_ink(image)
-    if not ink.size:
-        return Sheet(_EMPTY, [])
-    pieces = cv2.connectedComponents(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1])[0] - 1
-    digits = [ink] if pieces == 1 else segment_ink(ink)
-    _check_count(len(digits), limits)
-    scale = image.shape[1] / ink.shape[1]  # a photograph is shrunk on the way
-    boxes = [[side * scale for side in bounding_box(digit) or (0, 0, 0, 0)] for digit in digits]
-    images = np.stack([normalise_ink(digit) for digit in digits]) if digits else _EMPTY
-    return Sheet(images, [(box[0], box[1], box[2], box[3]) for box in boxes])
+def from_picture(data: bytes, limits: Limits) -> Content:
+    """An image file, PNG or JPEG."""
+    return Content(pixels=pictures.decode(data, limits.pixels))
 
 
 def mnist_box(image: np.ndarray) -> Box | None:
@@ -89,19 +52,6 @@ def mnist_box(image: np.ndarray) -> Box | None:
     return (left, top, left + width, top + height)
 
 
-def from_strokes(strokes: list[Stroke], limits: Limits) -> Sheet:
-    """The digits in a drawing."""
-    groups = segment_strokes(strokes)
-    _check_count(len(groups), limits)
-    images = np.stack([normalise_ink(draw_digit(group)) for group in groups]) if groups else _EMPTY
-    return Sheet(images, [bounds(group) or (0, 0, 0, 0) for group in groups])
-
-
-def _check_count(count: int, limits: Limits) -> None:
-    if count > limits.digits:
-        raise Problem(422, f"There are {count} digits: at most {limits.digits} are read in one picture or drawing.")
-
-
 def parse_json(data: bytes) -> dict[str, Any]:
     """A JSON object.
 
@@ -121,13 +71,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)  # NaN and Infinity are not JSON
 
 
-def from_json(value: dict[str, Any], limits: Limits) -> Sheet:
-    """The digits in `{"strokes": [[[x, y], ...], ...]}` or `{"image": 28 rows of 28 grey values}`."""
+def from_json(value: dict[str, Any], limits: Limits) -> Content:
+    """The content of `{"strokes": [[[x, y], ...], ...]}` or `{"image": 28 rows of 28 grey values}`."""
     if ("strokes" in value) == ("image" in value):
         raise Problem(422, 'Send either "strokes" or "image".')
     if "image" in value:
-        return from_pixels(grey_image(value["image"]), limits)
-    return from_strokes(strokes_of(value, limits), limits)
+        return Content(pixels=grey_image(value["image"]))
+    return Content(strokes=strokes_of(value, limits))
 
 
 def strokes_of(value: dict[str, Any], limits: Limits) -> list[Stroke]:

@@ -17,8 +17,8 @@ from mnist_lightning.inference.saliency import saliency
 from mnist_lightning.ink import drawings
 from mnist_lightning.service import documentation, inputs, schemas
 from mnist_lightning.service.answers import as_json, layer
-from mnist_lightning.service.inputs import Sheet
 from mnist_lightning.service.problems import MEDIA_TYPE, Problem
+from mnist_lightning.service.reading import Content
 
 if TYPE_CHECKING:
     from mnist_lightning.service.app import Service
@@ -118,8 +118,8 @@ async def files_of(request: Request, service: Service, most: int) -> list[bytes]
         await form.close()
 
 
-async def sheet_of(request: Request, service: Service) -> Sheet:
-    """The digits in the picture or drawing that a request brings."""
+async def content_of(request: Request, service: Service) -> Content:
+    """The picture or drawing that a request brings."""
     kind, limits = media_type(request), service.limits
     work: Any
     if kind == FORM:
@@ -134,7 +134,7 @@ async def sheet_of(request: Request, service: Service) -> Sheet:
     return work(data, limits) if inputs.is_quick(data, kind) else await service.prepare(work, data, limits)
 
 
-def _from_json(data: bytes, limits: Any) -> Sheet:
+def _from_json(data: bytes, limits: Any) -> Content:
     return inputs.from_json(inputs.parse_json(data), limits)
 
 
@@ -163,16 +163,11 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         began = time.perf_counter()
         images = _wants_images(request)
         batcher.reserve(1)
-        held = 1
         try:
-            sheet = await sheet_of(request, service)
-            if (count := len(sheet.images)) > 1:
-                batcher.reserve(count - 1)
-                held = count
-            rows = await batcher.read(sheet.images) if count else np.zeros((0, 1))
+            reading = await service.read(await content_of(request, service))
         finally:
-            batcher.release(held)
-        return Response(words.prediction(sheet, rows, images, service.milliseconds(began)), media_type=JSON)
+            batcher.release(1)
+        return Response(words.prediction(reading, images, service.milliseconds(began)), media_type=JSON)
 
 
 def _add_batches(app: FastAPI, service: Service) -> None:
@@ -204,35 +199,27 @@ def _add_batches(app: FastAPI, service: Service) -> None:
                 answer["probabilities"] = rows.round(6).astype(float).tolist()
                 answer["probabilities"] = [[round(each, 6) for each in row] for row in answer["probabilities"]]
             else:
-                sheets = await _sheets_of(request, kind, service)
-                images = np.concatenate([sheet.images for sheet in sheets])
-                rows = await service.read_many(images) if len(images) else np.zeros((0, 1))
-                ends = np.cumsum([len(sheet.images) for sheet in sheets])[:-1]
-                parts = np.split(rows, ends)
-                answer = {"results": [words.reading(*each) for each in zip(sheets, parts, strict=True)]}
+                contents = await _contents_of(request, kind, service)
+                answer = {"results": [words.reading(await service.read(content)) for content in contents]}
         answer["model"], answer["milliseconds"] = words.model, service.milliseconds(began)
         return as_json(answer)
 
 
-async def _sheets_of(request: Request, kind: str, service: Service) -> list[Sheet]:
-    """The digits in each of the pictures or drawings that a request brings."""
+async def _contents_of(request: Request, kind: str, service: Service) -> list[Content]:
+    """The pictures or drawings that a request brings."""
     limits = service.limits
     if kind == FORM:
         files = await files_of(request, service, limits.images)
-        sheets = [await service.prepare(inputs.from_picture, data, limits) for data in files]
-    elif kind == JSON:
+        return [await service.prepare(inputs.from_picture, data, limits) for data in files]
+    if kind == JSON:
         value = await service.prepare(inputs.parse_json, await body_of(request, service))
         items = value.get("items")
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
             raise Problem(422, '"items" is not a list of {"strokes": ...} or {"image": ...}.')
         if len(items) > limits.images:
             raise Problem(413, f"There are {len(items)} items: at most {limits.images} are read in one request.")
-        sheets = [await service.prepare(inputs.from_json, item, limits) for item in items]
-    else:
-        raise Problem(415, f"The media type {kind[:60]!r} is not read: send {RAW}, {JSON} or {FORM}.")
-    if sum(len(sheet.images) for sheet in sheets) > limits.images:
-        raise Problem(413, f"There are more than {limits.images} digits: send them in several requests.")
-    return sheets
+        return [await service.prepare(inputs.from_json, item, limits) for item in items]
+    raise Problem(415, f"The media type {kind[:60]!r} is not read: send {RAW}, {JSON} or {FORM}.")
 
 
 def _add_explaining(app: FastAPI, service: Service) -> None:
@@ -250,13 +237,12 @@ def _add_explaining(app: FastAPI, service: Service) -> None:
         """Read as `/v1/predict` does, and say how: which pixels decided, and what each layer computes."""
         began = time.perf_counter()
         async with service.place():
-            sheet = await sheet_of(request, service)
-            if len(sheet.images) > MOST_EXPLAINED:
-                raise Problem(422, f"There are {len(sheet.images)} digits: at most {MOST_EXPLAINED} are explained.")
-            rows = await service.read_many(sheet.images) if len(sheet.images) else np.zeros((0, 1))
-            answer = words.reading(sheet, rows, images=True)
-            for digit, image in zip(answer["digits"], sheet.images, strict=True):
-                digit |= await service.explain(_explained, service, image)
+            reading = await service.read(await content_of(request, service))
+            if (count := len(reading.digits)) > MOST_EXPLAINED:
+                raise Problem(422, f"There are {count} digits: at most {MOST_EXPLAINED} are explained.")
+            answer = words.reading(reading, images=True)
+            for digit, each in zip(answer["digits"], reading.digits, strict=True):
+                digit |= await service.explain(_explained, service, each.image)
         answer["model"], answer["milliseconds"] = words.model, service.milliseconds(began)
         return as_json(answer)
 

@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("prometheus_client")
 pytest.importorskip("onnxruntime")
 
+from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.extract import extract_ink
 from mnist_lightning.ink.normalise import normalise, normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Drawing
 from mnist_lightning.service import documentation, inputs
-from mnist_lightning.service.limits import Limits
 
 PREDICT, BATCH, EXPLAIN = "/v1/predict", "/v1/predict/batch", "/v1/explain"
 PROBLEM = "application/problem+json"
@@ -113,11 +113,10 @@ def test_the_shortcut_for_images_of_mnist_changes_nothing():
 
 
 def test_the_answer_put_together_as_text_is_the_one_of_the_tables(client, pens):
-    sheet = inputs.from_strokes(Drawing.from_data({"strokes": number(pens, [4, 9])}).strokes, Limits())
-    rows = client.service.predictor.probabilities(sheet.images)
-    words = client.service.words
-    wanted = words.reading(sheet, rows, images=True) | {"model": words.model, "milliseconds": 1.5}
-    assert json.loads(words.prediction(sheet, rows, True, 1.5)) == wanted
+    strokes = Drawing.from_data({"strokes": number(pens, [4, 9])}).strokes
+    reading, words = Reader(client.service.predictor, 0.5).read(strokes), client.service.words
+    wanted = words.reading(reading, images=True) | {"model": words.model, "milliseconds": 1.5}
+    assert json.loads(words.prediction(reading, True, 1.5)) == wanted
 
 
 def test_raw_bytes_give_json_or_raw_probabilities(client):
@@ -322,7 +321,7 @@ def test_every_answer_has_an_id_and_headers_that_keep_browsers_safe(client, capl
 
 
 def test_a_fault_of_the_program_shows_no_traceback(client, pens, monkeypatch):
-    monkeypatch.setattr(inputs, "from_strokes", lambda *_: 1 / 0)
+    monkeypatch.setattr(inputs, "strokes_of", lambda *_: 1 / 0)
     answer = client.post(PREDICT, json={"strokes": pens[1]})
     assert (answer.status_code, answer.headers["content-type"]) == (500, PROBLEM)
     assert "ZeroDivisionError" not in answer.text
