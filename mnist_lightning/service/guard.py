@@ -53,6 +53,8 @@ class Guard:
 
     Attributes:
         draining: set at SIGTERM: answers then close their connection, and `/readyz` is 503.
+        active: requests that are being answered.
+        answered: requests that were.
     """
 
     def __init__(self, app: Any, batcher: Batcher, metrics: Metrics, api_key: str | None = None) -> None:
@@ -60,6 +62,7 @@ class Guard:
         self._key = api_key.encode() if api_key else None
         self._prefix, self._numbers = secrets.token_hex(6), itertools.count()
         self.draining = False
+        self.active = self.answered = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI wants it."""
@@ -67,6 +70,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        self.active += 1
         path: str = scope["path"]
         given = dict(scope["headers"])
         name = given.get(b"x-request-id")
@@ -104,6 +108,8 @@ class Guard:
             route = getattr(scope.get("route"), "path", UNMATCHED)
             raise
         finally:
+            self.active -= 1
+            self.answered += 1
             seconds = time.perf_counter() - began
             self._metrics.request(scope["method"], route, status, seconds)
             if access.isEnabledFor(logging.INFO):

@@ -7,11 +7,12 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.service.limits import Limits
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mnist_lightning.service.app import Service
 
 log = logging.getLogger("mnist_lightning")
+
+_QUIET = 5  # tenths of a second without a request, after which open connections count as idle
 
 API_KEY = "MNIST_LIGHTNING_API_KEY"
 """Environment variable: the key that requests must bring; none is asked for without it."""
@@ -114,9 +117,10 @@ def server_class() -> Any:
         def __init__(self, config: uvicorn.Config, service: Service) -> None:
             super().__init__(config)
             self._service = service
+            self._ending: asyncio.Task[None] | None = None
 
-        async def serve(self, sockets: Any = None) -> None:
-            self._running = asyncio.get_running_loop()
+        async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+            self._running, self._sockets = asyncio.get_running_loop(), sockets or []
             await super().serve(sockets)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -124,16 +128,46 @@ def server_class() -> Any:
                 super().handle_exit(sig, frame)
                 return
             self._service.guard.draining = True
-            name = signal.Signals(sig).name
-            self._running.call_soon_threadsafe(self._drain, name)
+            self._running.call_soon_threadsafe(self._begin_to_end, signal.Signals(sig).name)
 
-        def _drain(self, name: str) -> None:
-            seconds = self._service.limits.drain
-            log.info("%s: the socket closes in %g s", name, seconds)
-            self._running.call_later(seconds, self._close)
+        def _begin_to_end(self, name: str) -> None:
+            log.info("%s: the socket closes in %g s", name, self._service.limits.drain)
+            self._ending = asyncio.ensure_future(self._end())
 
-        def _close(self) -> None:
+        async def _end(self) -> None:
+            await asyncio.sleep(self._service.limits.drain)
+            for listening in self._sockets:
+                self._take_what_waits(listening)
+            for server in self.servers:
+                server.close()
+            # uvicorn would now cut connections whose request has arrived but not been looked at.
+            quiet = 0
+            while quiet < _QUIET and self.server_state.connections:
+                before = self._service.guard.answered
+                await asyncio.sleep(0.1)
+                idle = not self._service.guard.active and self._service.guard.answered == before
+                quiet = quiet + 1 if idle else 0
             self.should_exit = True
+
+        def _take_what_waits(self, listening: socket.socket) -> None:
+            """Accept the connections that the system holds ready: closing the socket would reset them."""
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:  # BlockingIOError: none is left
+                    return
+                connection.setblocking(False)
+                task = asyncio.ensure_future(
+                    self._running.connect_accepted_socket(
+                        lambda: self.config.http_protocol_class(
+                            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+                        ),
+                        connection,
+                    )
+                )
+                self._taken.add(task)
+
+        _taken: ClassVar[set[asyncio.Task[Any]]] = set()
 
     return Server
 
