@@ -3,7 +3,7 @@
 A class or a command names one of these in its signature, which is the only place of an argument's type and range.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
@@ -21,9 +21,12 @@ InnerFraction = Annotated[float, Gt(0), Lt(1)]
 Degrees = Annotated[float, Ge(0), Le(180)]
 Slant = Annotated[float, Ge(0), Lt(90)]
 Names = Annotated[list[str], Len(1)]
+Port = Annotated[int, Ge(0), Le(65535)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Monitor = Literal["val_loss", "val_accuracy", "last"]
 Metric = Literal["val_loss", "val_accuracy", "train_loss"]
 Interval = Literal["step", "epoch"]
+Part = dict[str, Any]
+"""A mapping with a `_target_`, from which Hydra builds an object."""

@@ -185,13 +185,10 @@ def replay(
     if limit is not None and limit < len(digits):
         digits = random.Random(seed).sample(digits, limit)
 
-    import torch
-
     from mnist_lightning.inference.predictor import Predictor
 
-    torch.set_num_threads(1)  # one digit at a time: handing work to other threads takes longer than doing it
     print(f"checkpoint      {word}", flush=True)
-    reader = Reader(Predictor.load(path, device), sure)
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     began = time.perf_counter()
     outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)

@@ -167,19 +167,14 @@ def short_name(word: str) -> str:
 
 
 def load_reader(path: Path, device: str, sure: float) -> Reader:
-    """Import torch, load a checkpoint, and read once, so that the first reading is as fast as the others."""
+    """Load a network, and read once, so that the first reading is as fast as the others."""
     with compat.heavy_imports():
-        import torch
-
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.strokes import Stroke
 
-    # A single digit is read faster than handed to other threads, and a third faster in this order of memory.
-    torch.set_num_threads(1)
+    # A single digit is read faster than handed to other threads.
     cv2.setNumThreads(1)
-    predictor = Predictor.load(path, device)
-    predictor.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    reader = Reader(predictor, sure)
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
     return reader

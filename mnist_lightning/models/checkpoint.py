@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models import limits
+from mnist_lightning.models import limits, safetensors
 from mnist_lightning.models.build import build, describe_class
 from mnist_lightning.models.card import CARD, FORMAT, check_card
 from mnist_lightning.models.ensemble import Ensemble
@@ -68,11 +68,15 @@ def card_of(network: nn.Module, datamodule: Any) -> dict[str, Any] | None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint file, to the CPU.
+    """Read a checkpoint file, `.ckpt` or `.safetensors`, to the CPU.
 
     Raises:
         UserError: it cannot be read, is cut off, holds more than plain data, or is not one of ours.
     """
+    if path.suffix == safetensors.SUFFIX:
+        return safetensors.read(path)
+    if path.suffix == ".onnx":
+        raise UserError(f"{path} is an ONNX file, which cannot be trained further: take the checkpoint it came from.")
     checkpoint = limits.load_plain(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CARD), dict):
         raise UserError(f"{path} is not a checkpoint of this project: it does not say which network it holds.")

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.types import Degrees, Fraction, NonNegative, Positive, PositiveInt, Seed
-
-Part = dict[str, Any]
-"""A mapping with a `_target_`, from which Hydra builds an object."""
+from mnist_lightning.types import Degrees, Fraction, NonNegative, Part, Positive, PositiveInt, Seed
 
 
 class Distill(TypedDict):
