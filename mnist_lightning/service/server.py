@@ -10,13 +10,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.types import Port, Probability
 from mnist_lightning.service.limits import Limits
+from mnist_lightning.types import Port, Probability
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -59,7 +58,7 @@ def serve(
     """
     began = time.perf_counter()
     _log_as_json(log_requests)
-    service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {}))  # type: ignore[arg-type])
+    service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))  # type: ignore[arg-type]
 
     import uvicorn
 
