@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mnist_lightning.ink.width import stretch
+
 FAINT = 25  # ink up to this (of 255) counts only right beside stronger ink: JPEG rings around strokes
 _THUMBNAIL = 40  # longest side of a picture too small to be a photograph, pixels
 _PHOTO_SIDE = 256  # photographs are shrunk to this longest side, pixels
@@ -41,11 +43,6 @@ def extract_ink(image: np.ndarray) -> np.ndarray:
         distance = cv2.LUT(distance, stretch(peak))
     strong = cv2.threshold(distance, FAINT, 255, cv2.THRESH_BINARY)[1]
     return cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8)))
-
-
-def stretch(peak: int) -> np.ndarray:
-    """Table [256] for `cv2.LUT` that takes `peak` to 255 (on big pictures much faster than multiplying)."""
-    return np.minimum(np.arange(256) * (255 / peak) + 0.5, 255).astype(np.uint8)
 
 
 def _drop_alpha(image: np.ndarray) -> np.ndarray:
