@@ -38,10 +38,9 @@ def even_ink(ink: np.ndarray, reach: int) -> np.ndarray:
     faint stroke that stands alone becomes strong.
     """
     side = 2 * reach + 1
-    level = ink.astype(np.float32)
-    peak = cv2.blur(cv2.dilate(level, np.ones((side, side), np.uint8)), (side, side), borderType=cv2.BORDER_REPLICATE)
-    lowest = max(_FLOOR * float(level.max(initial=0)), 1.0)
-    return (255 * np.minimum(level / np.maximum(peak, lowest), 1) + 0.5).astype(np.uint8)
+    peak = cv2.blur(cv2.dilate(ink, np.ones((side, side), np.uint8)), (side, side), borderType=cv2.BORDER_REPLICATE)
+    lowest = max(_FLOOR * cv2.minMaxLoc(ink)[1], 1.0)
+    return cv2.divide(ink, cv2.max(peak, lowest), scale=255)
 
 
 def is_even(ink: np.ndarray, reach: int) -> bool:
