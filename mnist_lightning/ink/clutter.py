@@ -5,6 +5,8 @@ Works on ink, uint8 [h, w], bright on exact 0; nothing is moved, what is no writ
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -25,19 +27,16 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     """Ink without what is no writing; as it is where nothing would be left."""
     if min(ink.shape) < 8:
         return ink
-    pieces = _Pieces(ink)
+    kept = _remove_rules(ink)
+    pieces = _Pieces(kept)
     if len(pieces.area) == 0:
         return ink
     left, top, right, bottom = pieces.outlined()
-    inner = ink[top:bottom, left:right]
-    kept = _remove_rules(inner)
-    if kept is not ink:
-        pieces = _Pieces(kept)
-    kept = pieces.remove_dirt(kept)
-    if kept.shape == ink.shape:
-        return kept
+    if (right - left, bottom - top) == ink.shape[::-1]:
+        return pieces.remove_dirt(kept)
+    inner = _remove_rules(kept[top:bottom, left:right])
     result = np.zeros_like(ink)
-    result[top:bottom, left:right] = kept
+    result[top:bottom, left:right] = _Pieces(inner).remove_dirt(inner)
     return result
 
 
@@ -48,16 +47,16 @@ class _Pieces:
         self.height, self.width = ink.shape
         # Evened, or a pale digit would be in pieces.
         self.mask = cv2.threshold(even_ink(ink, 2), _INK, 1, cv2.THRESH_BINARY)[1]
-        _, self.labels, stats, _ = cv2.connectedComponentsWithStats(self.mask, connectivity=8)
-        self.left, self.top, across, down, self.area = stats[1:].T.astype(int)
+        self.labels, stats = _label(self.mask)
+        self.left, self.top, across, down, self.area = stats.T.astype(int)
         self.right, self.bottom = self.left + across, self.top + down
         self.size = np.maximum(across, down)
 
     def outlined(self) -> tuple[int, int, int, int]:
         """The box of a rectangle drawn around all else, such as a cell of a form; the whole picture if none is."""
         wide, high = self.right - self.left, self.bottom - self.top
-        large = (wide > 0.4 * self.width) & (high > 0.4 * self.height) & (np.minimum(wide, high) >= 12)
-        for index in np.flatnonzero(large & (self.area < 0.35 * wide * high)):
+        large = (self.area < 0.35 * wide * high) & (wide > 0.4 * self.width) & (high > 0.4 * self.height) & (np.minimum(wide, high) >= 12)
+        for index in np.flatnonzero(large):
             left, top, right, bottom = self.left[index], self.top[index], self.right[index], self.bottom[index]
             piece = self.labels[top:bottom, left:right] == index + 1
             reach = max(2, round(0.04 * min(piece.shape)))
@@ -118,11 +117,21 @@ class _Pieces:
         return found
 
 
+def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of its piece at each pixel [h, w], 0 for none, and [n, 5]: left, top, width, height, area of each."""
+    _, levels = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if levels is not None and np.count_nonzero(levels[0, :, 3] < 0) == 1:  # one piece: twenty times as fast
+        return mask, np.array([[*cv2.boundingRect(mask), cv2.countNonZero(mask)]])
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    return labels, stats[1:]
+
+
 def _remove_rules(ink: np.ndarray) -> np.ndarray:
     """Ink without the straight lines that cross the whole picture, level or upright."""
-    level = _without_level_rules(ink)
-    upright = _without_level_rules(ink.T).T
-    if level is ink and upright.base is ink:
+    touched = [bool((side > _INK).any()) for side in (ink[:, 0], ink[:, -1], ink[0], ink[-1])]
+    level = _without_level_rules(ink) if all(touched[:2]) else ink
+    upright = _without_level_rules(ink.T).T if all(touched[2:]) else ink
+    if level is ink and upright is ink:
         return ink
     both = np.minimum(level, upright)
     # A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
@@ -138,10 +147,7 @@ def _remove_rules(ink: np.ndarray) -> np.ndarray:
 def _without_level_rules(ink: np.ndarray) -> np.ndarray:
     """Ink without the lines that go from its left rim to its right one, nearly level."""
     height, width = ink.shape
-    mask = ink > _INK
-    if not (mask[:, 0].any() and mask[:, -1].any()):
-        return ink
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.nonzero(ink > _INK)
     steps = min(round(_SLOPE * width), _SLOPES // 2)
     covered, shift = np.zeros(1), np.zeros(width, int)
     for step in sorted(range(-steps, steps + 1), key=abs):  # the slope under which a line covers most of a row
@@ -177,7 +183,11 @@ def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int) -> N
 
     above, below = row(ink, tops - 1), row(ink, tops + thick)
     straight = (above > _INK) & (below > _INK)
-    crossing = straight | (_wider(above > _INK) & _wider(below > _INK) & ~_wider(_wider(straight)))
+    reach = max(2, thick)
+    arcs = _arc_between(above, row(ink, tops - 1 - reach), below) | _arc_between(
+        below, row(ink, tops + thick + reach), above
+    )
+    crossing = arcs | straight | (_wider(above > _INK) & _wider(below > _INK) & ~_wider(_wider(straight)))
     band = np.stack([row(ink, tops + depth) for depth in range(-1, thick + 1)])
     level = float(np.median(band[1:-1].max(axis=0)))
     for depth in range(-1, thick + 1):
@@ -189,6 +199,24 @@ def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int) -> N
         else:  # its faint rim
             stays = value > _INK
         kept[at[inside], columns[inside]] = np.where(stays, value, 0)[inside]
+
+
+def _arc_between(near: np.ndarray, far: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Where a bow that a line covers must have run: between two ends that come closer to each other towards the line.
+
+    Args:
+        near: ink [w] beside the line; `far`, some pixels farther on the same side; `behind`, on the other side.
+    """
+    found = np.zeros(len(near), bool)
+    ends = _runs(near > _INK)
+    for (_, start), (end, _) in pairwise(ends):
+        middle = (start + end) // 2
+        left, right = np.flatnonzero(far[:middle] > _INK), np.flatnonzero(far[middle:] > _INK)
+        if len(left) == 0 or len(right) == 0 or (behind[start:end] > _INK).any():
+            continue
+        if end - start <= 0.75 * (middle + right[0] - left[-1] - 1) and (far[left[-1] + 1 : middle] <= _INK).all():
+            found[start:end] = True
+    return found
 
 
 def _wider(where: np.ndarray) -> np.ndarray:

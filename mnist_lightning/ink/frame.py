@@ -16,6 +16,7 @@ _FAINT_TOLERANCE = 16  # the same where a side of the picture is flat: a pale fr
 _SOME = 0.12  # share of a line that must not have the frame's colour if the line lies inside
 _STRAIGHT = 0.8  # the same of the inner rectangle's edges
 _FULL = 0.6  # the same of all its pixels
+_ALL = 0.95  # share of what does not have the frame's colour that must lie inside
 _NESTED = 4  # frames in frames that are looked for
 _SOFT = 2  # lines over which the edge of a frame may be blurred
 _MIN_SIDE = 8  # of what is left, pixels
@@ -102,6 +103,9 @@ def _filled_box(mask: np.ndarray) -> Box | None:
     else:
         return None
     if min(filled) < 0.5 or (sum(at_edge) == 3 and _is_cut_close(inner, at_edge)):
+        return None
+    corners = inner[:3, :3], inner[:3, -3:], inner[-3:, :3], inner[-3:, -3:]  # a thick 8 is nearly a rectangle, too
+    if min(map(np.count_nonzero, corners)) < 6 or cv2.countNonZero(inner) < _ALL * cv2.countNonZero(mask):
         return None
     return left, top, right, bottom
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 _FLOOR = 0.2  # share of the strongest ink; ink is not evened above this share, or dirt would become strokes
+_THINNEST = 3.0  # half the width that thinning leaves a stroke, pixels
+_REACH = 6  # of the neighbourhood in which the width of a stroke is looked for then, pixels
 _FAINT = 25  # of 255; ink below it is a rim, or noise
 
 
@@ -65,4 +67,7 @@ def redraw(ink: np.ndarray, grow: float) -> np.ndarray:
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     outside = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, 5)
     signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)
+    if grow < 0:  # what is thin already is not thinned away
+        half = cv2.dilate(inside, np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8)) - 0.5
+        return np.clip((signed + np.maximum(grow, np.minimum(_THINNEST - half, 0)) + 0.5) * 255, 0, 255).astype(np.uint8)
     return np.clip((signed + grow + 0.5) * 255, 0, 255).astype(np.uint8)
