@@ -62,9 +62,10 @@ def parameters_of(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         return dict(inspect.signature(made).parameters)
     found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(made):
-        if "__init__" not in vars(base) or base.__module__.split(".")[0] in ("torch", "builtins"):
+        if "__init__" not in vars(base) or base.__module__ in ("torch.nn.modules.module", "builtins"):
             continue
         _, *own = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+        own = [each for each in own if each.kind is not each.VAR_POSITIONAL]
         found.pop("", None)
         rest = [each for each in own if each.kind is each.VAR_KEYWORD]
         found |= {each.name: each for each in own if each not in rest and each.name not in found}
