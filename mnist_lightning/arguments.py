@@ -23,13 +23,28 @@ _LIGHT = ("typing", "collections.abc", "annotated_types", "pathlib", "mnist_ligh
 """Modules that an annotation may be evaluated with: they import nothing heavy."""
 
 
-class Foreign:
+class _Dotted(type):
+    """Lets `pl.Trainer` of a module `pl` that is not imported be read as the class of that dotted name."""
+
+    path: str
+
+    def __getattr__(cls, name: str) -> type:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _foreign(name, f"{cls.path}.{name}")
+
+
+class Foreign(metaclass=_Dotted):
     """Stands in an annotation for a class that is not imported; `path` is its dotted name."""
 
     path = ""
 
     def __class_getitem__(cls, item: Any) -> type:
         return cls
+
+
+def _foreign(name: str, path: str) -> type:
+    return _Dotted(name, (Foreign,), {"path": path})
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,7 @@ class _Namespace(dict[str, Any]):
             path = f"{found[0].name}.{found[1].name}" if found and isinstance(found[1], ast.ClassDef) else path
         elif isinstance(node, ast.expr):
             return self.module.evaluate(node)
-        return type(name, (Foreign,), {"path": path})
+        return _foreign(name, path)
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:

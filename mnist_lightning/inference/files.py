@@ -10,9 +10,12 @@ from pathlib import Path
 from mnist_lightning import compat
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
+from mnist_lightning.types import Device, Text
 
 
-def predict_files(image: str, ckpt: str | None, outputs: Path, device: str = "auto") -> None:
+def predict_files(
+    image: Text, ckpt: Text | None = None, outputs: str | Path = "outputs", device: Device = "auto"
+) -> None:
     """Print what a network reads in image files.
 
     Every file is decoded before the first line is printed, so a wrong one leaves no half result.
@@ -29,7 +32,7 @@ def predict_files(image: str, ckpt: str | None, outputs: Path, device: str = "au
     paths = [image] if Path(image).exists() else sorted(glob.glob(image, recursive=True))  # noqa: PTH207
     if not paths:
         raise UserError(f"There is no image {image}: give a file, or a glob in quotes such as 'photos/*.png'.")
-    path, word = runs.find_checkpoint(ckpt, outputs)
+    path, word = runs.find_checkpoint(ckpt, Path(outputs))
 
     with compat.heavy_imports():
         import numpy as np
