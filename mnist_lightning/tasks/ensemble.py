@@ -59,9 +59,9 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
 
     run = sweep / FOLDER
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-    parts = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
-    _check_alike([part[checkpoint.CARD] for part in parts])
-    torch.save(checkpoint.join(parts), run / runs.BEST)
+    members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
+    _check_alike([each[checkpoint.CARD] for each in members])
+    files.write_atomically(run / runs.BEST, lambda file: torch.save(checkpoint.join(members), file))
 
     first = finished[0].metrics
     seeds = sorted({job.metrics["seed"] for job in finished})
