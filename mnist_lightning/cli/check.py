@@ -84,7 +84,7 @@ def _refuse(name: str, value: Any, annotation: Any) -> None:
     if refused := refusal(value, annotation):
         place, wanted = refused
         hint = ""
-        if isinstance(value, str) and (near := nearest(value, _choices(annotation))):
+        if isinstance(value, str) and (near := nearest(value, _choices(annotation))) and near != value:
             hint = f" Did you mean {near}?"
         if words := described(annotation):
             place, wanted = "", words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen
@@ -34,7 +34,7 @@ def described(annotation: Any) -> str:
         return "a part with a _target_"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a mapping"
-    if isinstance(origin, type) and arguments:
+    if isinstance(origin, type) and issubclass(origin, Sequence):
         return _list(described(arguments[0]), bounds)
     return ""
 
