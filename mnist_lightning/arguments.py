@@ -23,13 +23,28 @@ _LIGHT = ("typing", "collections.abc", "annotated_types", "pathlib", "mnist_ligh
 """Modules that an annotation may be evaluated with: they import nothing heavy."""
 
 
-class Foreign:
+class _Dotted(type):
+    """Lets `pl.Trainer` of a module `pl` that is not imported be read as the class of that dotted name."""
+
+    path: str
+
+    def __getattr__(cls, name: str) -> type:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _foreign(name, f"{cls.path}.{name}")
+
+
+class Foreign(metaclass=_Dotted):
     """Stands in an annotation for a class that is not imported; `path` is its dotted name."""
 
     path = ""
 
     def __class_getitem__(cls, item: Any) -> type:
         return cls
+
+
+def _foreign(name: str, path: str) -> type:
+    return _Dotted(name, (Foreign,), {"path": path})
 
 
 @dataclass(frozen=True)
@@ -62,9 +77,10 @@ def parameters_of(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         return dict(inspect.signature(made).parameters)
     found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(made):
-        if "__init__" not in vars(base) or base.__module__.split(".")[0] in ("torch", "builtins"):
+        if "__init__" not in vars(base) or base.__module__ in ("torch.nn.modules.module", "builtins"):
             continue
         _, *own = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+        own = [each for each in own if each.kind is not each.VAR_POSITIONAL]
         found.pop("", None)
         rest = [each for each in own if each.kind is each.VAR_KEYWORD]
         found |= {each.name: each for each in own if each not in rest and each.name not in found}
@@ -165,7 +181,7 @@ class _Namespace(dict[str, Any]):
             path = f"{found[0].name}.{found[1].name}" if found and isinstance(found[1], ast.ClassDef) else path
         elif isinstance(node, ast.expr):
             return self.module.evaluate(node)
-        return type(name, (Foreign,), {"path": path})
+        return _foreign(name, path)
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mnist_lightning.arguments import Signature, foreign_in, read_signature, refusal
+from mnist_lightning.cli.describe import described
 from mnist_lightning.errors import UserError
 
 OFFERED = ("run", "record", "search", "settings", "augment", "seed", "num_classes", "image_size", "params", "optimizer",
@@ -70,15 +71,23 @@ def _check_value(name: str, value: Any, annotation: Any) -> None:
         elif foreign := [each for each in foreign_in(annotation) if read_signature(each.path)]:
             _check_mapping(f"{name}.", value, read_signature(foreign[0].path) or Signature())
         else:
+            _refuse(name, value, annotation)
             for key, each in value.items():
                 if isinstance(each, Mapping):
                     _check_value(f"{name}.{key}", each, None)
         return
+    _refuse(name, value, annotation)
+
+
+def _refuse(name: str, value: Any, annotation: Any) -> None:
+    """Raise where a value does not fit its annotation."""
     if refused := refusal(value, annotation):
         place, wanted = refused
         hint = ""
-        if isinstance(value, str) and (near := nearest(value, _choices(annotation))):
+        if isinstance(value, str) and (near := nearest(value, _choices(annotation))) and near != value:
             hint = f" Did you mean {near}?"
+        if words := described(annotation):
+            place, wanted = "", words
         raise UserError(f"{name}={shown(value)} is not allowed: {name}{place} should be {wanted}.{hint}")
 
 

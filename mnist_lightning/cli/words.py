@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+import types
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from mnist_lightning.arguments import foreign_in, read_signature
 from mnist_lightning.cli.check import did_you_mean
@@ -66,7 +66,12 @@ def text_settings(function: str) -> set[str]:
 
 
 def _is_text(annotation: Any) -> bool:
-    return annotation is str or (get_origin(annotation) in (Union, UnionType) and str in get_args(annotation))
+    """Whether a setting is a text or null, and nothing else such as a list."""
+    if get_origin(annotation) is Annotated:
+        return _is_text(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return all(each is types.NoneType or _is_text(each) for each in get_args(annotation))
+    return annotation is str
 
 
 def quoted(override: str, texts: set[str], sweeps: bool) -> str:

@@ -19,7 +19,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
 from mnist_lightning.models.network import to_input
-from mnist_lightning.types import Count, PositiveInt, Share
+from mnist_lightning.types import Count, PositiveInt, Share, Text
 
 Batch = tuple[Tensor, Tensor]
 
@@ -154,9 +154,9 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        name: str = "auto",
-        folder: str = "data",
-        mirrors: Sequence[str] = (),
+        name: Text = "auto",
+        folder: Text = "data",
+        mirrors: Sequence[Text] = (),
         source: Callable[[], sources.Source] | None = None,
         batch_size: PositiveInt = 128,
         fallback_batch_size: PositiveInt = 32,
@@ -171,7 +171,7 @@ class DigitsDataModule(pl.LightningDataModule):
         pen_digits: Count = 0,
         no_digits: Count = 0,
         noise_images: Count = 0,
-        drawings: str | None = None,
+        drawings: Text | None = None,
         drawings_share: Share = 0.25,
         drawings_aside: Share = 0.2,
         augment: Callable[[Tensor], Tensor] | None = None,

@@ -62,7 +62,7 @@ class Distillation:
     augmented images (Beyer et al., CVPR 2022).
 
     Args:
-        teacher: the trained network.
+        teacher: the trained network; it is put into evaluation mode, and its weights are frozen.
         weight: share of the loss that is the distance from the teacher's answers, above 0, at most 1.
         temperature: divides the logits of both before they are compared.
     """
@@ -70,6 +70,9 @@ class Distillation:
     teacher: nn.Module
     weight: Fraction = 0.9
     temperature: Positive = 2.0
+
+    def __post_init__(self) -> None:
+        self.teacher.eval().requires_grad_(False)
 
     def __call__(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
         """Mix `loss` with the Kullback-Leibler divergence from the teacher's answers, scaled like a cross-entropy."""

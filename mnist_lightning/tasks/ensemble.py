@@ -61,7 +61,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
     _check_alike([each[checkpoint.CARD] for each in members])
-    torch.save(checkpoint.join(members), run / runs.BEST)
+    files.write_atomically(run / runs.BEST, lambda file: torch.save(checkpoint.join(members), file))
 
     first = finished[0].metrics
     seeds = sorted({job.metrics["seed"] for job in finished})

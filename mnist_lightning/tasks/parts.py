@@ -27,8 +27,10 @@ def build(name: str, config: Mapping[str, Any] | None, **offered: Any) -> Any:
     Raises:
         UserError: it cannot be imported or built.
     """
-    if not config or "_target_" not in config:
+    if not config:
         return None
+    if "_target_" not in config:
+        raise UserError(f"{name} is not a part: it has no _target_, which names its class.")
     target = config["_target_"]
     try:
         made = get_object(target)

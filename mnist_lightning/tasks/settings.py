@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
+
+from annotated_types import Len
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.types import Degrees, Fraction, NonNegative, Part, Positive, PositiveInt, Seed
+from mnist_lightning.types import Count, Degrees, Fraction, NonNegative, Part, Positive, PositiveInt, Seed, Text
 
 
 class Distill(TypedDict):
     """`distill.`: the teacher is loaded by the run, and then an argument of `models.Distillation`."""
 
-    teacher: str | None
+    teacher: Text | None
     weight: Fraction
     temperature: Positive
 
@@ -41,18 +44,36 @@ class Views(TypedDict):
     degrees: Degrees
 
 
+class Search(TypedDict):
+    """`search.`: a search for good settings."""
+
+    study: Text
+    n_trials: PositiveInt
+    sampler: Literal["tpe", "gp", "random", "grid", "cmaes", "nsga2"]
+    pruner: Literal["none", "median", "asha", "hyperband"]
+    objectives: Annotated[list[Literal["val_accuracy", "val_loss", "parameters", "fit_seconds"]], Len(1)]
+    startup_trials: PositiveInt
+    warmup_epochs: PositiveInt
+    n_jobs: PositiveInt
+    max_failures: PositiveInt
+    seed: Seed
+    storage: Text | None
+    trial: Count | None
+    space: dict[str, Any]
+
+
 class TrainSettings(TypedDict):
     """All settings of `conf/train.yaml`."""
 
     seed: Seed | None
-    outputs: str
-    ckpt_path: str | None
-    ckpt: str | None
-    allow: list[str]
+    outputs: Text
+    ckpt_path: Text | None
+    ckpt: Text | None
+    allow: list[Text]
     train: bool
     test: bool
-    name: str | None
-    tags: list[str]
+    name: Text | None
+    tags: list[Text]
     data: Part
     augment: Part
     model: Part
@@ -71,7 +92,7 @@ class TrainSettings(TypedDict):
     sweep: Sweep
     experiment: None
     debug: None
-    search: dict[str, Any] | None
+    search: Search | None
 
 
 def check_together(settings: Mapping[str, Any]) -> None:
@@ -119,6 +140,8 @@ def check_together(settings: Mapping[str, Any]) -> None:
 
 
 def _check_search(search: Mapping[str, Any]) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", study := search["study"]):
+        raise UserError(f"search.study={study} is not allowed: it should be of letters, digits, dots, - and _.")
     sampler, pruner, objectives = (search[name] for name in ("sampler", "pruner", "objectives"))
     if len(objectives) not in (1, 2) or len(set(objectives)) < len(objectives):
         raise UserError(f"search.objectives={objectives} is not allowed: give one, or two different ones.")

@@ -145,8 +145,7 @@ def _distillation(settings: Mapping[str, Any], class_names: list[str]) -> Distil
     teacher = Predictor.load(path, "cpu")
     teacher.check_classes(path, settings["data"].get("name", "the data set"), len(class_names))
     log.info("Teacher: %s", word)
-    network = teacher.network.eval().requires_grad_(False)
-    return Distillation(network, wanted["weight"], wanted["temperature"])
+    return Distillation(teacher.network, wanted["weight"], wanted["temperature"])
 
 
 def _loggers(settings: Mapping[str, Any], run: Path) -> list[Any]:
