@@ -260,6 +260,7 @@ def test_the_first_word_is_the_command(capsys, monkeypatch, tmp_path, arguments,
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["mnist-lightning", *arguments])
+    monkeypatch.setattr(sys, "orig_argv", ["python"])  # a test is not the program, which it ends
     ended = None
     try:
         main.main()
