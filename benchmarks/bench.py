@@ -26,9 +26,11 @@ sys.path.insert(0, str(HERE))
 
 import reference_loop  # noqa: E402
 
-from mnist_lightning.run import machine  # noqa: E402
+from mnist_lightning.run import (
+    machine,  # noqa: E402
+    provenance,
+)
 from mnist_lightning.tasks import train as training  # noqa: E402
-from mnist_lightning.run import provenance
 
 Result = dict[str, Any]
 RECIPES = ("experiment=fast", "experiment=quick", "defaults")

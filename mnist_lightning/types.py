@@ -3,7 +3,7 @@
 A class or a command names one of these in its signature, which is the only place of an argument's type and range.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
@@ -23,9 +23,12 @@ Slant = Annotated[float, Ge(0), Lt(90)]
 Text = Annotated[str, Len(1)]
 """A text that is not empty."""
 Names = Annotated[list[Text], Len(1)]
+Port = Annotated[int, Ge(0), Le(65535)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Monitor = Literal["val_loss", "val_accuracy", "last"]
 Metric = Literal["val_loss", "val_accuracy", "train_loss"]
 Interval = Literal["step", "epoch"]
+Part = dict[str, Any]
+"""A mapping with a `_target_`, from which Hydra builds an object."""

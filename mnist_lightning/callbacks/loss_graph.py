@@ -25,8 +25,8 @@ class LossGraph(pl.Callback):
         metrics = next((each for each in trainer.callbacks if isinstance(each, MetricsJSON)), None)  # type: ignore[attr-defined]
         if metrics is None or metrics.record is None or not trainer.is_global_zero:
             return
-        from mnist_lightning.plots.loss_graph import loss_graph
+        from mnist_lightning.plots import loss_graph
 
         best = getattr(trainer.checkpoint_callback, "best", None)
-        figure = loss_graph(metrics.record.content["history"], best["epoch"] if best else None)
-        keep(figure, Path(trainer.default_root_dir) / "loss_graph.png", trainer)
+        figure = loss_graph.of_record({**metrics.record.content, "best": best})
+        keep(figure, Path(trainer.default_root_dir) / "loss_graph.png", trainer.loggers, trainer.current_epoch)

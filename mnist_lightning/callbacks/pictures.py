@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -21,6 +21,12 @@ class Picture(pl.Callback):
     """Draws `<file>.png` in the Trainer's `default_root_dir` after `Trainer.test`, and hands it to the loggers."""
 
     file = ""
+    _loggers: Sequence[Any] = ()
+    _epochs = 0
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remember the loggers of the training, for a test by another Trainer."""
+        self._loggers, self._epochs = trainer.loggers, trainer.current_epoch
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw what the network said of the test images."""
@@ -28,7 +34,8 @@ class Picture(pl.Callback):
             names = (pl_module.card or {}).get("class_names")
             names = names or [str(number) for number in range(pl_module.scored.logits.shape[1])]
             figure = self.draw(pl_module.scored, names)
-            keep(figure, Path(trainer.default_root_dir) / f"{self.file}.png", trainer)
+            path = Path(trainer.default_root_dir) / f"{self.file}.png"
+            keep(figure, path, trainer.loggers or self._loggers, self._epochs)
 
     def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
         """The picture."""
@@ -89,19 +96,19 @@ class ConfusionMatrix(Picture):
         return confusion_matrix(np.asarray(found["confusion_matrix"]), class_names)
 
 
-def keep(figure: Figure, path: Path, trainer: pl.Trainer) -> None:
+def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int) -> None:
     """Save a figure, and hand it to those loggers that take pictures."""
     from mnist_lightning.plots import style
 
     style.save(figure, path)
-    for logger in trainer.loggers:
+    for logger in loggers:
         kind = type(logger).__name__
         if kind == "TensorBoardLogger":
             import cv2
 
             pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-            logger.experiment.add_image(path.stem, pixels, trainer.current_epoch, dataformats="HWC")  # type: ignore[attr-defined]
+            logger.experiment.add_image(path.stem, pixels, step, dataformats="HWC")
         elif kind == "WandbLogger":
-            logger.log_image(path.stem, [str(path)])  # type: ignore[attr-defined]
+            logger.log_image(path.stem, [str(path)])
         elif kind == "MLFlowLogger":
-            logger.experiment.log_artifact(logger.run_id, str(path))  # type: ignore[attr-defined]
+            logger.experiment.log_artifact(logger.run_id, str(path))

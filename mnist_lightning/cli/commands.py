@@ -67,5 +67,7 @@ COMMANDS = {
     "predict": Command("mnist_lightning.inference.files.predict_files"),
     "draw": Command("mnist_lightning.apps.window.draw"),
     "replay": Command("mnist_lightning.apps.replay.replay", compared=("accuracy",)),
+    "export": Command("mnist_lightning.export.command.export"),
+    "serve": Command("mnist_lightning.service.server.serve"),
     "results": Command("mnist_lightning.sweeps.results.results"),
 }

@@ -97,13 +97,13 @@ def run(name: str, arguments: list[str]) -> Any:
     overrides = [words.quoted(each, texts, sweeps) for each in overrides]
     if len(searched := folders()) > 1 and not any("hydra.searchpath" in each for each in overrides):
         overrides.append(f"hydra.searchpath=['{searched[0].resolve().as_uri()}']")
+    _find_code()
     try:
         if ranks.place().rank > 0:
             if command.on_every_rank and not {"--help", "-h", "--cfg", "-c", "--info", "-i"} & set(flags):
                 _follow(name, command, flags, overrides)
             return None
         runs.forget_run_folder()
-        _find_plugins()
         if {"--help", "-h"} & set(flags):
             print(help_text(name, overrides))
             return None
@@ -204,16 +204,17 @@ def _follow(name: str, command: Command, flags: list[str], overrides: list[str])
         _end(1)
 
 
-def _find_plugins() -> None:
-    """Let Hydra find the plugins of a checkout that is not installed, here and in worker processes."""
-    project = str(CONF.parent)
-    if not (CONF.parent / "hydra_plugins").is_dir():
-        return
-    if project not in sys.path:
-        sys.path.append(project)
+def _find_code() -> None:
+    """Let Hydra find the user's own modules in the current folder, and the plugins of a checkout that is not installed.
+
+    Here and in worker processes; at the end of the path, so that nothing there takes the place of an installed package.
+    """
+    folders = [str(Path.cwd())]
+    if (CONF.parent / "hydra_plugins").is_dir():
+        folders.append(str(CONF.parent))
+    sys.path += [each for each in folders if each not in sys.path]
     known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if project not in known:
-        os.environ["PYTHONPATH"] = os.pathsep.join([*known, project])
+    os.environ["PYTHONPATH"] = os.pathsep.join([*known, *(each for each in folders if each not in known)])
     Plugins.instance()
 
 

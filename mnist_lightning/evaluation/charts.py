@@ -69,7 +69,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
     axes.errorbar(confidence, accuracy, np.maximum(spread, 0), fmt="o", color=VERMILLION, ms=3.5, lw=1.2)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return figure
 
 
@@ -87,9 +87,9 @@ def coverage(declined: ArrayLike, accuracy: ArrayLike, most: float = 0.2) -> Fig
     axes.plot(shares[seen], accuracies[seen], color=BLUE, lw=2)
     axes.set_xlim(0, most)
     axes.xaxis.set_major_locator(MultipleLocator(0.05))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g} %"))
     return figure
 
 

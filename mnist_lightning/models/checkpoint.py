@@ -6,9 +6,7 @@ name (see `build.py`): a file from a stranger runs nothing.
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,11 @@ import torch
 from torch import nn
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.models import limits, safetensors
 from mnist_lightning.models.build import build, describe_class
+from mnist_lightning.models.card import CARD, FORMAT, check_card
 from mnist_lightning.models.ensemble import Ensemble
 
-CARD = "mnist_lightning"
-"""Key of a checkpoint under which its card lies."""
-
-FORMAT = 1
 _PREFIX = "network."
 
 
@@ -72,29 +68,20 @@ def card_of(network: nn.Module, datamodule: Any) -> dict[str, Any] | None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint file, to the CPU.
+    """Read a checkpoint file, `.ckpt` or `.safetensors`, to the CPU.
 
     Raises:
         UserError: it cannot be read, is cut off, holds more than plain data, or is not one of ours.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"The checkpoint {path} cannot be read: {error.strerror}.") from None
-    try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise UserError(
-                f"{path} is not a checkpoint of this project, or holds more than plain data, and is not loaded."
-            ) from None
-        raise UserError(f"The checkpoint {path} is broken: train it again or take another.") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError):
-        raise UserError(f"The checkpoint {path} is broken or cut off: train it again or take another.") from None
+    if path.suffix == safetensors.SUFFIX:
+        return safetensors.read(path)
+    if path.suffix == ".onnx":
+        raise UserError(f"{path} is an ONNX file, which cannot be trained further: take the checkpoint it came from.")
+    checkpoint = limits.load_plain(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CARD), dict):
         raise UserError(f"{path} is not a checkpoint of this project: it does not say which network it holds.")
-    if checkpoint[CARD].get("format", 0) > FORMAT:
-        raise UserError(f"{path} was written by a later version of this project: update to read it.")
+    check_card(checkpoint[CARD], str(path))
+    limits.check_weights(checkpoint.get("state_dict"), path)
     return checkpoint
 
 
@@ -110,14 +97,19 @@ def restore(path: Path, allow: Sequence[str] = ()) -> tuple[nn.Module, dict[str,
     """
     checkpoint = read(path)
     card = checkpoint[CARD]
-    try:
-        network = build(
+    weights = _weights(checkpoint)
+    limits.check_finite(weights, path)
+    network = limits.build_checked(
+        lambda: build(
             card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"], allow=allow
-        )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"The checkpoint {path} is broken: its card is incomplete or damaged ({error}).") from None
-    load_weights(network, checkpoint, path)
-    return network.eval(), card
+        ),
+        weights,
+        card["image_size"],
+        path,
+        _misfit(checkpoint, path),
+    )
+    network.load_state_dict(weights)
+    return network, card
 
 
 def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) -> None:
@@ -126,18 +118,23 @@ def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) 
     Raises:
         UserError: they belong to another architecture.
     """
-    weights = {
-        name.removeprefix(_PREFIX): value
-        for name, value in checkpoint.get("state_dict", {}).items()
-        if name.startswith(_PREFIX)
-    }
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(_weights(checkpoint))
     except RuntimeError:
-        raise UserError(
-            f"The weights in {path} do not fit this network: they belong to "
-            f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
-        ) from None
+        raise UserError(_misfit(checkpoint, path)) from None
+
+
+def _weights(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, named as in the network's `state_dict`."""
+    weights = checkpoint.get("state_dict", {})
+    return {name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)}
+
+
+def _misfit(checkpoint: Mapping[str, Any], path: Path) -> str:
+    return (
+        f"The weights in {path} do not fit this network: they belong to "
+        f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
+    )
 
 
 def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -197,13 +197,13 @@ class Classifier(pl.LightningModule):
                 f"The loss is {means['train_loss']} in epoch {self.current_epoch + 1}: the training has diverged. Lower "
                 "optimizer.lr, or set trainer.gradient_clip_val=1."
             )
-        # By hand: Lightning would draw what is measured once per epoch over steps.
-        self.log_dict(means, logger=False)
-        if not self.trainer.sanity_checking:
+        fits = self.trainer.state.fn == "fit"
+        self.log_dict(means, logger=not fits)
+        if fits and not self.trainer.sanity_checking:
+            # By hand: Lightning would draw what is measured once per epoch over steps.
+            grouped = {name.replace("_", "/"): value for name, value in means.items()}
             for logger in self.loggers:
-                logger.log_metrics(
-                    {name.replace("_", "/"): value for name, value in means.items()}, self.current_epoch + 1
-                )
+                logger.log_metrics(grouped, self.current_epoch + 1)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless there is none, its schedule as Lightning wants it described."""

@@ -57,7 +57,7 @@ def sample_prediction(
     axes.set_xlim(0, 1)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_yticks(rows, [class_names[index] for index in shown])
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.tick_params(axis="y", length=0)
     for tick, index in zip(axes.get_yticklabels(), shown, strict=True):
         tick.set_fontweight("bold" if index in (predicted, label) else "normal")

@@ -46,12 +46,12 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def percent(fraction: float) -> str:
-    """Format a fraction from 0 to 1 as percent with two decimals, never rounding a near one up to 100%."""
+    """Format a fraction from 0 to 1 as percent with two decimals, never rounding a near one up to 100 %."""
     if 0.99995 <= fraction < 1:
-        return ">99.99%"
+        return ">99.99 %"
     if 0 < fraction < 0.00005:
-        return "<0.01%"
-    return f"{100 * fraction:.2f}%" if fraction == fraction else "NaN"
+        return "<0.01 %"
+    return f"{100 * fraction:.2f} %" if fraction == fraction else "NaN"
 
 
 def count(number: int, noun: str) -> str:

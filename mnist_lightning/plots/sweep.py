@@ -1,17 +1,15 @@
-"""What runs show as a picture: each setting against the metric, and groups side by side."""
+"""What runs show: each setting against the metric."""
 
-from __future__ import annotations
-
-import json
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from mnist_lightning.plots import style
+from mnist_lightning.plots.setting_axis import place_values
 
 WIDTH, HEIGHT = 480, 360  # of a panel's axes, pixels
 LEFT, BOTTOM, GAP = 120, 96, 40
@@ -38,7 +36,7 @@ def settings_graph(tried: Mapping[str, Sequence[Any]], results: Sequence[float],
     width = columns * (LEFT + WIDTH) + style.MARGIN
     height = style.HEADER + rows * (HEIGHT + BOTTOM) + (rows - 1) * GAP
     figure = style.blank(width, height, LABELS[metric].split(",")[0].capitalize())
-    style.subtitle(figure, f"{style.count(len(results), 'run')}, each a dot; bars: means")
+    style.subtitle(figure, f"{style.count(len(results), 'run')}, each a dot; the bars are means")
     for place, (key, values) in enumerate(tried.items()):
         row, column = divmod(place, columns)
         bottom = height - style.HEADER - HEIGHT - row * (HEIGHT + BOTTOM + GAP)
@@ -52,49 +50,19 @@ def settings_graph(tried: Mapping[str, Sequence[Any]], results: Sequence[float],
 
 def _panel(axes: Axes, tried: Sequence[Any], results: Sequence[float], metric: str) -> None:
     scale = 100 if "accuracy" in metric else 1
-    at: dict[str, list[float]] = {}
-    values = {}
-    for value, result in zip(tried, results, strict=True):
-        values[json.dumps(value)] = value
-        at.setdefault(json.dumps(value), []).append(scale * result)
+    found = [scale * result for result in results]
+    places = place_values(axes, tried, WIDTH)
+    at: dict[float, list[float]] = {}
+    for place, value in zip(places, found, strict=True):
+        at.setdefault(place, []).append(value)
     # The range of the data, not of the frame: accuracies crowd below 100 %.
     axes.grid(axis="y", color=style.FAINT, lw=0.8)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    places = {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    numbers = list(places.values())
-    if numbers and len(numbers) == len(values):
-        if min(numbers) > 0 and max(numbers) >= 8 * min(numbers):
-            axes.set_xscale("log")
-        elif all(number.is_integer() for number in numbers):
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axes.margins(x=0.12)
-        if len(numbers) <= 6 and axes.get_xscale() == "log":
-            axes.set_xticks(sorted(numbers))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
-        means = sorted((places[name], mean(found)) for name, found in at.items())
-        if any(len(found) > 1 for found in at.values()):
-            axes.plot([x for x, _ in means], [y for _, y in means], color=style.FAINT, lw=1.5, zorder=1)
-    else:
-        places = {name: float(index) for index, name in enumerate(sorted(values))}
-        names = [_word(values[name]) for name in sorted(values)]
-        slanted = sum(style.text_width(name, style.TEXT_SIZE) + 20 for name in names) > WIDTH
-        axes.set_xticks(list(places.values()), [name if len(name) < 16 else name[:14] + "…" for name in names])
-        if slanted:
-            axes.tick_params(axis="x", labelrotation=20)
-        axes.set_xlim(-0.6, len(places) - 0.4)
-    for name, found in at.items():
-        axes.plot([places[name]] * len(found), found, "o", color=style.BLUE, markersize=5, alpha=0.75, lw=0, zorder=3)
-        if len(found) > 1:
-            axes.plot(places[name], mean(found), "_", color=style.VERMILLION, markersize=18, mew=2.5, zorder=4)
-
-
-def _word(value: Any) -> str:
-    """A setting as it stands on a command line."""
-    if isinstance(value, list):
-        return "[" + ",".join(map(_word, value)) + "]"
-    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+    axes.margins(y=0.08)
+    means = sorted((place, mean(values)) for place, values in at.items())
+    if any(len(values) > 1 for values in at.values()):
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in tried):
+            axes.plot(*zip(*means, strict=True), color=style.FAINT, lw=1.5, zorder=1)
+        several = [(place, value) for place, value in means if len(at[place]) > 1]
+        axes.plot(*zip(*several, strict=True), "_", color=style.VERMILLION, ms=22, mew=3, label="mean", zorder=2)
+    axes.plot(places, found, "o", color=style.BLUE, mec="white", mew=0.6, ms=6, alpha=0.85, label="run", zorder=3)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.run.files import write_json
+from mnist_lightning.run.record_check import read_record
 
 METRICS_FILE = "training_metrics.json"
 SCHEMA_VERSION = 1
@@ -158,15 +158,9 @@ def read_metrics(run: Path) -> dict[str, Any]:
     """The `training_metrics.json` of a run folder.
 
     Raises:
-        UserError: the folder has none, or it is not valid.
+        UserError: the folder has none, or it is damaged (see `record_check`).
     """
     path = run / METRICS_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise UserError(f"{run} is not a run folder: it has no {METRICS_FILE}.") from None
-    except (ValueError, RecursionError):
-        raise UserError(f"{path} is not valid JSON: was it edited by hand?") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not the record of a run: expected an object, got a {type(content).__name__}.")
-    return content
+    if not path.exists():
+        raise UserError(f"{run} is not a run folder: it holds no {METRICS_FILE}.")
+    return read_record(path)

@@ -12,8 +12,8 @@ from mnist_lightning.cli.config import job_began  # noqa: F401  its clock starts
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import machine, provenance
 from mnist_lightning.run.files import write_json
-from mnist_lightning.tasks.settings import Part, Views
-from mnist_lightning.types import Device, Precision
+from mnist_lightning.tasks.settings import Views
+from mnist_lightning.types import Device, Part, Precision
 
 log = logging.getLogger(__name__)
 

@@ -88,7 +88,7 @@ def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
         limit_test_batches=job.settings["trainer"].get("limit_test_batches", 1.0),
         deterministic=job.settings["trainer"].get("deterministic", True),
         callbacks=[each for each in pictures if not _is_about_training(each)],
-        logger=job.loggers or False,
+        logger=False,  # the pictures know the loggers of the training
         default_root_dir=job.run,
         enable_checkpointing=False,
     )

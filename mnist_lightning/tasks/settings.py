@@ -9,10 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from annotated_types import Len
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.types import Count, Degrees, Fraction, NonNegative, Positive, PositiveInt, Seed, Text
-
-Part = dict[str, Any]
-"""A mapping with a `_target_`, from which Hydra builds an object."""
+from mnist_lightning.types import Count, Degrees, Fraction, NonNegative, Part, Positive, PositiveInt, Seed, Text
 
 
 class Distill(TypedDict):

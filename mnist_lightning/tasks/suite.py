@@ -10,8 +10,8 @@ from annotated_types import Len
 from mnist_lightning import compat
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import machine
-from mnist_lightning.tasks.settings import Part, Views
-from mnist_lightning.types import Device, NonNegative, PositiveInt, Precision, Seed
+from mnist_lightning.tasks.settings import Views
+from mnist_lightning.types import Device, NonNegative, Part, PositiveInt, Precision, Seed
 
 
 def suite(

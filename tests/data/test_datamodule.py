@@ -113,7 +113,10 @@ def test_a_size_that_does_not_fit_is_said(data, knobs, told):
 @pytest.mark.parametrize(
     ("knobs", "told"),
     [
-        ({"num_folds": 1}, r"data\.num_folds=1 is not allowed: cross-validation needs 2 or more \(0: the plain split\)\."),
+        (
+            {"num_folds": 1},
+            r"data\.num_folds=1 is not allowed: cross-validation needs 2 or more \(0: the plain split\)\.",
+        ),
         ({"num_folds": 5, "fold": 5}, r"data\.fold=5 is not a fold: with data\.num_folds=5 it is 0 to 4\."),
     ],
 )

@@ -70,7 +70,7 @@ def test_other_entries_of_a_lightning_checkpoint_are_no_weights(file):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(UserError, match=r"^The checkpoint .*some\.ckpt cannot be read: No such file or directory\.$"):
         checkpoint.read(tmp_path / "some.ckpt")
-    with pytest.raises(UserError, match=r"^The checkpoint .* cannot be read: Is a directory\.$"):
+    with pytest.raises(UserError, match=r"^The checkpoint .* cannot be read: it is not a file\.$"):
         checkpoint.read(tmp_path)
 
 

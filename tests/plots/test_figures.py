@@ -10,7 +10,7 @@ from PIL import Image
 
 from mnist_lightning.plots import style
 from mnist_lightning.plots.confusion_matrix import confusion_matrix
-from mnist_lightning.plots.loss_graph import loss_graph
+from mnist_lightning.plots.loss_graph import loss_graph, of_record
 from mnist_lightning.plots.sample_prediction import sample_prediction
 from mnist_lightning.plots.worst_mistakes import worst_mistakes
 
@@ -56,10 +56,6 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
 
 
-def curves(figure: Figure) -> dict[str, np.ndarray]:
-    return {line.get_label(): np.array(line.get_xydata()) for line in figure.axes[0].lines}
-
-
 # Every picture
 
 
@@ -73,6 +69,7 @@ def curves(figure: Figure) -> dict[str, np.ndarray]:
         pytest.param(lambda: loss_graph(falling(40), 40), id="loss-40-last"),
         pytest.param(lambda: loss_graph(history([1e-6, 2.0], [30.0, 1e-5]), 2), id="loss-wide"),
         pytest.param(lambda: loss_graph(history([NAN, 0.2], [0.1, NAN]), 2), id="loss-nan"),
+        pytest.param(lambda: loss_graph(falling(6), 1, 0.15, True), id="loss-explained"),
         pytest.param(lambda: sample_prediction(digit_images(1)[0], 9, [0.5] + [0.5 / 9] * 9, FASHION), id="sample"),
         pytest.param(lambda: sample_prediction(digit_images(1)[0], 9, [1.0] + [0.0] * 61, LETTERS), id="sample-62"),
         pytest.param(lambda: mistakes(0), id="mistakes-0"),
@@ -159,7 +156,7 @@ def test_drawing_never_loads_pyplot(tmp_path):
 
 @pytest.mark.parametrize(
     ("fraction", "text"),
-    [(0, "0.00%"), (1, "100.00%"), (0.9961, "99.61%"), (0.99999, ">99.99%"), (1e-9, "<0.01%"), (NAN, "NaN")],
+    [(0, "0.00 %"), (1, "100.00 %"), (0.9961, "99.61 %"), (0.99999, ">99.99 %"), (1e-9, "<0.01 %"), (NAN, "NaN")],
 )
 def test_percent(fraction, text):
     assert style.percent(fraction) == text
@@ -168,28 +165,46 @@ def test_percent(fraction, text):
 # Loss graph
 
 
-def test_loss_graph_draws_both_losses_and_marks_the_best_epoch():
+def curves(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
+    lines = figure.axes[panel].lines
+    return {line.get_label(): np.array(line.get_xydata()) for line in lines if line.get_label()[0] != "_"}
+
+
+def stars(axes) -> list:
+    return [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "*"]
+
+
+def test_loss_graph_draws_loss_and_accuracy_of_both_sets():
+    given = {**falling(40), "train_accuracy": np.linspace(0.8, 0.98, 40).tolist()}
+    figure = loss_graph(given, 37)
+    for panel, what in enumerate(("loss", "accuracy")):
+        drawn = curves(figure, panel)
+        assert list(drawn) == ["training", "validation"]
+        for label, key in (("training", f"train_{what}"), ("validation", f"val_{what}")):
+            np.testing.assert_array_equal(drawn[label].T, [given["epoch"], given[key]])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["mean loss (logarithmic)", "accuracy"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation"]
+
+
+def test_loss_graph_without_training_accuracy_draws_the_validations_alone():
+    assert list(curves(loss_graph(falling(5), 2), 1)) == ["validation"]
+    assert list(curves(loss_graph({**falling(5), "train_accuracy": []}, 2), 1)) == ["validation"]
+
+
+def test_loss_graph_marks_the_best_epoch_with_a_star_on_its_accuracy():
     given = falling(40)
     figure = loss_graph(given, 37)
-    drawn = curves(figure)
-    assert drawn["training"].tolist() == [
-        list(point) for point in zip(given["epoch"], given["train_loss"], strict=True)
-    ]
-    assert drawn["validation"].tolist() == [
-        list(point) for point in zip(given["epoch"], given["val_loss"], strict=True)
-    ]
-    (star,) = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
-    assert star.get_xydata().tolist() == [[37, given["val_loss"][36]]]
-    assert "best: 98.36%" in texts(figure)
-    assert any("best epoch 37" in text for text in texts(figure))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation"]
+    assert stars(figure.axes[0]) == []
+    assert stars(figure.axes[1]) == [[[37, given["val_accuracy"][36]]]]
+    assert "best: 98.36 %" in texts(figure)
+    assert any("best epoch 37: validation accuracy 98.36 %, validation loss 0.01506" in text for text in texts(figure))
 
 
 def test_loss_graph_marks_the_best_epoch_in_the_pixels():
     marked, plain = (loss_graph(falling(5), best) for best in (2, None))
     marked.canvas.draw()
     plain.canvas.draw()
-    x, y = marked.axes[0].transData.transform((2, falling(5)["val_loss"][1]))
+    x, y = marked.axes[1].transData.transform((2, falling(5)["val_accuracy"][1]))
     pixel = (int(marked.bbox.height - y), int(x))
     assert to_hex(np.asarray(marked.canvas.buffer_rgba())[pixel] / 255).upper() == style.ORANGE
     assert to_hex(np.asarray(plain.canvas.buffer_rgba())[pixel] / 255).upper() != style.ORANGE
@@ -198,19 +213,46 @@ def test_loss_graph_marks_the_best_epoch_in_the_pixels():
 @pytest.mark.parametrize("best", [None, 7])
 def test_loss_graph_without_a_known_best_epoch_has_no_mark(best):
     figure = loss_graph(falling(3), best)
-    assert all(line.get_marker() != "*" for line in figure.axes[0].lines)
+    assert [stars(axes) for axes in figure.axes] == [[], []]
     assert not any("best" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "augmented", "told"),
+    [
+        (0.0, False, None),
+        (0.1, False, "With label smoothing 0.1 the loss may rise while accuracy rises."),
+        (0.0, True, "Augmented training images are harder than validation images."),
+        (0.05, True, "Augmented training images are harder than validation images. "
+                     "With label smoothing 0.05 the loss may rise while accuracy rises."),
+    ],
+)  # fmt: skip
+def test_loss_graph_explains_label_smoothing_and_augmentation_where_they_act(smoothing, augmented, told):
+    said = [text for text in texts(loss_graph(falling(3), 1, smoothing, augmented)) if "rise" in text or "hard" in text]
+    assert said == ([told] if told else [])
+
+
+def test_the_loss_graph_of_a_record_says_what_acted_in_the_run(compose):
+    settings = compose("train", "augment=none", "loss.label_smoothing=0.0")
+    record = {"history": falling(3), "best": {"epoch": 2}, "hyperparameters": settings}
+    said = texts(of_record(record))
+    assert "best: 98.01 %" in said
+    assert not any("harder" in text or "smoothing" in text for text in said)
+    for choice in ("affine", "light", "strong"):
+        record["hyperparameters"] = compose("train", f"augment={choice}", "loss.label_smoothing=0.1")
+        assert any("harder" in text and "label smoothing 0.1" in text for text in texts(of_record(record)))
+    assert not any("best" in text for text in texts(of_record({"history": falling(3), "best": None})))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 12, 40])
 def test_loss_graph_ticks_whole_epochs_and_shows_them_all(epochs):
-    axes = loss_graph(falling(epochs), 1).axes[0]
-    low, high = axes.get_xlim()
-    assert low < 1
-    assert high > epochs
-    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
-    assert 1 <= len(ticks) <= 13
-    assert all(tick == int(tick) for tick in ticks)
+    for axes in loss_graph(falling(epochs), 1).axes:
+        low, high = axes.get_xlim()
+        assert low < 1
+        assert high > epochs
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert 1 <= len(ticks) <= 13
+        assert all(tick == int(tick) for tick in ticks)
 
 
 def test_loss_graph_without_epochs_or_finite_losses_says_so():
@@ -235,6 +277,27 @@ def test_loss_graph_is_logarithmic_only_where_the_losses_span_more_than_a_factor
     assert loss_graph(history([2.3, 2.2], [2.3, 2.25]), None).axes[0].get_ylim()[0] > 2
 
 
+def test_a_few_poor_epochs_do_not_press_the_other_accuracies_into_a_line():
+    given = falling(20)
+    given["val_accuracy"][0] = 0.1
+    axes = loss_graph(given, 20).axes[1]
+    bottom, top = axes.get_ylim()
+    assert 0.979 < bottom < 0.9801 < top < 1
+    (below,) = [line for line in axes.lines if line.get_marker() == "v"]
+    assert below.get_xydata().tolist() == [[1, bottom]]
+    assert any("▼ lower than shown" in text for text in texts(axes.figure))
+    given["val_accuracy"] = np.linspace(0.5, 0.9, 20).tolist()
+    assert loss_graph(given, 20).axes[1].get_ylim()[0] < 0.5  # nothing is far off: all is shown
+
+
+def test_an_accuracy_of_all_is_in_the_picture_and_so_is_none():
+    for value in (0.0, 1.0):
+        given = falling(3)
+        given["val_accuracy"] = [value] * 3
+        bottom, top = loss_graph(given, 1).axes[1].get_ylim()
+        assert bottom < value < top
+
+
 # Sample prediction
 
 
@@ -251,15 +314,15 @@ def test_sample_prediction_shows_image_probabilities_and_verdict():
     assert (colours[1], colours[7]) == (style.BLUE, style.ORANGE)
     assert len(set(colours)) == 3
     assert "Wrong: predicted 1, labelled 7" in texts(figure)
-    assert "60.00%  predicted" in texts(figure)
-    assert "30.00%  label" in texts(figure)
+    assert "60.00 %  predicted" in texts(figure)
+    assert "30.00 %  label" in texts(figure)
     assert "label: 7\nprediction: 1" in texts(figure)
 
 
 def test_sample_prediction_says_right():
     figure = sample_prediction(digit_images(1)[0], 8, np.eye(10)[8], FASHION)
     assert "Right: predicted Bag, labelled Bag" in texts(figure)
-    assert "100.00%  predicted = label" in texts(figure)
+    assert "100.00 %  predicted = label" in texts(figure)
     colours = [to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].patches]
     assert colours[8] == style.BLUE
     assert style.ORANGE not in colours
@@ -286,7 +349,7 @@ def test_worst_mistakes_puts_the_most_confident_first_in_one_mosaic():
     assert (mosaic[:28, :28] == 11).all()
     assert (mosaic[:28, 28:36] == 255).all()
     captions = [text.get_text() for text in figure.texts]
-    assert captions[2:] == ["2 → 8", "99.00%", "3 → 9", "70.00%", "1 → 7", "50.00%"]
+    assert captions[2:] == ["2 → 8", "99.00 %", "3 → 9", "70.00 %", "1 → 7", "50.00 %"]
     assert captions[1].startswith("3 mistakes: ")
 
 
@@ -312,7 +375,7 @@ def test_worst_mistakes_draws_captions_below_their_images():
 
 def test_worst_mistakes_breaks_long_names_into_two_lines():
     captions = [text.get_text() for text in mistakes(2, FASHION).texts[2:]]
-    assert captions == ["T-shirt/top", "→ Trouser", "99.00%", "Trouser", "→ Pullover", "40.00%"]
+    assert captions == ["T-shirt/top", "→ Trouser", "99.00 %", "Trouser", "→ Pullover", "40.00 %"]
 
 
 def test_no_mistakes_is_said():
@@ -343,7 +406,7 @@ def test_confusion_matrix_writes_counts_with_true_classes_down_and_predicted_acr
         assert [text.get_text() for _, text in sorted(names.items(), key=lambda item: item[0])] == FASHION
     assert cells[7, 7].get_color() == style.INK
     assert cells[4, 9].get_color() == style.INK
-    assert "8,995 of 9,000 right (99.94%)" in texts(figure)
+    assert "8,995 of 9,000 right (99.94 %)" in texts(figure)
 
 
 def test_confusion_matrix_shows_a_few_mistakes_beside_a_huge_diagonal():
@@ -358,8 +421,8 @@ def test_confusion_matrix_shows_a_few_mistakes_beside_a_huge_diagonal():
 
 
 def test_confusion_matrix_of_a_perfect_and_of_an_empty_test_set():
-    assert "20 of 20 right (100.00%)" in texts(confusion_matrix(np.diag([2] * 10), DIGITS))
-    assert "0 of 0 right (0.00%)" in texts(confusion_matrix(np.zeros((10, 10), dtype=int), DIGITS))
+    assert "20 of 20 right (100.00 %)" in texts(confusion_matrix(np.diag([2] * 10), DIGITS))
+    assert "0 of 0 right (0.00 %)" in texts(confusion_matrix(np.zeros((10, 10), dtype=int), DIGITS))
 
 
 def test_confusion_matrix_of_many_classes_leaves_zeros_out():

@@ -45,7 +45,7 @@ def test_what_mattered_most_is_on_top():
     bars = figure.axes[0].patches
     assert [bar.get_width() for bar in bars] == [0.1, 0.2, 0.7]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "optimizer.lr"]
-    assert "70%" in words(figure)
+    assert "70 %" in words(figure)
 
 
 def test_the_front_goes_from_the_smallest_to_the_best():
@@ -60,7 +60,7 @@ def test_the_front_goes_from_the_smallest_to_the_best():
 
 @pytest.mark.parametrize(
     ("objective", "value", "told"),
-    [("val_accuracy", 0.98765, "98.77%"), ("val_loss", 0.123456, "0.1235"), ("parameters", 12345.0, "12,345"),
+    [("val_accuracy", 0.98765, "98.77 %"), ("val_loss", 0.123456, "0.1235"), ("parameters", 12345.0, "12,345"),
      ("fit_seconds", 3.21, "3.2 s")],
 )  # fmt: skip
 def test_a_value_is_told_in_its_unit(objective, value, told):
@@ -72,3 +72,54 @@ def test_equal_values_are_drawn_too():
     bottom, top = figure.axes[0].get_ylim()
     assert np.isfinite([bottom, top]).all()
     assert bottom < 0.5 < top
+
+
+def slices(**changes):
+    given = {
+        "tried": {"optimizer.lr": [0.001, 0.0123456, 0.1, 0.02], "model": ["cnn", "mlp", "cnn", "mlp"]},
+        "values": [0.95, 0.96, 0.97, 0.1],
+        "pruned": [False, False, True, False],
+        "objective": "val_accuracy",
+        "higher": True,
+        "logarithmic": {"optimizer.lr": True},
+    } | changes
+    return study_figures.slices(**given)
+
+
+def test_each_setting_is_drawn_against_the_objective():
+    figure = slices()
+    rate, model = figure.axes
+    assert (rate.get_xlabel(), model.get_xlabel()) == ("optimizer.lr", "model")
+    assert rate.get_xscale() == "log"
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in rate.lines}
+    assert drawn["finished"] == [[0.001, 0.95], [0.0123456, 0.96]]
+    assert drawn["pruned"] == [[0.1, 0.97]]
+    assert drawn["best"] == [[0.0123456, 0.96]]  # and not the pruned one, though it was higher
+    assert drawn["worse yet"] == [[0.02, rate.get_ylim()[0]]]
+    assert {line.get_label(): line.get_xydata().tolist() for line in model.lines}["best"] == [[1, 0.96]]
+    assert "3 finished trials, 1 pruned (x) · star: the best, 96.00 %" in words(figure)
+    assert "0.0123" in [label.get_text() for label in rate.get_xticklabels()]
+
+
+def test_a_setting_is_logarithmic_where_the_search_drew_it_by_factors():
+    assert slices(logarithmic={"optimizer.lr": False}).axes[0].get_xscale() == "linear"
+    assert slices(logarithmic=None).axes[0].get_xscale() == "log"  # by its values
+
+
+def test_slices_of_a_lower_objective_and_of_nothing():
+    figure = slices(objective="val_loss", higher=False)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
+    assert drawn["best"] == [[0.02, 0.1]]
+    assert "no finished trial" in words(slices(pruned=[True] * 4))
+    assert "no finished trial" in words(slices(tried={}, values=[], pruned=[]))
+
+
+def test_the_names_on_the_front_do_not_cover_each_other():
+    points = [(0.9 + 0.001 * n, 1000 * 1.05**n) for n in range(40)]
+    names = [f"{n + 100}" for n in range(40)]
+    figure = study_figures.pareto(points, range(40), names, ("val_accuracy", "parameters"))
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 5
+    assert not any(a.overlaps(b) for place, a in enumerate(boxes) for b in boxes[:place])
+    assert "139" in [text.get_text() for text in figure.axes[0].texts]

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import socket
 import threading
 import zipfile
 from dataclasses import dataclass, field
@@ -11,7 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
+from mnist_lightning.data import checksums, sources
+from mnist_lightning.data.small import enlarge
+
+FILE_SETS = ("mnist", "fashion_mnist", "kmnist", "qmnist", "emnist_digits", "usps")
+PARTS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 TRAIN_SIZE, TEST_SIZE = 12, 7
 
 
@@ -163,3 +176,94 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return folder
+
+
+def idx_files(data: Tiny) -> dict[str, bytes]:
+    """The four files as they lie on disk, unpacked."""
+    arrays = (data.train_images, data.train_labels, data.test_images, data.test_labels)
+    return {part: idx(values) for part, values in zip(PARTS, arrays, strict=True)}
+
+
+def digests(data: Tiny) -> dict[str, str]:
+    """SHA-256 of the four files on disk."""
+    return {part: hashlib.sha256(content).hexdigest() for part, content in idx_files(data).items()}
+
+
+@pytest.fixture
+def server():
+    state, http = start_server()
+    yield state
+    state.release.set()
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture
+def official(monkeypatch, server: Server) -> dict[str, Tiny]:
+    """Every set published in its true format at its official address, which is the local server."""
+    from torchvision import datasets
+
+    monkeypatch.delenv("MNIST_MIRROR", raising=False)
+    expected = {name: tiny(seed) for seed, name in enumerate(FILE_SETS)}
+    for name, published in (
+        ("mnist", datasets.MNIST),
+        ("fashion_mnist", datasets.FashionMNIST),
+        ("kmnist", datasets.KMNIST),
+    ):
+        files = mnist_files(expected[name])
+        server.publish(name, files)
+        monkeypatch.setattr(published, "mirrors", [server.url(name)])
+        monkeypatch.setattr(published, "resources", [(file, md5(content)) for file, content in files.items()])
+
+    monkeypatch.setitem(checksums.PUBLISHED, "mnist", digests(expected["mnist"]))
+    files = qmnist_files(expected["qmnist"])
+    server.publish("qmnist", files)
+    resources = [(server.url("qmnist") + file, md5(content)) for file, content in files.items()]
+    monkeypatch.setattr(datasets.QMNIST, "resources", {"train": resources[:2], "test": resources[2:]})
+
+    files = emnist_files(expected["emnist_digits"])
+    server.publish("emnist_digits", files)
+    monkeypatch.setattr(datasets.EMNIST, "url", server.url("emnist_digits") + "gzip.zip")
+    monkeypatch.setattr(datasets.EMNIST, "md5", md5(files["gzip.zip"]))
+
+    usps = expected["usps"]
+    train, test = usps_grey(1, TRAIN_SIZE), usps_grey(2, TEST_SIZE)
+    usps.train_images, usps.test_images = (np.stack([enlarge(image) for image in g]) for g in (train, test))
+    files = usps_files(train, usps.train_labels, test, usps.test_labels)
+    server.publish("usps", files)
+    monkeypatch.setattr(
+        datasets.USPS,
+        "split_list",
+        {
+            split: [server.url("usps") + file, file, md5(files[file])]
+            for split, file in (("train", "usps.bz2"), ("test", "usps.t.bz2"))
+        },
+    )
+    return expected
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> str:
+    """MNIST's official address refuses connections; its name as an error shows it."""
+    from torchvision import datasets
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [address])
+    return address
+
+
+def assert_same(source: sources.Source, expected: Tiny) -> None:
+    for images in (source.train_images, source.test_images):
+        assert images.dtype == torch.uint8
+    for labels in (source.train_labels, source.test_labels):
+        assert labels.dtype == torch.int64
+    np.testing.assert_array_equal(source.train_images.numpy(), expected.train_images)
+    np.testing.assert_array_equal(source.train_labels.numpy(), expected.train_labels)
+    np.testing.assert_array_equal(source.test_images.numpy(), expected.test_images)
+    np.testing.assert_array_equal(source.test_labels.numpy(), expected.test_labels)
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
