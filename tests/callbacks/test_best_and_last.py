@@ -5,17 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-<<<<<<< HEAD
 
 from mnist_lightning.callbacks import BestAndLast, MetricsJSON
 from mnist_lightning.run.folder import BEST, LAST
 from mnist_lightning.run.record import METRICS_FILE, Record
-=======
-from mnist_lightning.callbacks.run_folder import RunFolder
-
-from mnist_lightning.run import folder as runs
-from mnist_lightning.run import record as records
->>>>>>> main
 
 
 class Trainer:

@@ -4,16 +4,10 @@ import json
 
 import optuna
 import pytest
-<<<<<<< HEAD
 import torch
 from optuna.trial import TrialState
 
 from mnist_lightning.cli.check import check
-=======
-from mnist_lightning.cli.settings import check
-from optuna.trial import TrialState
-
->>>>>>> main
 from mnist_lightning.errors import Interrupted
 from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import samplers, storage
