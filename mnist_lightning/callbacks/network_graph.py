@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import lightning.pytorch as pl
@@ -14,7 +15,8 @@ class NetworkGraph(pl.Callback):
         """Trace the network once."""
         for logger in trainer.loggers:
             if type(logger).__name__ == "TensorBoardLogger" and trainer.is_global_zero:
+                # A copy: tracing runs the network, which would move the averages of batch norm.
+                network, example = copy.deepcopy(pl_module.network).cpu(), pl_module.example_input_array
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the tracer's, about itself
-                    network, example = pl_module.network, pl_module.example_input_array
-                    logger.experiment.add_graph(network.cpu(), example)  # type: ignore[attr-defined]
+                    logger.experiment.add_graph(network, example)  # type: ignore[attr-defined]

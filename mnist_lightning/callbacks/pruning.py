@@ -32,7 +32,7 @@ class Pruning(pl.Callback):
     """
 
     def __init__(self, search: Mapping[str, Any], record: Record | None = None) -> None:
-        self.search, self.record = search, record
+        self.search, self.record, self.given_up = search, record, False
         self.measured = next((name for name in search["objectives"] if name in ("val_accuracy", "val_loss")), None)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -56,6 +56,11 @@ class Pruning(pl.Callback):
             trainer.should_stop = True
         elif answer == "leave":
             log.warning("The search has given trial %d up meanwhile: this run stops.", self.search["trial"])
+            self.given_up = trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Interrupt a run that the search has given up, now that its last epoch is in checkpoint and record."""
+        if self.given_up:
             raise Interrupted(signal.SIGTERM)
 
     def _report(self, trainer: pl.Trainer) -> str:

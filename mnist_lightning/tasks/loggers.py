@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.types import Text
 
 FIRST = ("model._target_", "optimizer._target_", "optimizer.lr", "optimizer.weight_decay", "data.batch_size",
          "trainer.max_epochs", "scheduler._target_", "seed")  # fmt: skip
@@ -14,9 +15,13 @@ FIRST = ("model._target_", "optimizer._target_", "optimizer.lr", "optimizer.weig
 
 
 def mlflow(
-    save_dir: Path, experiment_name: str = "mnist", tracking_uri: str | None = None, name: str | None = None
+    save_dir: Path,
+    experiment_name: Text = "mnist",
+    tracking_uri: Text | None = None,
+    name: Text | None = None,
+    outputs: Path = Path("outputs"),  # noqa: B008
 ) -> Any:
-    """Lightning's MLFlowLogger; without a `tracking_uri` it keeps its runs in `mlflow.db` beside the run folders.
+    """Lightning's MLFlowLogger; without a `tracking_uri` it keeps its runs in `mlflow.db` under `outputs`.
 
     Raises:
         UserError: a package that it needs is not installed.
@@ -27,7 +32,7 @@ def mlflow(
         from lightning.pytorch.loggers import MLFlowLogger
     except ModuleNotFoundError as error:
         raise _missing("mlflow", error) from None
-    root = save_dir.resolve().parents[1] if len(save_dir.resolve().parents) > 2 else save_dir.resolve()
+    root = outputs.resolve()
     uri = tracking_uri or str(sqlalchemy.URL.create("sqlite", database=str(root / "mlflow.db")))
     return MLFlowLogger(
         experiment_name=experiment_name,
@@ -37,7 +42,7 @@ def mlflow(
     )
 
 
-def wandb(save_dir: Path, project: str = "mnist", offline: bool = True, name: str | None = None) -> Any:
+def wandb(save_dir: Path, project: Text = "mnist", offline: bool = True, name: Text | None = None) -> Any:
     """Lightning's WandbLogger.
 
     Raises:

@@ -153,7 +153,8 @@ def _distillation(settings: Mapping[str, Any], class_names: list[str]) -> Distil
 
 
 def _loggers(settings: Mapping[str, Any], run: Path) -> list[Any]:
-    return parts.build_all("logger", settings["logger"], save_dir=run, **_name(settings))
+    outputs = Path(settings["outputs"])
+    return parts.build_all("logger", settings["logger"], save_dir=run, outputs=outputs, **_name(settings))
 
 
 def _name(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -55,8 +54,6 @@ def test_a_name_that_is_taken_is_never_shared(tmp_path, monkeypatch):
 FORTY = """
 import os, random, sys, time
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import files
-from mnist_lightning.run import record as records
 
 # Of 60 possible names in a second, 40 processes are bound to want the same ones.
 runs.secrets.token_hex = lambda count: f"{random.randrange(60):06x}"
@@ -101,46 +98,6 @@ def test_a_file_in_place_of_the_days_folder_is_said(tmp_path):
         runs.new_run_folder(str(tmp_path))
 
 
-def test_json_has_null_where_numbers_are_not_finite(tmp_path):
-    path = tmp_path / "metrics.json"
-    files.write_json(path, {"loss": [1.5, float("nan")], "deep": {"worst": float("-inf"), "name": "nan"}, "t": (1, 2)})
-    text = path.read_text()
-    assert json.loads(text) == {"loss": [1.5, None], "deep": {"worst": None, "name": "nan"}, "t": [1, 2]}
-    assert "NaN" not in text
-    assert text.endswith("}\n")
-
-
-def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "metrics.json"
-    files.write_json(path, {"epoch": 1})
-
-    def full_disk(self, data):
-        with open(self, "wb") as file:  # noqa: PTH123
-            file.write(data[:5])
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full_disk)
-        with pytest.raises(OSError, match="No space left"):
-            files.write_json(path, {"epoch": 2})
-    assert json.loads(path.read_text()) == {"epoch": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]  # no half file stays behind
-    with pytest.raises(TypeError):
-        files.write_json(path, {"epoch": object()})
-    files.write_json(path, {"epoch": 3})
-    assert json.loads(path.read_text()) == {"epoch": 3}
-
-
-def test_metrics_are_read_or_the_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"is not a run folder: it holds no training_metrics\.json\.$"):
-        records.read_metrics(tmp_path)
-    files.write_json(tmp_path / records.METRICS_FILE, {"status": "running", "seed": 7})
-    assert records.read_metrics(tmp_path) == {"status": "running", "seed": 7}
-    (tmp_path / records.METRICS_FILE).write_text('{"seed": 7')
-    with pytest.raises(UserError, match="is not valid JSON"):
-        records.read_metrics(tmp_path)
-
-
 def test_latest_is_a_relative_link_to_the_last_marked_run(tmp_path, latest_run):
     assert runs.latest(tmp_path) == latest_run
     assert os.readlink(tmp_path / "latest") == "train/2026-01-02/03-04-05-abcdef"  # noqa: PTH115
@@ -159,7 +116,7 @@ def test_latest_survives_moving_the_outputs(tmp_path):
     assert runs.latest(tmp_path / "elsewhere") == tmp_path / "elsewhere" / "train" / "run"
 
 
-def test_latest_is_a_text_file_where_links_are_not_to_be_had(tmp_path, latest_run, monkeypatch):
+def test_latest_is_a_text_file_where_links_cannot_be_made(tmp_path, latest_run, monkeypatch):
     def refused(self, *args, **kwargs):
         raise OSError(1314, "A required privilege is not held by the client")
 

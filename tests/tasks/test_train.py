@@ -9,14 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-import hydra
 import pytest
 import torch
-from mnist_lightning.callbacks.run_folder import RunFolder
-from mnist_lightning.cli.settings import check
-from omegaconf import OmegaConf
+from fixtures_training import SMALL, compose, train, weights
 from PIL import Image
 
+from mnist_lightning.callbacks import BestAndLast
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
@@ -24,35 +22,11 @@ from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
+from mnist_lightning.run.record import Record
+from mnist_lightning.tasks import evaluate
 from mnist_lightning.tasks import train as training
 
-PROJECT = Path(__file__).parent.parent
-SMALL = ["data=digits", "data.limit=320", "trainer.max_epochs=2", "model=mlp", "augment=none", "runtime.threads=1"]
-
-
-def compose(config, *overrides):
-    with hydra.initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        settings = OmegaConf.to_container(hydra.compose(config, list(overrides)), resolve=True)
-    check(settings)
-    return settings
-
-
-def train(folder, *overrides):
-    """Train in `folder`/run, with `folder` as outputs."""
-    run = folder / "run"
-    run.mkdir(parents=True)
-    return training.train(compose("train", f"outputs={folder}", *SMALL, *overrides), run)
-
-
-def weights(run, name=runs.LAST):
-    return torch.load(run / name, weights_only=True)["state_dict"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run with all defaults but the small ones."""
-    folder = tmp_path_factory.mktemp("finished")
-    return folder, train(folder)
+PROJECT = Path(__file__).parents[2]
 
 
 def test_a_run_leaves_everything(finished):
@@ -66,7 +40,9 @@ def test_a_run_leaves_everything(finished):
     for picture in run.glob("*.png"):
         with Image.open(picture) as image:
             assert min(image.size) > 300
-    assert json.loads((run / "training_metrics.json").read_text()) == json.loads(json.dumps(metrics))
+    assert json.loads((run / "training_metrics.json").read_text()) == json.loads(
+        json.dumps(Record(None, metrics).plain())
+    )
     assert runs.latest(folder) == run.resolve()
 
 
@@ -77,10 +53,10 @@ def test_the_metrics_keep_their_contract(finished):
     assert metrics["dataset"] == {"name": "digits", "requested": "digits", "train": 320, "val": 300, "test": 297}
     history, best, test = metrics["history"], metrics["best"], metrics["test"]
     assert history["epoch"] == [1, 2]
-    assert {len(history[key]) for key in ("train_loss", "val_loss", "val_accuracy")} == {2}
+    assert {len(history[key]) for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")} == {2}
     index = best["epoch"] - 1
-    assert best["val_loss"] == min(history["val_loss"]) == history["val_loss"][index]
-    assert best["val_accuracy"] == history["val_accuracy"][index]
+    assert best["val_accuracy"] == max(history["val_accuracy"]) == history["val_accuracy"][index]
+    assert best["val_loss"] == history["val_loss"][index]
     assert best["checkpoint"] == "checkpoints/best.ckpt"
     assert test["accuracy"] == sum(row[i] for i, row in enumerate(test["confusion_matrix"])) / 297
     assert sum(test["per_class"]["support"]) == 297
@@ -119,57 +95,6 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(finished, tmp
         assert other[key] != finished[1][key]
 
 
-def test_resuming_gives_what_an_unbroken_run_gives(finished, tmp_path, monkeypatch):
-    end_epoch = RunFolder.on_train_epoch_end
-
-    def interrupt(self, trainer, module):
-        end_epoch(self, trainer, module)
-        if trainer.current_epoch == 0:
-            raise Interrupted(signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "on_train_epoch_end", interrupt)
-        with pytest.raises(Interrupted):
-            train(tmp_path / "broken")
-    broken = tmp_path / "broken" / "run"
-    told = records.read_metrics(broken)
-    assert told["status"] == "interrupted"
-    assert told["history"]["epoch"] == [1]
-    assert told["test"]["accuracy"] > 0
-    assert (broken / "loss_graph.png").exists()
-    assert runs.latest(tmp_path / "broken") is None
-
-    resumed = train(tmp_path / "resumed", f"ckpt_path={broken / runs.LAST}")
-    assert resumed["history"] == finished[1]["history"]
-    assert resumed["test"] == finished[1]["test"]
-    expected = weights(finished[0] / "run")
-    for name, value in weights(tmp_path / "resumed" / "run").items():
-        assert torch.equal(value, expected[name]), name
-
-
-def test_a_finished_run_resumes_with_more_epochs(finished, tmp_path):
-    last = finished[0] / "run" / runs.LAST
-    metrics = train(tmp_path, f"ckpt_path={last}", "trainer.max_epochs=3")
-    assert metrics["history"]["epoch"] == [1, 2, 3]
-    assert metrics["history"]["val_loss"][:2] == finished[1]["history"]["val_loss"]
-    with pytest.raises(UserError, match="has done 2 epochs already"):
-        train(tmp_path / "same", f"ckpt_path={last}")
-
-
-def test_a_run_interrupted_before_its_first_epoch_ends_can_be_resumed(tmp_path, monkeypatch, finished):
-    def interrupt(self, trainer, module):
-        raise Interrupted(signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "on_train_epoch_end", interrupt)
-        with pytest.raises(Interrupted):
-            train(tmp_path / "broken")
-    told = records.read_metrics(tmp_path / "broken" / "run")
-    assert (told["status"], told["history"]["epoch"], told["best"], told["test"]) == ("interrupted", [], None, None)
-    resumed = train(tmp_path / "resumed", f"ckpt_path={tmp_path / 'broken' / 'run' / runs.LAST}")
-    assert resumed["history"] == finished[1]["history"]
-
-
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
     command = [sys.executable, str(PROJECT / "scripts/train.py"), *SMALL, "trainer.max_epochs=5000", "logger=none"]
@@ -185,7 +110,7 @@ def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
     metrics = records.read_metrics(run)
     assert metrics["status"] == "interrupted"
     assert 1 <= len(metrics["history"]["epoch"]) < 5000
-    assert f"ckpt_path={run.relative_to(tmp_path)}/checkpoints/last.ckpt" in out
+    assert f"python scripts/train.py ckpt_path={run.relative_to(tmp_path)}\n" in out
     assert {"best.ckpt", "last.ckpt"} == {path.name for path in (run / "checkpoints").iterdir()}
     assert (run / "loss_graph.png").exists()
     assert not (tmp_path / "outputs" / "latest").exists()
@@ -202,14 +127,14 @@ class SignalsWhenItGoes:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_signal_is_heard_wherever_it_arrives(tmp_path, monkeypatch, signum, epoch):
-    end_epoch, handlers = RunFolder.on_train_epoch_end, [signal.getsignal(each) for each in (2, 15)]
+    end_epoch, handlers = BestAndLast.on_train_epoch_end, [signal.getsignal(each) for each in (2, 15)]
 
     def signalled(self, trainer, module):
         if trainer.current_epoch == epoch:
             SignalsWhenItGoes(signum)
         end_epoch(self, trainer, module)
 
-    monkeypatch.setattr(RunFolder, "on_train_epoch_end", signalled)
+    monkeypatch.setattr(BestAndLast, "on_train_epoch_end", signalled)
     with pytest.raises(Interrupted, match=signum.name):
         train(tmp_path)
     told = records.read_metrics(tmp_path / "run")
@@ -236,10 +161,70 @@ def test_a_fault_of_the_program_is_written_down(tmp_path, monkeypatch):
     def fail(self, trainer, module):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(RunFolder, "on_train_epoch_end", fail)
+    monkeypatch.setattr(BestAndLast, "on_train_epoch_end", fail)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path)
-    assert records.read_metrics(tmp_path / "run")["status"] == "failed"
+    told = records.read_metrics(tmp_path / "run")
+    assert (told["status"], told["error"], told["user_error"]) == ("failed", "a bug", False)
+
+
+def test_a_training_that_diverges_ends_with_a_sentence_and_a_failed_record(tmp_path):
+    asked = ["optimizer=sgd", "optimizer.lr=1e30", "scheduler=none", "trainer.precision=32-true", "logger=none"]
+    with pytest.raises(
+        UserError, match=r"^The loss is (nan|inf) in epoch 1: the training has diverged\. Lower optimizer"
+    ):
+        train(tmp_path, *asked)
+    told = records.read_metrics(tmp_path / "run")
+    assert (told["status"], told["user_error"]) == ("failed", True)
+    assert told["error"].startswith("The loss is ")
+    assert runs.latest(tmp_path) is None
+
+
+def test_without_callbacks_a_run_is_still_a_run(tmp_path, finished):
+    metrics = train(tmp_path, "callbacks=none", "logger=none", "averaging.decay=0.98")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training_metrics.json"}
+    assert (metrics["status"], metrics["history"]["epoch"], metrics["best"]) == ("finished", [], None)
+    assert metrics["test"]["accuracy"] > 0.2
+    assert metrics["parameters"] == finished[1]["parameters"]
+
+
+def test_a_callback_that_is_left_out_leaves_its_own_artefact_out_and_nothing_else(tmp_path, finished):
+    train(tmp_path, "~callbacks.loss_graph")
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {path.name for path in (finished[0] / "run").iterdir()} - left == {"loss_graph.png"}
+
+
+def test_without_its_pictures_a_run_is_tested_all_the_same(tmp_path, finished):
+    without = [f"~callbacks.{name}" for name in ("sample_prediction", "worst_mistakes", "confusion_matrix")]
+    metrics = train(tmp_path, *without, "logger=none")
+    assert metrics["test"] == finished[1]["test"]
+    assert [path.name for path in (tmp_path / "run").glob("*.png")] == ["loss_graph.png"]
+
+
+def test_a_run_too_short_for_an_update_of_the_average_keeps_what_it_trained(tmp_path):
+    """Two steps per epoch, an update of the average every five."""
+    short = ["data.limit=64", "trainer.max_epochs=2", "trainer.precision=32-true", "logger=none"]
+    averaged = train(tmp_path / "averaged", *short, "averaging.every_n_steps=500")
+    plain = train(tmp_path / "plain", *short, "averaging.decay=0.0")
+    assert averaged["history"]["train_loss"] == pytest.approx(plain["history"]["train_loss"], rel=1e-6)
+    assert averaged["history"]["val_loss"][0] == pytest.approx(plain["history"]["val_loss"][0], rel=1e-6)
+
+
+def test_the_test_images_are_left_alone_where_that_is_asked_for(tmp_path):
+    metrics = train(tmp_path, "test=false", "logger=none", "trainer.max_epochs=1")
+    assert (metrics["status"], metrics["test"]) == ("finished", None)
+
+
+def test_a_network_is_scored_without_training_it(tmp_path, finished):
+    metrics = train(tmp_path, "train=false", f"ckpt={finished[0] / 'run'}", "logger=none")
+    assert metrics["history"]["epoch"] == []
+    assert metrics["test"]["accuracy"] == finished[1]["test"]["accuracy"]
+
+
+def test_a_name_and_tags_are_in_the_record(tmp_path, finished):
+    assert (finished[1]["name"], finished[1]["tags"]) == ("run", [])
+    metrics = train(tmp_path, "name=first", "tags=[small,mlp]", "logger=none", "trainer.max_epochs=1")
+    assert (metrics["name"], metrics["tags"]) == ("first", ["small", "mlp"])
 
 
 def test_averaging_changes_what_is_saved_and_is_validated(finished, tmp_path):
@@ -292,7 +277,7 @@ def test_compile_compiles_the_network_and_keeps_the_names_of_its_weights(tmp_pat
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert list(weights(tmp_path / "on" / "run")) == list(weights(tmp_path / "off" / "run"))
     # What the compiled network said of the validation images is what its weights say without compilation.
-    data = DigitsDataModule(**compiled["hyperparameters"]["data"])
+    data = DigitsDataModule("digits", limit=320)
     data.setup()
     logits = Predictor.load(tmp_path / "on" / "run" / runs.BEST, "cpu").logits(data.val.images)
     eager = torch.nn.functional.cross_entropy(logits, data.val.labels).item()
@@ -334,10 +319,9 @@ def test_given_weights_are_where_training_starts(tmp_path):
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_before_training(finished, tmp_path):
-    for key in ("ckpt", "ckpt_path"):
-        with pytest.raises(UserError, match=r"belong to model=mlp .*with 10 classes"):
-            train(tmp_path / key, f"{key}={finished[0] / 'run' / runs.LAST}", "model=lenet5", "trainer.max_epochs=9")
-        assert not (tmp_path / key / "run" / records.METRICS_FILE).exists()
+    with pytest.raises(UserError, match=r"belong to model=mlp .*with 10 classes"):
+        train(tmp_path, f"ckpt={finished[0] / 'run' / runs.LAST}", "model=lenet5", "trainer.max_epochs=9")
+    assert not (tmp_path / "run" / records.METRICS_FILE).exists()
 
 
 def test_evaluating_a_run_gives_its_own_test_numbers(finished, tmp_path):
@@ -345,12 +329,34 @@ def test_evaluating_a_run_gives_its_own_test_numbers(finished, tmp_path):
     run = tmp_path / "eval"
     run.mkdir()
     overrides = ["data=digits", "ckpt=latest", f"outputs={folder}"]
-    result = training.evaluate(compose("eval", *overrides), run)
+    result = evaluate.evaluate(run, **compose("eval", *overrides))
     assert result["accuracy"] == metrics["test"]["accuracy"]
     assert result["loss"] == pytest.approx(metrics["test"]["loss"], rel=1e-6)
     assert result["confusion_matrix"] == metrics["test"]["confusion_matrix"]
     assert json.loads((run / "evaluation.json").read_text())["trained_on"] == "digits"
     assert {"sample_prediction.png", "worst_mistakes.png", "confusion_matrix.png"} <= {p.name for p in run.iterdir()}
+
+
+def test_evaluating_on_the_set_that_it_was_trained_on_needs_no_name(finished, tmp_path):
+    (tmp_path / "eval").mkdir()
+    result = evaluate.evaluate(tmp_path / "eval", **compose("eval", "data=trained", f"ckpt={finished[0] / 'run'}"))
+    assert (result["dataset"]["name"], result["accuracy"]) == ("digits", finished[1]["test"]["accuracy"])
+
+
+def test_the_command_from_python_returns_the_record(tmp_path, monkeypatch):
+    import mnist_lightning as ml
+
+    monkeypatch.chdir(tmp_path)
+    record = ml.train(*SMALL, "trainer.max_epochs=1", "logger=none")
+    [run] = tmp_path.glob("outputs/train/*/*")
+    assert json.loads((run / records.METRICS_FILE).read_text())["test"]["accuracy"] == pytest.approx(
+        record["test"]["accuracy"], abs=1e-5
+    )
+    assert record["overrides"] == [*SMALL, "trainer.max_epochs=1", "logger=none"]
+    assert (record["choices"]["model"], record["status"]) == ("mlp", "finished")
+    assert (run / ".hydra" / "config.yaml").exists()
+    with pytest.raises(UserError, match=r"did you mean trainer\.max_epochs"):
+        ml.train("trainer.max_epoch=1")
 
 
 def test_fit_resume_eval_predict_from_the_command_line(tmp_path):
@@ -366,7 +372,7 @@ def test_fit_resume_eval_predict_from_the_command_line(tmp_path):
     assert "test accuracy" in out
     assert "\r" not in out
     [run] = tmp_path.glob("outputs/train/*/*")
-    out = script("train.py", *SMALL, f"ckpt_path={run}/checkpoints/last.ckpt", "trainer.max_epochs=4")
+    out = script("train.py", f"ckpt_path={run}", "trainer.max_epochs=4")
     assert "epoch 3/4" in out
     assert "epoch 2/4" not in out
     assert "accuracy" in script("eval.py", "data=digits", "ckpt=latest")
@@ -392,7 +398,9 @@ def test_my_hand_goes_on_from_a_trained_network_and_says_what_it_learned(tmp_pat
     metrics = training.train(compose("train", "experiment=my_hand", *asked), run)
     assert metrics["drawings"]["aside"] == 2  # a fifth of ten
     assert {"right", "right_before"} <= set(metrics["drawings"])
-    assert metrics["hyperparameters"]["model"]["name"] == "mlp"  # the network of the checkpoint, not conf's
+    assert (
+        metrics["hyperparameters"]["model"]["_target_"] == "mnist_lightning.models.MLP"
+    )  # the network of the checkpoint, not conf's
     assert metrics["dataset"]["train"] > 320 + 20 + 10
     assert weights(run).keys() == weights(outputs / "run").keys()
 
@@ -400,7 +408,7 @@ def test_my_hand_goes_on_from_a_trained_network_and_says_what_it_learned(tmp_pat
 def test_the_laps_of_a_job_add_up(finished):
     _, metrics = finished
     timing = metrics["timing"]
-    assert set(timing["laps"]) == {"settings", "imports", "data", "network and trainer", "fit", "test", "pictures",
-                                   "loggers"}  # fmt: skip
+    names = {"settings", "imports", "data", "network and trainer", "fit", "test", "loggers"}
+    assert set(timing["laps"]) == names
     assert sum(timing["laps"].values()) == pytest.approx(timing["total_seconds"])
     assert timing["laps"]["fit"] >= timing["fit_seconds"]
