@@ -11,7 +11,6 @@ export class Inside {
     this.input = document.getElementById("input");
     this.holder = document.getElementById("layers");
     this.told = document.getElementById("unit");
-    this.welcome = this.told.textContent;
     this.viewers = [];
     this.image = new Uint8Array(784);
     this.fields = null;
@@ -35,7 +34,7 @@ export class Inside {
     if (!layers?.length) {
       this.viewers = [];
       this.holder.replaceChildren();
-      this.told.textContent = this.welcome;
+      this.told.textContent = "Draw something to see it pass through the layers.";
       this.chosen = null;
     } else {
       const isNew = this.viewers.length !== layers.length
@@ -43,6 +42,7 @@ export class Inside {
       if (isNew) this.build(layers);
       this.viewers.forEach((viewer, at) => viewer.show(layers[at].maps));
       if (this.chosen) this.look(this.chosen.viewer, this.chosen.index);
+      else this.told.textContent = "Point at a map to see what its units look at.";
     }
     this.paintInput();
   }
@@ -228,7 +228,7 @@ class Viewer {
 /** From silent to the strongest answer: dark blue over orange to a pale yellow, [red, green, blue, 255] for 0 to 255. */
 const COLOURS = Array.from({ length: 256 }, (_, value) => {
   const stops = [[16, 20, 28], [64, 52, 110], [196, 84, 60], [250, 180, 60], [255, 246, 200]];
-  const at = (value / 255) * (stops.length - 1);
+  const at = Math.sqrt(value / 255) * (stops.length - 1); // weak answers are seen too
   const low = Math.min(Math.floor(at), stops.length - 2);
   return [...stops[low].map((from, channel) => Math.round(from + (stops[low + 1][channel] - from) * (at - low))), 255];
 });

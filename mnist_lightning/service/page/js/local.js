@@ -24,7 +24,8 @@ export class LocalEngine {
       network: card.network,
       imageSize: this.file.imageSize,
       keepsDrawings: false,
-      isLocal: true,
+      pause: 0,
+      mostExplained: 8,
     };
   }
 

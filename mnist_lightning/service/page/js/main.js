@@ -23,7 +23,7 @@ class Page {
     this.reading = { digits: [] };
     this.focus = 0;
     this.version = 0; // of what is on the sheet
-    this.readVersion = 0;
+    this.readVersion = -1;
     this.busy = false;
     this.explaining = false;
     this.explained = ""; // which version has been explained, and how
@@ -63,6 +63,7 @@ class Page {
   /** Something on the sheet is different now. */
   changed() {
     this.version++;
+    document.documentElement.dataset.changed = String(this.version); // for whoever drives the page
     this.asked = null;
     const { drawing, isEmpty } = this.sheet;
     $("undo").disabled = !drawing.past.length;
@@ -81,8 +82,10 @@ class Page {
       try {
         const began = performance.now();
         const reading = this.sheet.isEmpty ? { digits: [] } : await this.engine.read(this.source);
+        if (!this.sheet.isEmpty) performance.measure("reading", { start: began });
+        performance.clearMeasures("reading"); // observers have it
         this.readVersion = version;
-        this.show(reading, performance.now() - began);
+        this.show(reading);
       } catch (error) {
         this.readVersion = version;
         this.failed(error);
@@ -91,14 +94,12 @@ class Page {
     this.busy = false;
   }
 
-  show(reading, milliseconds) {
+  show(reading) {
     this.reading = reading;
     this.focus = this.lastDrawn();
     this.panel.show(reading, this.focus, this.classNames);
     this.sheet.showDigits(reading.digits);
-    const { dataset } = document.documentElement; // for whoever drives the page
-    dataset.version = String(this.readVersion);
-    dataset.milliseconds = milliseconds.toFixed(2);
+    document.documentElement.dataset.read = String(this.readVersion);
     $("label-area").hidden = this.sheet.isEmpty || Boolean(this.sheet.picture);
     this.explain();
   }
@@ -128,8 +129,12 @@ class Page {
       this.explained = "";
       return;
     }
+    if (!this.model || this.reading.digits.length > this.model.mostExplained) return;
     if (this.showsDeciding) this.pauseTimer = setTimeout(() => this.explainNow(true), SALIENCY_PAUSE);
-    if (this.inside.isSeen) this.explainNow(false);
+    else if (this.inside.isSeen && this.model.pause) {
+      this.pauseTimer = setTimeout(() => this.explainNow(false), this.model.pause);
+    }
+    if (this.inside.isSeen && !this.model.pause) this.explainNow(false);
   }
 
   async explainNow(wantsSaliency) {

@@ -4,7 +4,6 @@
 // A source is {strokes: [{id, points, width}]} or {picture: ImageBitmap}.
 
 import { decodeBase64 } from "../engine/base64.js";
-import { PEN_WIDTH } from "./drawing.js";
 
 const LONGEST = 1600; // side of a picture that is sent, pixels
 const RETRIES = 5; // of a request that finds the service busy
@@ -24,17 +23,21 @@ export class RemoteEngine {
     this.encoded = null;
   }
 
-  /** {classNames, network, imageSize, title, keepsDrawings} */
+  /**
+   * {title, classNames, network: its settings, imageSize, keepsDrawings, pause: ms without a change before it is
+   * asked to explain, mostExplained: digits}
+   */
   async model() {
     const model = await this.ask("v1/model");
-    const card = model.card ?? model;
+    const { card } = model;
     return {
-      title: [model.name ?? card.name, card.dataset && `trained on ${card.dataset}`].filter(Boolean).join(", "),
-      classNames: (model.class_names ?? card.class_names ?? [..."0123456789"]).map(String),
-      network: card.network ?? model.network ?? null,
-      imageSize: model.image_size ?? card.image_size ?? 28,
-      keepsDrawings: model.keeps_drawings ?? model.keep_drawings ?? false,
-      isLocal: false,
+      title: [model.name, model.precision, card.dataset && `trained on ${card.dataset}`].filter(Boolean).join(", "),
+      classNames: model.classes,
+      network: card.network ?? null,
+      imageSize: card.image_size ?? 28,
+      keepsDrawings: model.keeps_drawings,
+      pause: 150,
+      mostExplained: 8,
     };
   }
 
@@ -51,17 +54,15 @@ export class RemoteEngine {
   /** For each digit {saliency, layers}; a service computes both whatever is wanted. */
   async explain(source) {
     const answer = await this.ask("v1/explain", await this.body(source));
-    return (answer.digits ?? answer).map(({ saliency, feature_maps: maps }) => ({
-      saliency: saliency && Float32Array.from(saliency.flat()),
-      layers: (maps ?? []).map((each) => ({
-        ...each, shape: [...each.shape, 1, 1].slice(0, 3), maps: decodeBase64(each.maps),
-      })),
+    return answer.digits.map(({ saliency, feature_maps: layers }) => ({
+      saliency: Float32Array.from(saliency.flat()),
+      layers: layers.map(({ layer, shape, low, high, maps }) => ({ layer, shape, maps: strength(maps, low, high) })),
     }));
   }
 
   /** Give a labelled drawing to the service, which keeps it where its owner said so. */
   async keep(strokes, label) {
-    const body = { strokes: strokes.map(({ points }) => points), label: Number(label) };
+    const body = { ...plain(strokes), label: Number(label) };
     await this.ask("v1/drawings", { type: "application/json", data: JSON.stringify(body) });
   }
 
@@ -73,10 +74,7 @@ export class RemoteEngine {
       }
       return { type: this.encoded.type, data: this.encoded };
     }
-    const body = { strokes: strokes.map(({ points }) => points) };
-    const widths = strokes.map(({ width }) => width);
-    if (widths.some((width) => width !== PEN_WIDTH.usual)) body.widths = widths;
-    return { type: "application/json", data: JSON.stringify(body) };
+    return { type: "application/json", data: JSON.stringify(plain(strokes)) };
   }
 
   /** GET, or POST of {type, data}; parsed JSON. Waits and asks again where the service is busy. */
@@ -105,6 +103,20 @@ export class RemoteEngine {
   useKey(key) {
     sessionStorage.setItem(KEY, key);
   }
+}
+
+/** Strokes as the service takes them. */
+const plain = (strokes) => ({
+  strokes: strokes.map(({ points }) => points), widths: strokes.map(({ width }) => width),
+});
+
+/** From bytes between `low` and `high` to how strong each answer is, 0 to 255, whatever its sign. */
+function strength(text, low, high) {
+  const strongest = Math.max(Math.abs(low), Math.abs(high), 1e-9);
+  return decodeBase64(text).map((byte) => {
+    const value = low + (byte / 255) * (high - low);
+    return Math.round((255 * Math.abs(value)) / strongest);
+  });
 }
 
 /** A picture as PNG where it is small, else as JPEG, at most 1600 pixels long. */

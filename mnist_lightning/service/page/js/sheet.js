@@ -91,8 +91,8 @@ export class Sheet {
   release(event) {
     if (event.pointerId !== this.pointer) return;
     this.pointer = null;
-    this.drawing.end();
-    this.changed();
+    this.drawing.end(); // the ink stays as it is
+    this.paintMarks();
   }
 
   key(event) {
@@ -212,8 +212,9 @@ export class Sheet {
       const { scale, left, top } = placePicture(this.picture, SHEET);
       context.drawImage(this.picture, left, top, this.picture.width * scale, this.picture.height * scale);
     }
-    paintStrokes(context, this.drawing.strokes, colourText("--ink"));
-    if (this.explained && !this.picture) {
+    const isExplained = this.explained && !this.picture;
+    paintStrokes(context, this.drawing.strokes, colourText(isExplained ? "--neither" : "--ink"));
+    if (isExplained) {
       const colours = { speaksFor: colourOf("--for"), against: colourOf("--against"), neither: colourOf("--neither") };
       const pen = Math.max(...this.drawing.strokes.map((stroke) => stroke.width));
       for (const digit of this.explained) paintSaliency(context, { ...digit, pen }, colours);
