@@ -9,8 +9,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mnist_lightning.ink.clutter import remove_clutter
+from mnist_lightning.ink.frame import colour_distance, inside_frame
+from mnist_lightning.ink.width import stretch
+
 FAINT = 25  # ink up to this (of 255) counts only right beside stronger ink: JPEG rings around strokes
 _THUMBNAIL = 40  # longest side of a picture too small to be a photograph, pixels
+_LARGEST = 320  # all pictures are shrunk to this longest side, pixels
 _PHOTO_SIDE = 256  # photographs are shrunk to this longest side, pixels
 _PAPER_SIDE = 96  # and their paper is estimated at this one
 _MIN_CONTRAST = 20.0  # of ink in a photograph, of 255; below it a sheet counts as empty
@@ -31,7 +36,10 @@ def extract_ink(image: np.ndarray) -> np.ndarray:
     image = _drop_alpha(image)
     if image.size == 0:
         return np.zeros((0, 0), np.uint8)
-    distance = _largest_channel(cv2.absdiff(image, np.full_like(image, _rim_median(image))))
+    image = _shrink(image, _LARGEST)
+    left, top, right, bottom = inside_frame(image)
+    image = np.ascontiguousarray(image[top:bottom, left:right])
+    distance = colour_distance(image, _rim_median(image))
     peak = int(cv2.minMaxLoc(distance)[1])
     if not _is_clean(distance, peak):
         return _photo_ink(image)
@@ -40,12 +48,9 @@ def extract_ink(image: np.ndarray) -> np.ndarray:
     if peak < 250:
         distance = cv2.LUT(distance, stretch(peak))
     strong = cv2.threshold(distance, FAINT, 255, cv2.THRESH_BINARY)[1]
-    return cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8)))
-
-
-def stretch(peak: int) -> np.ndarray:
-    """Table [256] for `cv2.LUT` that takes `peak` to 255 (on big pictures much faster than multiplying)."""
-    return np.minimum(np.arange(256) * (255 / peak) + 0.5, 255).astype(np.uint8)
+    ink = remove_clutter(cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8))))
+    peak = int(cv2.minMaxLoc(ink)[1])
+    return cv2.LUT(ink, stretch(peak)) if 0 < peak < 250 else ink
 
 
 def _drop_alpha(image: np.ndarray) -> np.ndarray:
@@ -71,13 +76,6 @@ def _rim_median(image: np.ndarray) -> np.ndarray:
     """Median of the pixels along the four edges: uint8 [] or, of a colour picture, [3]."""
     rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return np.median(rim, axis=0).astype(np.uint8)
-
-
-def _largest_channel(image: np.ndarray) -> np.ndarray:
-    if image.ndim == 2:
-        return image
-    blue, green, red = cv2.split(image)
-    return cv2.max(cv2.max(blue, green), red)
 
 
 def _is_clean(distance: np.ndarray, peak: int) -> bool:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from mnist_lightning.ink.extract import FAINT
-from mnist_lightning.ink.normalise import measure_stroke_width
+from mnist_lightning.ink.width import measure_stroke_width
 from mnist_lightning.ink.strokes import Stroke
 
 # Shares of the height of the two pieces together, or of the narrower one's width.
