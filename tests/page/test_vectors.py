@@ -125,8 +125,8 @@ def test_the_shipped_network_reads_drawings_as_python_does(engine, reader):
     """, {"file": file, "drawings": [page_vectors.as_data(strokes) for strokes in drawings]})  # fmt: skip
     for digits, strokes in zip(found, drawings, strict=True):
         wanted = reader.read(strokes).digits
-        assert [digit["digit"] for digit in digits] == [digit.label for digit in wanted]
         for digit, each in zip(digits, wanted, strict=True):
+            assert digit["digit"] == each.label or each.confidence < 0.2  # a scribble may be anything
             assert np.allclose(digit["probabilities"], each.probabilities, atol=0.02)  # weights of 8 bits
             assert digit["box"] == pytest.approx(each.box)
 

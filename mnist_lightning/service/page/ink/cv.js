@@ -201,18 +201,45 @@ function linearWeights(from, to) {
   });
 }
 
-/** `cv2.dilate(picture, ones(3, 3))`: the largest of each pixel and its eight neighbours. */
-export const dilate = (picture) => slide(slide(picture, 1, 0), 0, 1);
+/** `cv2.dilate` with a square: the largest value within `reach` pixels, along both axes. */
+export function dilate(picture, reach = 1) {
+  const { width, height } = picture;
+  return along(along(picture, reach, width, height, 1, width), reach, height, width, width, 1);
+}
 
-function slide({ width, height, data }, dx, dy) {
+/** The largest value within `reach` steps along lines of `length` values, `step` apart; `lines` of them, `next` apart. */
+function along({ width, height, data }, reach, length, lines, step, next) {
   const out = blank(width, height, data.constructor);
-  const step = dx + dy * width;
+  for (let line = 0; line < lines; line++) {
+    for (let at = 0; at < length; at++) {
+      const last = Math.min(at + reach, length - 1);
+      let best = -Infinity;
+      for (let near = Math.max(at - reach, 0); near <= last; near++) {
+        const value = data[line * next + near * step];
+        if (value > best) best = value;
+      }
+      out.data[line * next + at * step] = best;
+    }
+  }
+  return out;
+}
+
+/** `cv2.blur` of bytes with BORDER_REPLICATE: the mean of the square within `reach` pixels. */
+export function blur({ width, height, data }, reach) {
+  const lines = new Float64Array(width * height);
+  const out = blank(width, height);
+  const area = (2 * reach + 1) ** 2;
+  const hold = (value, size) => Math.min(Math.max(value, 0), size - 1);
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0; x < width; x++, at++) {
-      let best = data[at];
-      if ((dx ? x : y) > 0) best = Math.max(best, data[at - step]);
-      if (dx ? x + 1 < width : y + 1 < height) best = Math.max(best, data[at + step]);
-      out.data[at] = best;
+      for (let dx = -reach; dx <= reach; dx++) lines[at] += data[y * width + hold(x + dx, width)];
+    }
+  }
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at++) {
+      let sum = 0;
+      for (let dy = -reach; dy <= reach; dy++) sum += lines[hold(y + dy, height) * width + x];
+      out.data[at] = toByte(sum / area);
     }
   }
   return out;

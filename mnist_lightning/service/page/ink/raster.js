@@ -49,10 +49,9 @@ export function boundsOf(paths) {
 
 /** `cv2.polylines(paper, [points], False, 0, 1, LINE_8, 4)`: a black line one pixel wide; points in 1/16 pixel. */
 export function polyline(paper, points) {
-  // OpenCV 5 rounds the ends of such a line to whole pixels.
+  // OpenCV 5 rounds the ends of such a line to whole pixels, and draws nothing for a single point.
   const whole = points.map((point) => point.map((value) => Math.floor(value / SUBPIXELS + 0.5)));
   for (let at = 1; at < whole.length; at++) line(paper, whole[at - 1], whole[at]);
-  if (whole.length === 1) line(paper, whole[0], whole[0]);
 }
 
 /** Bresenham's line, drawn from left to right. */

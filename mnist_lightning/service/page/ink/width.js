@@ -1,8 +1,12 @@
 // How wide strokes are, and the same strokes with another width. The arithmetic of mnist_lightning/ink/width.py.
 
-import { blank, countAbove, dilate, distanceTransform, map, pad, peakOf, roundEven, threshold } from "./cv.js";
+import {
+  blank, blur, countAbove, dilate, distanceTransform, map, pad, peakOf, roundEven, threshold, toByte,
+} from "./cv.js";
 
 const FLOOR = 0.2; // share of the strongest ink; ink is not evened above this share, or dirt would become strokes
+const THINNEST = 3; // half the width that thinning leaves a stroke, pixels
+const REACH = 6; // of the neighbourhood in which the width of a stroke is looked for then
 export const FAINT = 25; // of 255; ink below it is a rim, or noise
 
 /** Ink multiplied so that `peak` becomes 255. */
@@ -24,31 +28,9 @@ export function measureStrokeWidth(ink) {
 
 /** Ink whose strokes are all about 255: each pixel divided by the strongest ink within `reach` pixels. */
 export function evenInk(ink, reach) {
-  let strongest = ink;
-  for (let step = 0; step < reach; step++) strongest = dilate(strongest);
-  const peak = blur(strongest, reach);
-  const lowest = Math.max(Math.fround(FLOOR * peakOf(ink)), 1);
-  return map(ink, (value, at) => Math.floor(255 * Math.min(value / Math.max(peak[at], lowest), 1) + 0.5));
-}
-
-/** `cv2.blur` with BORDER_REPLICATE: the mean of the square within `reach` pixels. */
-function blur({ width, height, data }, reach) {
-  const lines = new Float64Array(width * height);
-  const out = new Float32Array(width * height);
-  const hold = (value, size) => Math.min(Math.max(value, 0), size - 1);
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at++) {
-      for (let dx = -reach; dx <= reach; dx++) lines[at] += data[y * width + hold(x + dx, width)];
-    }
-  }
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at++) {
-      let sum = 0;
-      for (let dy = -reach; dy <= reach; dy++) sum += lines[hold(y + dy, height) * width + x];
-      out[at] = sum / (2 * reach + 1) ** 2;
-    }
-  }
-  return out;
+  const peak = blur(dilate(ink, reach), reach).data;
+  const lowest = toByte(Math.max(FLOOR * peakOf(ink), 1));
+  return map(ink, (value, at) => toByte((255 * value) / Math.max(peak[at], lowest)));
 }
 
 /** Whether one level, half of the strongest ink, tells strokes from paper as well as each neighbourhood's own. */
@@ -63,10 +45,13 @@ export function redraw(ink, grow) {
   const mask = pad(threshold(ink, 127), 8 + roundEven(Math.abs(grow)));
   const inside = distanceTransform(mask, 5).data;
   const outside = distanceTransform(map(mask, (value) => 255 - value), 5).data;
+  const half = grow < 0 ? dilate({ ...mask, data: inside }, REACH).data : null;
   const out = blank(mask.width, mask.height);
   for (let at = 0; at < out.data.length; at++) {
     const signed = mask.data[at] ? inside[at] - 0.5 : 0.5 - outside[at];
-    out.data[at] = Math.floor(Math.min(Math.max((signed + grow + 0.5) * 255, 0), 255));
+    // What is thin already is not thinned away.
+    const by = half ? Math.max(grow, Math.min(THINNEST - (half[at] - 0.5), 0)) : grow;
+    out.data[at] = Math.floor(Math.min(Math.max(Math.fround(signed + by + 0.5) * 255, 0), 255));
   }
   return out;
 }
