@@ -79,7 +79,11 @@ SHOWN = """() => {
   const perhaps = verdict.match(/perhaps ([^,]*)/);
   return perhaps ? perhaps[1] : number === "Draw a digit" ? "" : number;
 }"""
-IS_READ = "() => document.documentElement.dataset.changed === document.documentElement.dataset.read"
+IS_READ = """() => new Promise((resolve) => {
+  const { dataset } = document.documentElement;
+  const check = () => (dataset.changed === dataset.read ? resolve() : setTimeout(check, 1));
+  check();
+})"""
 WATCH = """() => {
   globalThis.times = [];
   new PerformanceObserver((list) => {
@@ -112,7 +116,7 @@ async def draw(address: str, drawings: list[list[Points]], touch: bool) -> tuple
         shown = []
         for paths in drawings:
             await asyncio.gather(*(devtools.send(*each) for each in events(paths, (box["x"], box["y"]), touch)))
-            await page.wait_for_function(IS_READ)
+            await page.evaluate(IS_READ)
             shown.append(await page.evaluate(SHOWN))
             await page.keyboard.press("c")
         times = await page.evaluate("() => globalThis.times")

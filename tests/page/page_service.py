@@ -40,7 +40,7 @@ class Service:
         class Handler(_Handler):
             owner = service
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -77,6 +77,11 @@ class Service:
         decided = saliency(self.reader.predictor, np.array(digit["image"], np.uint8))
         layers = [{"layer": "block 1", "shape": [2, 4, 4], "low": 0.0, "high": 1.0, "maps": maps}]
         return {**digit, "saliency": decided.tolist(), "feature_maps": layers}
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A browser that closes its page leaves requests behind."""
 
 
 class _Handler(BaseHTTPRequestHandler):

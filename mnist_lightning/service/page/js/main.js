@@ -90,6 +90,7 @@ class Page {
         this.readVersion = version;
         this.failed(error);
       }
+      document.documentElement.dataset.read = String(version);
     }
     this.busy = false;
   }
@@ -99,7 +100,6 @@ class Page {
     this.focus = this.lastDrawn();
     this.panel.show(reading, this.focus, this.classNames);
     this.sheet.showDigits(reading.digits);
-    document.documentElement.dataset.read = String(this.readVersion);
     $("label-area").hidden = this.sheet.isEmpty || Boolean(this.sheet.picture);
     this.explain();
   }
