@@ -233,7 +233,8 @@ const COLOURS = Array.from({ length: 256 }, (_, value) => {
   return [...stops[low].map((from, channel) => Math.round(from + (stops[low + 1][channel] - from) * (at - low))), 255];
 });
 
-/** How many maps stand in a row: the layer about seven times as wide as high. */
+/** How many maps stand in a row: the layer about seven times as wide as high, on a phone two and a half times. */
 function bestColumns(maps, height, width) {
-  return Math.max(1, Math.ceil(Math.sqrt((7 * maps * (height + GAP)) / (width + GAP))));
+  const ratio = matchMedia("(max-width: 819px)").matches ? 2.5 : 7;
+  return Math.max(1, Math.ceil(Math.sqrt((ratio * maps * (height + GAP)) / (width + GAP))));
 }
