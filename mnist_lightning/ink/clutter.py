@@ -20,7 +20,7 @@ _THICKEST = 0.08  # of a ruled line, share of the picture's height
 _STRIP = 0.12  # share of a side: what lies nearer to the rim, all of it, and touches it is a sliver
 _SPECK = 0.03  # share of the ink of the largest piece below which another may be a speck
 
-_MINOR, _FAR = 0.45, 0.3  # shares of the largest piece's longer side: smaller, and farther away, is no writing
+_MINOR, _FAR = 0.45, 0.3  # shares of the tallest piece's height: smaller, and farther away, is no writing
 
 
 def remove_clutter(ink: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ class _Pieces:
         if not keep.any():
             return ink
         stroke = max(measure_stroke_width(255 * self.mask), 1.0)
-        largest, tallest = self.area[keep].max(), self.size[keep].max()
+        largest, tallest = self.area[keep].max(), (self.bottom - self.top)[keep].max()
         speck = (self.area < _SPECK * largest) | ((self.size <= 1.6 * stroke + 1) & (self.area < 0.15 * largest))
         minor = self.size < _MINOR * tallest
         main = keep & ~(speck | minor)
