@@ -3,8 +3,8 @@
     python benchmarks/page.py strokes.jsonl.gz mnist.html                         the one-file page, by mouse
     python benchmarks/page.py strokes.jsonl.gz http://127.0.0.1:8000/ --touch     a service's page, by finger
 
-Each digit is drawn as `scripts/replay.py` draws it, in the middle of the sheet at whole pixels, and what the page shows
-counts. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the browser is offline. The
+Each digit is drawn as `scripts/replay.py` draws it, in the middle of the sheet at whole pixels, and the likeliest
+number counts, sure or not. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the browser is offline. The
 last line is JSON. Needs `pip install playwright` and a Chromium (Debian's, or $CHROMIUM).
 """
 
@@ -73,12 +73,7 @@ def events(paths: list[Points], corner: tuple[float, float], touch: bool) -> lis
     return sent
 
 
-SHOWN = """() => {
-  const number = document.getElementById("number").textContent;
-  const verdict = document.getElementById("verdict").textContent;
-  const perhaps = verdict.match(/perhaps ([^,]*)/);
-  return perhaps ? perhaps[1] : number === "Draw a digit" ? "" : number;
-}"""
+SHOWN = "document.documentElement.dataset.best"
 IS_READ = """() => new Promise((resolve) => {
   const { dataset } = document.documentElement;
   const check = () => (dataset.changed === dataset.read ? resolve() : setTimeout(check, 1));

@@ -11,7 +11,7 @@ const SLOPES = 33; // slopes that are tried, at most
 const THICKEST = 0.08; // of a ruled line, share of the picture's height
 const STRIP = 0.12; // share of a side: what lies nearer to the rim, all of it, and touches it is a sliver
 const SPECK = 0.03; // share of the ink of the largest piece below which another may be a speck
-const MINOR = 0.45; // shares of the largest piece's longer side: smaller,
+const MINOR = 0.45; // shares of the tallest piece's height: smaller,
 const FAR = 0.3; // and farther away, is no writing
 
 /** Ink without what is no writing; as it is where nothing would be left. */
@@ -80,7 +80,7 @@ class Pieces {
     if (!keep.includes(true)) return ink;
     const stroke = Math.max(measureStrokeWidth(this.mask), 1);
     const largest = Math.max(...area.filter((_, at) => keep[at]));
-    const tallest = Math.max(...size.filter((_, at) => keep[at]));
+    const tallest = Math.max(...this.boxes.map((box, at) => (keep[at] ? box[3] - box[1] : 0)));
     const speck = area.map((each, at) => each < SPECK * largest || (size[at] <= 1.6 * stroke + 1 && each < 0.15 * largest));
     const minor = size.map((each) => each < MINOR * tallest);
     const main = keep.map((isKept, at) => isKept && !speck[at] && !minor[at]);

@@ -6,7 +6,7 @@ import { forgetDrawing, lastDrawings, rememberDrawing } from "./history.js";
 import { Inside } from "./inside.js";
 import { LocalEngine } from "./local.js";
 import { colourText, paintStrokes } from "./paint.js";
-import { Panel, shownNumber } from "./panel.js";
+import { Panel, bestNumber, shownNumber } from "./panel.js";
 import { RemoteEngine } from "./remote.js";
 import { SAMPLES, sample } from "./samples.js";
 import { savePng, shareLink } from "./share.js";
@@ -100,6 +100,7 @@ class Page {
     this.focus = this.lastDrawn();
     this.panel.show(reading, this.focus, this.classNames);
     this.sheet.showDigits(reading.digits);
+    document.documentElement.dataset.best = bestNumber(reading);
     $("label-area").hidden = this.sheet.isEmpty || Boolean(this.sheet.picture);
     this.explain();
   }
@@ -175,7 +176,7 @@ class Page {
 
   clear() {
     if (this.sheet.drawing.strokes.length) {
-      rememberDrawing(this.sheet.drawing.strokes, shownNumber(this.reading.digits));
+      rememberDrawing(this.sheet.drawing.strokes, shownNumber(this.reading));
       this.showHistory();
     }
     this.sheet.load([]);
@@ -230,7 +231,7 @@ class Page {
     } catch (error) {
       return this.failed(error);
     }
-    rememberDrawing(strokes, shownNumber(this.reading.digits), name);
+    rememberDrawing(strokes, shownNumber(this.reading), name);
     this.showHistory();
     this.sheet.load([]);
     return this.say(`Kept as ${name}${this.model.keepsDrawings ? " by the service" : " in this browser"}.`);
@@ -287,7 +288,7 @@ class Page {
 
   save() {
     if (!this.sheet.drawing.strokes.length) return this.say("Nothing to save: the sheet is empty.");
-    savePng(this.sheet.drawing.strokes, shownNumber(this.reading.digits));
+    savePng(this.sheet.drawing.strokes, shownNumber(this.reading));
     return this.say("Saved as PNG.");
   }
 

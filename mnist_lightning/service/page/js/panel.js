@@ -15,29 +15,32 @@ export class Panel {
     this.rows = [];
   }
 
-  /** Show a reading: {digits}; `focus` is the index of the digit whose bars are shown. */
-  show({ digits }, focus, classNames) {
-    this.showNumber(digits);
+  /** Show a reading, {digits, rows: how many each row has}; `focus` is the index of the digit whose bars are shown. */
+  show(reading, focus, classNames) {
+    const { digits } = reading;
+    this.showNumber(reading);
     this.showThumbs(digits, focus);
     this["bars-title"].textContent = digits.length > 1 ? "How likely, the chosen one" : "How likely";
     this.showBars(digits[focus], classNames);
-    document.title = digits.length ? `${shownNumber(digits)} - MNIST Lightning` : "MNIST Lightning";
+    document.title = digits.length ? `${shownNumber(reading)} - MNIST Lightning` : "MNIST Lightning";
     // Screen readers hear what it settles on, not each step of a stroke.
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.spoken.textContent = digits.length ? `Reads ${spokenNumber(digits)}. ${verdict(digits)}.` : "";
+      this.spoken.textContent = digits.length ? `Reads ${spokenNumber(reading)}. ${verdict(reading)}.` : "";
     }, 500);
   }
 
-  showNumber(digits) {
+  showNumber(reading) {
     const { number } = this;
-    const length = digits.reduce((sum, each) => sum + each.digit.length, 0);
+    const { digits } = reading;
+    const length = shownNumber(reading).length;
     number.className = "number";
     if (!digits.length) number.classList.add("empty");
     else if (length > 10) number.classList.add("many");
     else if (length > 5) number.classList.add("some");
-    number.replaceChildren(...(digits.length ? digits.map(figure) : ["Draw a digit"]));
-    this.verdict.textContent = verdict(digits);
+    const figures = rowsOf(reading).map((row) => row.map(figure));
+    number.replaceChildren(...(digits.length ? figures.flatMap((row, at) => (at ? [" ", ...row] : row)) : ["Draw a digit"]));
+    this.verdict.textContent = verdict(reading);
     this.verdict.className = "verdict";
     if (!digits.length) this.verdict.classList.add("plain");
     else if (!digits.every((digit) => digit.sure)) this.verdict.classList.add("unsure");
@@ -126,18 +129,35 @@ function likeliest(probabilities) {
   return order.slice(0, MOST_BARS).map(({ index }) => index).sort((a, b) => a - b);
 }
 
-/** The number, with "?" for each digit that is not sure. */
-export const shownNumber = (digits) => digits.map((each) => (each.sure ? each.digit : "?")).join("");
+const LEAST = 0.3; // the probability below which what was drawn is not called a digit
 
-const spokenNumber = (digits) => digits.map((each) => (each.sure ? each.digit : "unsure")).join(" ");
+/** The digits of each row. */
+function rowsOf({ digits, rows }) {
+  const isKnown = rows && rows.reduce((sum, length) => sum + length, 0) === digits.length;
+  let at = 0;
+  return (isKnown ? rows : [digits.length]).map((length) => digits.slice(at, (at += length)));
+}
+
+/** The numbers of all rows, each digit named by `name`. */
+const written = (reading, name) => rowsOf(reading).map((row) => row.map(name).join("")).join(" ");
+
+/** The number, with "?" for each digit that is not sure. */
+export const shownNumber = (reading) => written(reading, (each) => (each.sure ? each.digit : "?"));
+
+/** The number, with the likeliest class of each digit, sure or not. */
+export const bestNumber = (reading) => written(reading, (each) => each.digit);
+
+const spokenNumber = ({ digits }) => digits.map((each) => (each.sure ? each.digit : "unsure")).join(" ");
 
 /** How sure the reading is, in words. */
-function verdict(digits) {
+function verdict(reading) {
+  const { digits } = reading;
   if (!digits.length) return "or several: they are read as a number";
+  if (digits.every(({ sure, confidence }) => !sure && confidence < LEAST)) return "no digit that I know";
   const unsure = digits.filter((digit) => !digit.sure);
   if (!unsure.length) return `${percent(Math.min(...digits.map((digit) => digit.confidence)))} sure`;
   if (digits.length === 1) return `not sure: perhaps ${digits[0].digit}, ${percent(digits[0].confidence)}`;
-  return `not sure of ${unsure.length} of ${digits.length}: perhaps ${digits.map((each) => each.digit).join("")}`;
+  return `not sure of ${unsure.length} of ${digits.length}: perhaps ${bestNumber(reading)}`;
 }
 
 /** A share in whole percent, never rounded up to 100. */

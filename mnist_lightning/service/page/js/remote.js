@@ -45,6 +45,7 @@ export class RemoteEngine {
     const answer = await this.ask("v1/predict?images=true", await this.body(source));
     return {
       milliseconds: answer.milliseconds,
+      rows: answer.number.split(" ").map((row) => row.length), // a row is a number
       digits: answer.digits.map((digit) => ({
         ...digit, digit: String(digit.digit), image: digit.image && Uint8Array.from(digit.image.flat()),
       })),
