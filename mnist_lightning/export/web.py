@@ -57,7 +57,9 @@ def write(export: Export) -> None:
     text = page(network | _common(export.card), worker, engine)
     export.path.write_text(text, encoding="utf-8")
     if engine == "own" and len(text.encode()) > MOST_BYTES:
-        log.warning("The page has %d kB: networks of more than 450,000 weights load slowly.", len(text.encode()) // 1000)
+        log.warning(
+            "The page has %d kB: networks of more than 450,000 weights load slowly.", len(text.encode()) // 1000
+        )
 
 
 def page(network: dict[str, Any], worker: str, engine: str = "own") -> str:

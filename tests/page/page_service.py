@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 
 from mnist_lightning.export.web import PAGE
-from mnist_lightning.ink.extract import extract_ink
 from mnist_lightning.ink.images import decode_image
-from mnist_lightning.ink.normalise import bounding_box, normalise_ink
-from mnist_lightning.ink.segment import segment_ink
 from mnist_lightning.ink.strokes import Drawing
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.saliency import saliency
@@ -48,28 +45,24 @@ class Service:
         self._server.shutdown()
         self._server.server_close()
 
-    def read(self, kind: str, body: bytes) -> list[dict[str, Any]]:
-        """The digits in a request."""
+    def read(self, kind: str, body: bytes) -> dict[str, Any]:
+        """What is read in a request: `number` and `digits`."""
         if kind.startswith("image/"):
-            digits = segment_ink(extract_ink(decode_image(body)))
-            images = np.stack([normalise_ink(digit) for digit in digits]) if digits else np.zeros((0, 28, 28), np.uint8)
-            boxes: list[Any] = [bounding_box(digit) for digit in digits]
+            reading = self.reader.read_picture(decode_image(body))
         else:
             reading = self.reader.read(Drawing.from_data(json.loads(body)).strokes)
-            images = np.stack([digit.image for digit in reading.digits]) if reading.digits else np.zeros((0, 28, 28), np.uint8)
-            boxes = [digit.box for digit in reading.digits]
-        rows = self.reader.predictor.probabilities(images)
-        return [
+        digits = [
             {
-                "digit": int(row.argmax()),
-                "confidence": float(row.max()),
-                "probabilities": row.tolist(),
-                "sure": bool(row.max() >= 0.5),
-                "box": list(box),
-                "image": image.tolist(),
+                "digit": int(digit.label),
+                "confidence": digit.confidence,
+                "probabilities": digit.probabilities.tolist(),
+                "sure": digit.sure,
+                "box": list(digit.box),
+                "image": digit.image.tolist(),
             }
-            for row, box, image in zip(rows, boxes, images, strict=True)
+            for digit in reading.digits
         ]
+        return {"number": reading.text, "sure": reading.sure, "digits": digits, "milliseconds": 1.0}
 
     def explain(self, digit: dict[str, Any]) -> dict[str, Any]:
         """One layer, made up, and the true saliency."""
@@ -121,10 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.busy -= 1
             self._answer(503, {"title": "Busy", "status": 503, "detail": "The queue is full."}, {"Retry-After": "0.05"})
         elif path == "/v1/predict":
-            self._answer(200, {"number": "", "sure": True, "digits": self.owner.read(kind, body), "milliseconds": 1.0})
+            self._answer(200, self.owner.read(kind, body))
         elif path == "/v1/explain":
-            digits = [self.owner.explain(digit) for digit in self.owner.read(kind, body)]
-            self._answer(200, {"number": "", "sure": True, "digits": digits, "milliseconds": 1.0})
+            answer = self.owner.read(kind, body)
+            answer["digits"] = [self.owner.explain(digit) for digit in answer["digits"]]
+            self._answer(200, answer)
         elif path == "/v1/drawings" and self.owner.keeps_drawings:
             self.owner.kept.append(json.loads(body))
             self._answer(201, {"drawings": len(self.owner.kept)})

@@ -52,7 +52,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def drawings() -> list[list[Stroke]]:
     """Digits of people and of these tests, at several sizes; numbers; dots; a line; a scribble."""
     digits = [
-        digit.strokes for name in ("ink/pen_digits.jsonl", "apps/hand_digits.jsonl") for digit in read_digits(TESTS / name)
+        digit.strokes
+        for name in ("ink/pen_digits.jsonl", "apps/hand_digits.jsonl")
+        for digit in read_digits(TESTS / name)
     ]
     sized = [transformed(strokes, 0.3 + 0.17 * at, 7.25 * at, 3) for at, strokes in enumerate(digits)]
     number = [s for at, strokes in enumerate(digits[-4:]) for s in transformed(strokes, 1.5, 170 * at, 40)]
@@ -92,10 +94,17 @@ def photograph(picture: np.ndarray, seed: int) -> np.ndarray:
     height, width = (3 * side for side in picture.shape)
     wide = np.zeros((height, width), np.float32)
     wide[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = picture / 255
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     light = 150 + 70 * x - 40 * y + 10 * np.sin(5 * x)
     grey = light * (1 - 0.7 * wide) + draw.normal(0, 3, wide.shape)
     return np.clip(grey[:, :, None] * [0.9, 0.97, 1.0] + 0.5, 0, 255).astype(np.uint8)
+
+
+def ruled(picture: np.ndarray) -> np.ndarray:
+    """Ink, bright on 0, on ruled paper in a frame: uint8 grey."""
+    paper = 255 - np.pad(picture, 40)
+    paper[::36][paper[::36] > 150] = 150
+    return np.pad(paper, 6, constant_values=60)
 
 
 def pictures() -> dict[str, np.ndarray]:
@@ -103,6 +112,7 @@ def pictures() -> dict[str, np.ndarray]:
     digits = list(read_digits(TESTS / "ink/pen_digits.jsonl"))
     ink = draw_digit(digits[3].strokes)
     row = np.hstack([np.pad(draw_digit(digit.strokes), ((0, 90), (10, 20)))[:100] for digit in digits[4:7]])
+    four, five = (np.pad(draw_digit(digits[at].strokes), ((0, 90), (0, 90)))[:84, :84] for at in (4, 5))
     colour = np.full((*ink.shape, 3), (40, 160, 240), np.uint8)
     alpha = np.dstack([np.zeros((*ink.shape, 3), np.uint8), ink])
     return {
@@ -114,6 +124,10 @@ def pictures() -> dict[str, np.ndarray]:
         "transparent": np.pad(alpha, ((9, 9), (9, 9), (0, 0))),
         "several": np.pad(row, 8),
         "large": np.kron(np.pad(255 - ink, 25, constant_values=255), np.ones((6, 6), np.uint8)),
+        "two rows": np.pad(np.vstack([row, np.zeros((30, row.shape[1]), np.uint8), row]), 12),
+        "touching": np.pad(255 - np.maximum(np.pad(four, ((0, 0), (0, 60))), np.pad(five, ((0, 0), (60, 0)))), 20,
+                           constant_values=255),
+        "ruled": ruled(ink),
         "photograph": photograph(ink, 0),
         "photograph of several": photograph(row, 1),
         "empty": np.full((50, 70), 200, np.uint8),

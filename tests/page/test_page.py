@@ -339,7 +339,11 @@ def test_reduced_motion_moves_nothing(one_file, open_page):
 @pytest.mark.parametrize("form", ["service", "one file"])
 @pytest.mark.parametrize("look", ["desktop", "phone", "dark", "dark phone"])
 def test_axe_finds_no_violation_in_any_state(request, open_page, axe, pen_digits, form, look):
-    address = request.getfixturevalue("service").address if form == "service" else request.getfixturevalue("one_file").as_uri()
+    address = (
+        request.getfixturevalue("service").address
+        if form == "service"
+        else request.getfixturevalue("one_file").as_uri()
+    )
     how = {"viewport": {"width": 390, "height": 844}} if "phone" in look else {}
     page = open_page(address, color_scheme="dark" if "dark" in look else "light", bypass_csp=True, **how)
     page.evaluate(axe)
