@@ -67,13 +67,13 @@ def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times
     import cv2
     import torch
 
-    from mnist_lightning import runs
     from mnist_lightning.apps.canvas import Canvas
     from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
     from mnist_lightning.apps.window import Window, load_reader
     from mnist_lightning.ink.strokes import read_digits
     from mnist_lightning.models import checkpoint
-    from mnist_lightning.models.networks import to_input
+    from mnist_lightning.models.network import to_input
+    from mnist_lightning.run import folder as runs
 
     path = runs.find_checkpoint(ckpt, Path("outputs"))[0]
     reader = load_reader(path, "cpu", 0.8)
@@ -155,11 +155,11 @@ def pictures(ckpt: str, folder: Path) -> None:
     """Draw with the mouse and write the window's pixels as PNG, light and dark."""
     import cv2
 
-    from mnist_lightning import runs
     from mnist_lightning.apps.canvas import Canvas
     from mnist_lightning.apps.view import View
     from mnist_lightning.apps.window import load_reader, short_name
     from mnist_lightning.ink.strokes import read_digits
+    from mnist_lightning.run import folder as runs
 
     digits = {digit.label: digit.strokes for digit in read_digits(PROJECT / "tests/apps/hand_digits.jsonl")}
     path, word = runs.find_checkpoint(ckpt, Path("outputs"))

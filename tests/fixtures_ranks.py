@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import traceback
 
-from mnist_lightning import launcher, ranks
+from mnist_lightning.distributed import launcher, ranks
 
 
 def together(count, task):

@@ -153,7 +153,7 @@ def test_the_traceback_is_there_for_those_who_ask(tmp_path, arguments, environme
 FAULTY = """
 import pathlib, signal, sys
 sys.path.insert(0, {package!r})
-from mnist_lightning.cli import script
+from mnist_lightning.cli.script import script
 from mnist_lightning.errors import Interrupted
 
 @script("eval")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import settings
+from mnist_lightning.cli import settings
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = {
@@ -100,9 +100,10 @@ def test_every_knob_of_a_network_is_in_conf(compose):
 
 
 def test_every_data_set_optimiser_schedule_and_augmentation_is_in_conf(compose):
+    from mnist_lightning.models.optim import OPTIMIZERS
+
     from mnist_lightning.data import sources
     from mnist_lightning.data.augment import Augment
-    from mnist_lightning.models.optim import OPTIMIZERS
 
     assert choices("data") == sorted([*sources.NAMES, "auto"])
     assert choices("optimizer") == sorted(OPTIMIZERS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import launcher, runs
+from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import UserError
 
 PROJECT = Path(__file__).parent.parent
@@ -17,13 +17,14 @@ SETTINGS = {"runtime": {"threads": None}, "seed": 3}
 FAKE = """
 import json, os, signal, sys, time
 from pathlib import Path
-from mnist_lightning import ranks, runs, worker
+from mnist_lightning.distributed import ranks, worker
+from mnist_lightning.run import folder as runs
 from mnist_lightning.errors import Interrupted, UserError
 
 def train(settings, run):
     rank = ranks.place().rank
     if rank == 0:
-        runs.write_json(run / runs.METRICS_FILE, {"status": "running"})
+        files.write_json(run / records.METRICS_FILE, {"status": "running"})
     else:
         assert run == ranks.NOWHERE
     print(rank, os.getpid(), os.environ["OMP_NUM_THREADS"], flush=True)
@@ -51,7 +52,7 @@ def fake(tmp_path, monkeypatch):
 
 
 def status(run):
-    return runs.read_metrics(run)["status"]
+    return records.read_metrics(run)["status"]
 
 
 def started(out):
@@ -71,7 +72,9 @@ def gone(pid, patience=10):
 def test_each_rank_gets_its_place_and_the_first_the_run_folder(fake, capfd, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    run = fake("if rank == 0: runs.write_json(run / runs.METRICS_FILE, {'status': 'finished', 'settings': settings})")
+    run = fake(
+        "if rank == 0: files.write_json(run / records.METRICS_FILE, {'status': 'finished', 'settings': settings})"
+    )
     assert launcher.launch(SETTINGS, run, 3) == {"status": "finished", "settings": SETTINGS}
     lines = [line.split() for line in capfd.readouterr().out.splitlines()]
     assert sorted((rank, threads) for rank, _, threads in lines) == [("0", "2"), ("1", "2"), ("2", "2")]
@@ -109,8 +112,10 @@ def test_what_the_user_got_wrong_comes_back_as_such(fake):
 CALLER = """
 import logging, sys
 from pathlib import Path
-from mnist_lightning import launcher
+from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import Interrupted
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 launcher.WORKER = "fake_worker"
 try:
     launcher.launch({"runtime": {"threads": 1}}, Path(sys.argv[1]), 2)
@@ -123,7 +128,7 @@ except Interrupted as error:
 def test_a_signal_to_the_launcher_ends_all_ranks(fake, tmp_path, signum, code):
     run = fake(
         "def end(signum, frame):\n"
-        "    runs.write_json(run / runs.METRICS_FILE, {'status': 'interrupted'})\n"
+        "    files.write_json(run / records.METRICS_FILE, {'status': 'interrupted'})\n"
         "    raise Interrupted(signum)\n"
         "if rank == 0:\n"
         "    signal.signal(signal.SIGINT, end), signal.signal(signal.SIGTERM, end)\n"

@@ -10,10 +10,10 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from mnist_lightning.callbacks.curves import Curves
 from PIL import Image
 
 from mnist_lightning import loggers
-from mnist_lightning.callbacks.curves import Curves
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import networks
 from mnist_lightning.models.classifier import Classifier

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mnist_lightning import machine
+from mnist_lightning.run import machine
 
 FAULTS = """
 import resource, sys
-from mnist_lightning import machine
+from mnist_lightning.run import machine
 
 if sys.argv[1] == "keep":
     assert machine.keep_freed_memory() is True
@@ -53,15 +53,15 @@ def test_a_c_library_without_the_knobs_is_left_alone(monkeypatch):
 def test_lightning_is_imported_without_scipy_signal_which_can_be_imported_afterwards():
     code = """
 import sys
-from mnist_lightning import machine
-with machine.without_scipy_signal():
+from mnist_lightning.run import machine
+with compat.without_scipy_signal():
     import lightning.pytorch
 assert "scipy" in sys.modules and "scipy.signal" not in sys.modules
-with machine.without_scipy_signal():
+with compat.without_scipy_signal():
     import lightning.pytorch
 import scipy.signal
 assert len(scipy.signal.convolve([1, 2], [1, 2])) == 3
-with machine.without_scipy_signal():
+with compat.without_scipy_signal():
     assert sys.modules["scipy.signal"] is scipy.signal
 assert sys.modules["scipy.signal"] is scipy.signal
 """
@@ -71,8 +71,10 @@ assert sys.modules["scipy.signal"] is scipy.signal
 def test_what_is_imported_heavily_is_out_of_the_collectors_sight_and_it_works_on():
     code = """
 import gc, weakref
-from mnist_lightning import machine
-with machine.heavy_imports():
+from mnist_lightning.run import machine
+from mnist_lightning import compat
+from mnist_lightning.run import provenance
+with compat.heavy_imports():
     assert not gc.isenabled()
     import torch
 assert gc.isenabled() and gc.get_freeze_count() > 100_000
@@ -81,18 +83,18 @@ found = Garbage()
 found.itself, seen = found, weakref.ref(found)
 del found
 frozen = gc.get_freeze_count()
-with machine.heavy_imports():  # a later job: torch is there, and this job's garbage is not to stay for ever
+with compat.heavy_imports():  # a later job: torch is there, and this job's garbage is not to stay for ever
     import torch
 assert gc.get_freeze_count() == frozen
 gc.collect()
 assert seen() is None
 try:
-    with machine.heavy_imports():
+    with compat.heavy_imports():
         import no_such_package
 except ModuleNotFoundError:
     assert gc.isenabled()
 gc.disable()
-with machine.heavy_imports():
+with compat.heavy_imports():
     pass
 assert not gc.isenabled()
 """
@@ -128,13 +130,13 @@ def test_apples_gpu_takes_single_precision():
 
 
 def test_the_record_names_versions_device_and_threads():
-    found = machine.describe("cpu", "32-true")
+    found = provenance.describe("cpu", "32-true")
     assert torch.__version__.startswith(found["versions"]["torch"])
     assert set(found["versions"]) == {"torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy"}
     assert found["python"] == sys.version.split()[0]
     assert (found["precision"], found["threads"]) == ("32-true", torch.get_num_threads())
     assert found["device"] == machine._cpu_name()
-    assert machine.describe("mps", "32-true")["device"] == "mps"
+    assert provenance.describe("mps", "32-true")["device"] == "mps"
 
 
 def git(folder, *arguments):

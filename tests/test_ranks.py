@@ -11,10 +11,14 @@ import pytest
 import torch
 from fixtures_ranks import together
 
-from mnist_lightning import ranks, runs, settings, training
+from mnist_lightning.cli import settings
 from mnist_lightning.data.datamodule import DigitsDataModule
+from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
+from mnist_lightning.tasks import train as training
 
 SMALL = [
     *("data=digits", "model=lenet5", "augment=none", "runtime.threads=1", "trainer.precision=32-true"),
@@ -129,7 +133,7 @@ def test_a_signal_to_all_ranks_lets_the_first_end_the_run(compose, tmp_path):
             return type(error).__name__
 
     assert together(2, task) == [signal.SIGTERM, "RuntimeError"]
-    told = runs.read_metrics(run)
+    told = records.read_metrics(run)
     assert told["status"] == "interrupted"
     assert told["test"]["accuracy"] > 0
     assert len(told["history"]["epoch"]) == checkpoint(run)["epoch"] + 1 < 500
@@ -212,7 +216,7 @@ def test_devices_that_are_not_there_are_said(monkeypatch, environment, trainer, 
 
 
 def test_more_gpus_than_there_are_is_said(monkeypatch, compose):
-    from mnist_lightning import trainer
+    from mnist_lightning.tasks import trainer
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import runs
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_run_folder_is_named_after_its_moment_and_made(tmp_path):
 def test_a_process_and_its_workers_keep_their_run_folder_until_it_is_forgotten(tmp_path):
     first = runs.new_run_folder(str(tmp_path))
     assert runs.new_run_folder(str(tmp_path)) == first
-    command = f"from mnist_lightning import runs; print(runs.new_run_folder({str(tmp_path)!r}))"
+    command = f"from mnist_lightning.run import folder; print(folder.new_run_folder({str(tmp_path)!r}))"
     assert subprocess.check_output([sys.executable, "-c", command], text=True).strip() == first
     runs.forget_run_folder()
     assert runs.new_run_folder(str(tmp_path)) != first
@@ -54,7 +54,9 @@ def test_a_name_that_is_taken_is_never_shared(tmp_path, monkeypatch):
 
 FORTY = """
 import os, random, sys, time
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 
 # Of 60 possible names in a second, 40 processes are bound to want the same ones.
 runs.secrets.token_hex = lambda count: f"{random.randrange(60):06x}"
@@ -101,7 +103,7 @@ def test_a_file_in_place_of_the_days_folder_is_said(tmp_path):
 
 def test_json_has_null_where_numbers_are_not_finite(tmp_path):
     path = tmp_path / "metrics.json"
-    runs.write_json(path, {"loss": [1.5, float("nan")], "deep": {"worst": float("-inf"), "name": "nan"}, "t": (1, 2)})
+    files.write_json(path, {"loss": [1.5, float("nan")], "deep": {"worst": float("-inf"), "name": "nan"}, "t": (1, 2)})
     text = path.read_text()
     assert json.loads(text) == {"loss": [1.5, None], "deep": {"worst": None, "name": "nan"}, "t": [1, 2]}
     assert "NaN" not in text
@@ -110,7 +112,7 @@ def test_json_has_null_where_numbers_are_not_finite(tmp_path):
 
 def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
-    runs.write_json(path, {"epoch": 1})
+    files.write_json(path, {"epoch": 1})
 
     def full_disk(self, data):
         with open(self, "wb") as file:  # noqa: PTH123
@@ -120,23 +122,23 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full_disk)
         with pytest.raises(OSError, match="No space left"):
-            runs.write_json(path, {"epoch": 2})
+            files.write_json(path, {"epoch": 2})
     assert json.loads(path.read_text()) == {"epoch": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]  # no half file stays behind
     with pytest.raises(TypeError):
-        runs.write_json(path, {"epoch": object()})
-    runs.write_json(path, {"epoch": 3})
+        files.write_json(path, {"epoch": object()})
+    files.write_json(path, {"epoch": 3})
     assert json.loads(path.read_text()) == {"epoch": 3}
 
 
 def test_metrics_are_read_or_the_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"is no run folder: it holds no training_metrics\.json\.$"):
-        runs.read_metrics(tmp_path)
-    runs.write_json(tmp_path / runs.METRICS_FILE, {"seed": 7})
-    assert runs.read_metrics(tmp_path) == {"seed": 7}
-    (tmp_path / runs.METRICS_FILE).write_text('{"seed": 7')
+    with pytest.raises(UserError, match=r"is not a run folder: it holds no training_metrics\.json\.$"):
+        records.read_metrics(tmp_path)
+    files.write_json(tmp_path / records.METRICS_FILE, {"status": "running", "seed": 7})
+    assert records.read_metrics(tmp_path) == {"status": "running", "seed": 7}
+    (tmp_path / records.METRICS_FILE).write_text('{"seed": 7')
     with pytest.raises(UserError, match="is not valid JSON"):
-        runs.read_metrics(tmp_path)
+        records.read_metrics(tmp_path)
 
 
 def test_latest_is_a_relative_link_to_the_last_marked_run(tmp_path, latest_run):

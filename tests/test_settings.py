@@ -2,10 +2,10 @@ import re
 
 import pytest
 import yaml
+from mnist_lightning.cli.rules import RULES
+from mnist_lightning.cli.settings import check, dotted, nearest, without_effect
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.rules import RULES
-from mnist_lightning.settings import check, dotted, nearest, without_effect
 
 
 def nested(key, value):

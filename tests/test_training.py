@@ -12,17 +12,19 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
+from mnist_lightning.callbacks.run_folder import RunFolder
+from mnist_lightning.cli.settings import check
 from omegaconf import OmegaConf
 from PIL import Image
 
-from mnist_lightning import runs, training
-from mnist_lightning.callbacks.run_folder import RunFolder
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
-from mnist_lightning.settings import check
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
+from mnist_lightning.tasks import train as training
 
 PROJECT = Path(__file__).parent.parent
 SMALL = ["data=digits", "data.limit=320", "trainer.max_epochs=2", "model=mlp", "augment=none", "runtime.threads=1"]
@@ -130,7 +132,7 @@ def test_resuming_gives_what_an_unbroken_run_gives(finished, tmp_path, monkeypat
         with pytest.raises(Interrupted):
             train(tmp_path / "broken")
     broken = tmp_path / "broken" / "run"
-    told = runs.read_metrics(broken)
+    told = records.read_metrics(broken)
     assert told["status"] == "interrupted"
     assert told["history"]["epoch"] == [1]
     assert told["test"]["accuracy"] > 0
@@ -162,7 +164,7 @@ def test_a_run_interrupted_before_its_first_epoch_ends_can_be_resumed(tmp_path, 
         patch.setattr(RunFolder, "on_train_epoch_end", interrupt)
         with pytest.raises(Interrupted):
             train(tmp_path / "broken")
-    told = runs.read_metrics(tmp_path / "broken" / "run")
+    told = records.read_metrics(tmp_path / "broken" / "run")
     assert (told["status"], told["history"]["epoch"], told["best"], told["test"]) == ("interrupted", [], None, None)
     resumed = train(tmp_path / "resumed", f"ckpt_path={tmp_path / 'broken' / 'run' / runs.LAST}")
     assert resumed["history"] == finished[1]["history"]
@@ -180,7 +182,7 @@ def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
     assert process.returncode == 128 + signum, err
     assert err.strip() == f"Interrupted by {signum.name}."
     [run] = tmp_path.glob("outputs/train/*/*")
-    metrics = runs.read_metrics(run)
+    metrics = records.read_metrics(run)
     assert metrics["status"] == "interrupted"
     assert 1 <= len(metrics["history"]["epoch"]) < 5000
     assert f"ckpt_path={run.relative_to(tmp_path)}/checkpoints/last.ckpt" in out
@@ -210,7 +212,7 @@ def test_a_signal_is_heard_wherever_it_arrives(tmp_path, monkeypatch, signum, ep
     monkeypatch.setattr(RunFolder, "on_train_epoch_end", signalled)
     with pytest.raises(Interrupted, match=signum.name):
         train(tmp_path)
-    told = runs.read_metrics(tmp_path / "run")
+    told = records.read_metrics(tmp_path / "run")
     assert (told["status"], told["history"]["epoch"]) == ("interrupted", list(range(1, epoch + 2)))
     assert [signal.getsignal(each) for each in (2, 15)] == handlers
 
@@ -224,7 +226,7 @@ def test_a_run_killed_outright_leaves_its_last_whole_epoch(tmp_path):
         time.sleep(0.3)
         process.kill()
     [run] = tmp_path.glob("outputs/train/*/*")
-    metrics = runs.read_metrics(run)
+    metrics = records.read_metrics(run)
     assert metrics["status"] == "running"
     assert len(metrics["history"]["epoch"]) >= 1
     torch.load(run / runs.LAST, weights_only=True)
@@ -237,7 +239,7 @@ def test_a_fault_of_the_program_is_written_down(tmp_path, monkeypatch):
     monkeypatch.setattr(RunFolder, "on_train_epoch_end", fail)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path)
-    assert runs.read_metrics(tmp_path / "run")["status"] == "failed"
+    assert records.read_metrics(tmp_path / "run")["status"] == "failed"
 
 
 def test_averaging_changes_what_is_saved_and_is_validated(finished, tmp_path):
@@ -335,7 +337,7 @@ def test_a_checkpoint_of_another_architecture_is_refused_before_training(finishe
     for key in ("ckpt", "ckpt_path"):
         with pytest.raises(UserError, match=r"belong to model=mlp .*with 10 classes"):
             train(tmp_path / key, f"{key}={finished[0] / 'run' / runs.LAST}", "model=lenet5", "trainer.max_epochs=9")
-        assert not (tmp_path / key / "run" / runs.METRICS_FILE).exists()
+        assert not (tmp_path / key / "run" / records.METRICS_FILE).exists()
 
 
 def test_evaluating_a_run_gives_its_own_test_numbers(finished, tmp_path):

@@ -17,14 +17,16 @@ from typing import Any
 
 import cv2
 
-from mnist_lightning import runs
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.failures import contact_sheet
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
 from mnist_lightning.errors import UserError
-from mnist_lightning.inference.reader import Reader, Reading
+from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.reading import Reading
 from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
 from mnist_lightning.plots.style import percent
+from mnist_lightning.run import files
+from mnist_lightning.run import folder as runs
 
 SIZE = 300  # longest side of a drawing at scale 1, pixels
 WINDOW = (BASE_WIDTH, BASE_HEIGHT + 82)  # with a sheet of 760 x 620 pixels, on which drawings fit up to scale 2
@@ -184,18 +186,15 @@ def replay(
     if limit is not None and limit < len(digits):
         digits = random.Random(seed).sample(digits, limit)
 
-    import torch
-
     from mnist_lightning.inference.predictor import Predictor
 
-    torch.set_num_threads(1)  # one digit at a time: handing work to other threads takes longer than doing it
     print(f"checkpoint      {word}", flush=True)
-    reader = Reader(Predictor.load(path, device), sure)
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     began = time.perf_counter()
     outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)
-    runs.write_json(folder / "replay.json", found)
-    runs.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
+    files.write_json(folder / "replay.json", found)
+    files.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
     print(report(found))
     print(f"failures        {runs.shown(folder / 'failures.png')}")
     print(json.dumps({key: value for key, value in found.items() if not isinstance(value, dict | list)}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from mnist_lightning.ink.raster import Layer
-from mnist_lightning.runs import write_atomically, write_json
+from mnist_lightning.run.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from mnist_lightning.apps.canvas import Canvas

@@ -12,7 +12,7 @@ from mnist_lightning.apps.layout import Layout, Rect
 from mnist_lightning.apps.paint import border, box, cut, fill
 from mnist_lightning.apps.text import text_width, write
 from mnist_lightning.apps.theme import Theme
-from mnist_lightning.inference.reader import DigitReading
+from mnist_lightning.inference.reading import DigitReading
 from mnist_lightning.ink.raster import STROKE_WIDTH
 
 _LEAST = 0.7  # fall in log-odds from which on a gap decides anything

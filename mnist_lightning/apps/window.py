@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cv2
 from annotated_types import Ge, Le
 
-from mnist_lightning import machine, runs
+from mnist_lightning import compat
 from mnist_lightning.apps import x11
 from mnist_lightning.apps.canvas import NAME, Canvas
 from mnist_lightning.apps.display import INSTEAD, require_display, screen_size
 from mnist_lightning.apps.layout import fitting
 from mnist_lightning.apps.view import View
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader
@@ -166,19 +167,14 @@ def short_name(word: str) -> str:
 
 
 def load_reader(path: Path, device: str, sure: float) -> Reader:
-    """Import torch, load a checkpoint, and read once, so that the first reading is as fast as the others."""
-    with machine.heavy_imports():
-        import torch
-
+    """Load a network, and read once, so that the first reading is as fast as the others."""
+    with compat.heavy_imports():
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.strokes import Stroke
 
-    # A single digit is read faster than handed to other threads, and a third faster in this order of memory.
-    torch.set_num_threads(1)
+    # A single digit is read faster than handed to other threads.
     cv2.setNumThreads(1)
-    predictor = Predictor.load(path, device)
-    predictor.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    reader = Reader(predictor, sure)
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
     return reader

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-import torch
 
-from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.models.networks import to_input
+if TYPE_CHECKING:
+    from mnist_lightning.inference.predictor import Predictor
 
 STEPS = 16  # of the path from the empty image to this one
+PATCH = 3  # side of the square that occlusion erases, pixels
 
 
 def saliency(predictor: Predictor, image: np.ndarray) -> np.ndarray:
-    """What each pixel adds to the logit of the winning class, by integrated gradients.
+    """What each pixel adds to the logit of the winning class.
 
-    The gradient is averaged along the straight way from the empty image to this one and multiplied by the
-    pixel: the sum over all pixels is what the ink as a whole adds (Sundararajan, Taly and Yan, "Axiomatic
-    attribution for deep networks", 2017).
+    By integrated gradients where the network is a torch module, and by occlusion where it is an ONNX file, which has
+    no gradients.
 
     Args:
-        predictor: its network must be a torch module.
+        predictor: of either engine.
         image: uint8 [28, 28], bright ink on 0.
 
     Returns:
         float32 [28, 28], above 0 where ink speaks for the class, below 0 where it speaks against; 0 off the ink.
     """
+    return occlusion(predictor, image) if predictor.network is None else integrated_gradients(predictor, image)
+
+
+def integrated_gradients(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """The gradient, averaged along the straight way from the empty image to this one and multiplied by the pixel.
+
+    The sum over all pixels is what the ink as a whole adds (Sundararajan, Taly and Yan, "Axiomatic attribution for
+    deep networks", 2017). Arguments and result are those of `saliency`.
+    """
+    import torch
+
+    from mnist_lightning.models.network import to_input
+
     pixels = to_input(torch.as_tensor(image)[None].to(predictor.device))
     with torch.enable_grad():
         # Midpoints of STEPS equal pieces.
@@ -57,7 +71,7 @@ def gaps(predictor: Predictor, image: np.ndarray) -> np.ndarray:
     down, across = np.mgrid[0:size, 0:size]
     dots = [np.clip((_DOT - np.hypot(down - y, across - x)) * 255, 0, 255) for y, x in free]
     images = np.stack([image, *(np.maximum(image, dot) for dot in dots)]).astype(np.uint8)
-    log_odds = _log_odds(predictor.logits(images))
+    log_odds = _log_odds(np.asarray(predictor.logits(images), np.float64))
     coarse = np.zeros((size // 2, size // 2), np.float32)
     for (y, x), value in zip(free, (log_odds[0] - log_odds[1:]).tolist(), strict=True):
         coarse[int(y) // 2, int(x) // 2] = max(value, 0.0)
@@ -68,9 +82,36 @@ def gaps(predictor: Predictor, image: np.ndarray) -> np.ndarray:
 _DOT = 1.9  # radius of a dot, pixels, with its soft edge
 
 
-def _log_odds(logits: torch.Tensor) -> torch.Tensor:
+def _log_odds(logits: np.ndarray) -> np.ndarray:
     """Log-odds [N] of the class that wins in the first row."""
     winner = int(logits[0].argmax())
-    others = logits.double().clone()
-    others[:, winner] = -torch.inf
-    return logits[:, winner].double() - others.logsumexp(1)
+    others = np.delete(logits, winner, axis=1)
+    highest = others.max(axis=1)
+    return logits[:, winner] - highest - np.log(np.exp(others - highest[:, None]).sum(axis=1))
+
+
+def occlusion(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """What the winning logit loses when a small square is erased, shared out over the ink in the square.
+
+    One reading for each square with ink in it, all in one batch (Zeiler and Fergus, "Visualizing and understanding
+    convolutional networks", ECCV 2014). Arguments and result are those of `saliency`.
+    """
+    side = image.shape[0]
+    corners = [
+        (top, left)
+        for top in range(1 - PATCH, side)
+        for left in range(1 - PATCH, side)
+        if image[max(top, 0) : top + PATCH, max(left, 0) : left + PATCH].any()
+    ]
+    erased = np.repeat(image[None], len(corners) + 1, axis=0)
+    for one, (top, left) in zip(erased[1:], corners, strict=True):
+        one[max(top, 0) : top + PATCH, max(left, 0) : left + PATCH] = 0
+    logits = np.asarray(predictor.logits(erased))
+    winner = int(logits[0].argmax())
+    lost = logits[0, winner] - logits[1:, winner]
+    found = np.zeros(image.shape, np.float32)
+    ink = image.astype(np.float32)
+    for loss, (top, left) in zip(lost.tolist(), corners, strict=True):
+        square = (slice(max(top, 0), top + PATCH), slice(max(left, 0), left + PATCH))
+        found[square] += loss * ink[square] / ink[square].sum() / PATCH**2
+    return found

@@ -1,4 +1,4 @@
-"""A folder of labelled drawings: one line a drawing, in the format of the stroke files.
+"""A folder of labelled drawings: one line per drawing, in the format of the stroke files.
 
 `ink.strokes.read_digits` reads it back. Several windows may add to one folder at a time.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink.strokes import Drawing, Stroke, WrittenDigit, read_digit
@@ -53,10 +55,15 @@ def append(
     path = Path(folder) / FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a pipe might take it in for ever
+            raise OSError(errno.EINVAL, "not a file")
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
             _wipe_half_a_line(file, path)
-            os.write(file, (line + "\n").encode())
+            content = (line + "\n").encode()
+            if os.write(file, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the half line is wiped out the next time
+            os.fsync(file)  # or a power cut takes the drawing
         finally:
             os.close(file)
         with path.open("rb") as lines:
@@ -143,18 +150,31 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def _wipe_half_a_line(file: int, path: Path) -> None:
-    """Turn what stands behind the last line end into blank lines, which readers skip."""
+    """Turn what stands behind the last line end into a blank line, which readers skip."""
     size = os.fstat(file).st_size
     if size == 0 or _last_byte(file, size) == b"\n":
         return
     time.sleep(0.1)  # another window may be in the middle of its write
     if os.fstat(file).st_size != size:
         return
-    # In place and not by cutting the file: what others append meanwhile lies behind it and stays.
+    # In place and not by truncating the file: what others append meanwhile lies behind it and stays.
     with path.open("r+b") as whole:
-        begin = whole.read(size).rfind(b"\n") + 1
+        begin = _begin_of_line(whole, size)
         whole.seek(begin)
-        whole.write(b"\n" * (size - begin))
+        whole.write(b" " * (size - begin - 1) + b"\n")
+
+
+def _begin_of_line(file: IO[bytes], end: int) -> int:
+    """Where the line that reaches to `end` begins."""
+    begin = end
+    while begin > 0:
+        start = max(begin - (1 << 16), 0)
+        file.seek(start)
+        found = file.read(begin - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        begin = start
+    return 0
 
 
 def _last_byte(file: int, size: int) -> bytes:

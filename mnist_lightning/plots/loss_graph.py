@@ -84,7 +84,7 @@ def of_record(record: Mapping[str, Any]) -> Figure:
 
 def _changes(augment: Mapping[str, Any]) -> bool:
     """Whether these settings of `conf/augment/` change any image."""
-    amounts = {name: value for name, value in augment.items() if name not in _HOW}
+    amounts = {name: value for name, value in augment.items() if name not in _HOW and not name.startswith("_")}
     scale = list(amounts.pop("scale", (1, 1)))
     return scale != [1, 1] or any(amounts.values())
 

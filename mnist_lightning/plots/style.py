@@ -19,7 +19,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from mnist_lightning.runs import write_atomically
+from mnist_lightning.run.files import write_atomically
 
 DPI = 150
 # Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour blindness.

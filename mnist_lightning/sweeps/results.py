@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs as run_folders
+from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
-from mnist_lightning.settings import did_you_mean
+from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import collect, groups, tables
 from mnist_lightning.sweeps.collect import Run
 

@@ -12,9 +12,10 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_lightning import runs
 from mnist_lightning.plots import study as study_figures
 from mnist_lightning.plots import style
+from mnist_lightning.run import files
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import tables
 from mnist_lightning.sweeps.objectives import DIRECTIONS
 from mnist_lightning.sweeps.study import Ledger, Outcome
@@ -69,7 +70,7 @@ class Report:
                 *(trial.params.get(name) for name in settings), len(trial.intermediate_values) or None,
                 round(trial.duration.total_seconds(), 1) if trial.duration else None, error,
             ])  # fmt: skip
-        runs.write_atomically(self.folder / "trials.csv", tables.comma_separated(head, records).encode())
+        files.write_atomically(self.folder / "trials.csv", tables.comma_separated(head, records).encode())
 
     def best(self) -> list[FrozenTrial]:
         """The best trial, or those of the front, the best in the first objective first; none where none finished."""
@@ -93,7 +94,6 @@ class Report:
         if len(self.objectives) == 1:
             self._save("history", self._history(done))
             self._save("importance", self._importance(0))
-            self._save("slices", self._slices(done, 0))
         else:
             finished = [trial for trial in done if trial.state == TrialState.COMPLETE]
             numbers = [trial.number for trial in finished]
@@ -103,34 +103,20 @@ class Report:
             self._save("pareto", study_figures.pareto(points, front, names, self.objectives))
             for place, name in enumerate(self.objectives):
                 self._save(f"importance_{name}", self._importance(place))
-                self._save(f"slices_{name}", self._slices(finished, place))
         if best := self.best():
             lines = [f"# trial {trial.number}: {self._values(trial)}\n{self.command(trial)}\n" for trial in best]
-            runs.write_atomically(self.folder / "best.txt", "".join(lines).encode())
+            files.write_atomically(self.folder / "best.txt", "".join(lines).encode())
 
     def _history(self, done: list[FrozenTrial]) -> Figure:
+        pruned = [trial.state == TrialState.PRUNED for trial in done]
+        values = [
+            next(reversed(trial.intermediate_values.values())) if cut else trial.values[0]
+            for trial, cut in zip(done, pruned, strict=True)
+        ]
         name = self.objectives[0]
-        values, pruned = self._reached(done, 0)
         return study_figures.history(
             [trial.number for trial in done], values, pruned, name, DIRECTIONS[name] == "maximize"
         )
-
-    def _slices(self, done: list[FrozenTrial], place: int) -> Figure:
-        settings, name = self.ledger.space.distributions, self.objectives[place]
-        tried = {key: [trial.params.get(key) for trial in done] for key in settings}
-        logarithmic = {key: bool(getattr(each, "log", False)) for key, each in settings.items() if hasattr(each, "log")}
-        values, pruned = self._reached(done, place)
-        return study_figures.slices(tried, values, pruned, name, DIRECTIONS[name] == "maximize", logarithmic)
-
-    @staticmethod
-    def _reached(done: list[FrozenTrial], place: int) -> tuple[list[float], list[bool]]:
-        """The objective's value of each trial, in its last epoch where it was pruned; and whether it was."""
-        pruned = [trial.state == TrialState.PRUNED for trial in done]
-        values = [
-            next(reversed(trial.intermediate_values.values())) if cut else trial.values[place]
-            for trial, cut in zip(done, pruned, strict=True)
-        ]
-        return values, pruned
 
     def _importance(self, place: int) -> Figure:
         study = self.ledger.study

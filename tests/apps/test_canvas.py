@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_lightning import runs
 from mnist_lightning.apps import actions, controls, keys, places
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import Drawing, read_digits
+from mnist_lightning.run import folder as runs
 
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).with_name("hand_digits.jsonl"))}
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import runs
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.view import View
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import MOST_UNDOS, read_digits
+from mnist_lightning.run import folder as runs
 
 DIGITS = [digit.strokes for digit in read_digits(Path(__file__).with_name("hand_digits.jsonl"))]
 GROWTH = 8 << 20  # bytes that the process may grow by after the first tenth

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_lightning import runs
 from mnist_lightning.apps import replay
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.failures import contact_sheet
@@ -15,6 +14,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import Stroke, WrittenDigit, read_digits
+from mnist_lightning.run import folder as runs
 
 FILE = Path(__file__).parent.parent / "ink/pen_digits.jsonl"
 DIGITS = list(read_digits(FILE))
@@ -67,7 +67,7 @@ class Saying:
         self.answers = list(answers)
 
     def read(self, strokes):
-        from mnist_lightning.inference.reader import DigitReading, Reading
+        from mnist_lightning.inference.reading import DigitReading, Reading
 
         image = np.zeros((28, 28), np.uint8)
         return Reading(tuple(

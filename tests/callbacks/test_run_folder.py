@@ -3,9 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-
-from mnist_lightning import runs
 from mnist_lightning.callbacks.run_folder import RunFolder
+
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
 
 
 class Trainer:
@@ -39,7 +40,7 @@ EPOCHS = [(0.9, 0.50, 0.80), (0.8, 0.30, 0.85), (0.7, 0.40, 0.90), (0.6, 0.45, 0
 
 
 def metrics_on_disk(folder):
-    return json.loads((folder / runs.METRICS_FILE).read_text())
+    return json.loads((folder / records.METRICS_FILE).read_text())
 
 
 def checkpoints(folder):

@@ -8,7 +8,7 @@ from mnist_lightning.data.datamodule import DigitsDataModule, InMemory, split
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
 
 
 @pytest.fixture

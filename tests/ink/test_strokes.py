@@ -104,7 +104,8 @@ def test_a_drawing_survives_json() -> None:
         ({"strokes": [[["1", 2]]]}, "finite"),
         ({"strokes": [[[1, 2]]], "widths": []}, "0 widths"),
         ({"strokes": [[[1, 2]]], "widths": [-1]}, "positive"),
-        ({"strokes": [[[1, 2]] * 100_001]}, "100000"),
+        ({"strokes": [[[1, 2]] * 100_001]}, "100,000 points"),
+        ({"strokes": [[[1, 2]]] * 1_001}, "1,000 strokes, not 1,001"),
     ],
 )
 def test_what_is_no_drawing_is_named(data: object, named: str) -> None:

@@ -60,7 +60,7 @@ def test_other_entries_of_a_lightning_checkpoint_are_no_weights(file):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(UserError, match=r"^The checkpoint .*some\.ckpt cannot be read: No such file or directory\.$"):
         checkpoint.read(tmp_path / "some.ckpt")
-    with pytest.raises(UserError, match=r"^The checkpoint .* cannot be read: Is a directory\.$"):
+    with pytest.raises(UserError, match=r"^The checkpoint .* cannot be read: it is not a file\.$"):
         checkpoint.read(tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_damage_in_the_middle_is_said_or_harmless(file):
 @pytest.mark.parametrize("content", [b"", b"\x00", b"PK\x03\x04", b"\x80\x02", b"hello, I am a checkpoint\n"])
 def test_other_bytes_are_said(file, content):
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"some\.ckpt is (broken|no checkpoint of this project)"):
+    with pytest.raises(UserError, match=r"some\.ckpt is (broken|not a checkpoint of this project)"):
         checkpoint.read(file)
 
 
@@ -98,20 +98,20 @@ def test_random_bytes_are_said(file):
     for length in (1, 2, 10, 100, 1000, 10000):
         for _ in range(5):
             file.write_bytes(draw.randbytes(length))
-            with pytest.raises(UserError, match=r"some\.ckpt (is (broken|no checkpoint)|holds)"):
+            with pytest.raises(UserError, match=r"some\.ckpt is (broken|not a checkpoint)"):
                 checkpoint.read(file)
 
 
 @pytest.mark.parametrize("foreign", [{}, {"state_dict": {}}, [1], torch.zeros(3), {checkpoint.CARD: "cnn"}])
 def test_plain_data_that_is_none_of_ours_is_said(file, foreign):
     torch.save(foreign, file)
-    with pytest.raises(UserError, match=r"some\.ckpt is no checkpoint of this project: it does not say which network"):
+    with pytest.raises(UserError, match=r"some\.ckpt is not a checkpoint of this project: it does not say"):
         checkpoint.read(file)
 
 
 def test_a_pickled_network_is_not_loaded(file):
     torch.save(nn.Linear(2, 2), file)
-    with pytest.raises(UserError, match=r"some\.ckpt is no checkpoint of this project, or holds more than plain data"):
+    with pytest.raises(UserError, match=r"some\.ckpt is not a checkpoint of this project, or holds more than"):
         checkpoint.read(file)
 
 
@@ -150,7 +150,7 @@ def test_nothing_of_a_strangers_runs(file, tmp_path, form, place):
 def test_a_card_cannot_name_code_to_build(file):
     for name in ("os.system", "torch.nn.Linear", "__import__"):
         write(file, **{checkpoint.CARD: card_of(file) | {"network": {"name": name}}})
-        with pytest.raises(UserError, match=rf"^There is no network '{name}'; choose one of cnn, mlp, lenet5\.$"):
+        with pytest.raises(UserError, match=rf": There is no network '{name}'; choose one of cnn, mlp, lenet5\.$"):
             checkpoint.restore(file)
 
 
@@ -185,7 +185,7 @@ def test_a_garbled_card_is_said(file, lost):
     for value in ("gone", None):
         card = {name: each for name, each in card_of(file).items() if name != lost or value is None}
         write(file, **{checkpoint.CARD: card | ({lost: None} if value is None else {})})
-        with pytest.raises(UserError, match=r"some\.ckpt is broken: its card lacks or garbles"):
+        with pytest.raises(UserError, match=r"some\.ckpt is broken: \w+ in its card"):
             checkpoint.restore(file)
         write(file, **{checkpoint.CARD: card_of(file) | {"network": {"name": "mlp", "hidden_sizes": [16]},
                        "class_names": list("0123456789"), "image_size": 28}})  # fmt: skip

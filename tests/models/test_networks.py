@@ -1,9 +1,9 @@
 import pytest
 import torch
+from mnist_lightning.models.networks import NETWORKS, build, to_input
 from torch import nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.networks import NETWORKS, build, to_input
 
 
 def parameters(network):

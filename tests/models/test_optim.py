@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
+from mnist_lightning.models.optim import OPTIMIZERS, build_optimizer, build_schedule, cosine, onecycle
 from torch import nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.optim import OPTIMIZERS, build_optimizer, build_schedule, cosine, onecycle
 
 SETTINGS = {
     "adam": {"name": "adam", "lr": 0.1, "betas": [0.9, 0.999], "weight_decay": 0.5},

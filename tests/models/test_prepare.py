@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
+from mnist_lightning.models.networks import NETWORKS, build
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.networks import NETWORKS, build
 from mnist_lightning.models.prepare import Prepare, deslanted
 
 
