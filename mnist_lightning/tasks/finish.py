@@ -147,6 +147,8 @@ def summarise(run: Path, metrics: Mapping[str, Any]) -> None:
         log.info("test accuracy  %.2f %% of %s images of %s", 100 * test["accuracy"], f"{dataset['test']:,}", name)
     if dataset["requested"] == "auto" and name != "mnist":
         log.info("               not MNIST, which could not be fetched: this is scikit-learn's small set")
+    if name == "digits":
+        log.info("               the test images are by other people than the validation images: docs/data-digits.md")
     if drawn := metrics.get("drawings"):
         before = f", {drawn['right_before']} before" if "right_before" in drawn else ""
         log.info("drawings       %d of the %d kept aside read right%s", drawn.get("right", 0), drawn["aside"], before)
