@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
 from mnist_lightning.apps.replay import SIZE
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader

@@ -11,14 +11,16 @@ PROJECT = Path(__file__).parent.parent
 
 # From the ground up. A room may import from its own level and from those below; scripts and benchmarks from all.
 LEVELS = (
-    {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
+    {"__init__", "errors", "untrusted", "record_check",
+     "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
      "config", "multirun", "ink"},
     {"data", "models", "inference", "plots"},
     {"evaluation", "sweeps", "callbacks"},
     {"apps", "training", "trainer", "finish", "ensemble", "worker"},
 )  # fmt: skip
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
-LIGHT = {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
+LIGHT = {"__init__", "errors", "untrusted", "record_check",
+         "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
          "config", "multirun", "training", "ensemble", "inference.files",
          "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip

@@ -68,7 +68,7 @@ def render(report: dict[str, Any], pictures: Pictures) -> str:
         )
     loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     loader.filters |= {"percent": style.percent, "si": _si}
-    return loader.from_string(_TEMPLATE.read_text()).render(
+    return loader.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
         charts={name: Markup(svg) for name, svg in drawn.items()},  # our own, and without anybody's words in it
         kinds=KINDS,

@@ -35,7 +35,7 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
         objectives: what to read of a finished one.
     """
     try:
-        metrics = json.loads((folder / records.METRICS_FILE).read_text())
+        metrics = json.loads((folder / records.METRICS_FILE).read_text(encoding="utf-8"))
         status = metrics["status"]
         if status == "finished":
             values = [float(_READ[name](metrics)) for name in objectives]

@@ -37,9 +37,9 @@ def browser():
 @pytest.fixture(scope="session")
 def reader():
     """The shipped network, read by Python."""
-    from mnist_lightning import runs
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.inference.reader import Reader
+    from mnist_lightning.run import folder as runs
 
     return Reader(Predictor.load(runs.PRETRAINED, "cpu"), sure=0.5)
 
@@ -49,11 +49,11 @@ def one_file(tmp_path_factory):
     """The shipped network as one HTML file."""
     import page_vectors
 
-    from mnist_lightning import runs
     from mnist_lightning.export import web
     from mnist_lightning.ink.normalise import normalise_ink
     from mnist_lightning.ink.raster import draw_digit
     from mnist_lightning.models import checkpoint
+    from mnist_lightning.run import folder as runs
 
     network, card = checkpoint.restore(runs.PRETRAINED)
     images = np.stack([normalise_ink(draw_digit(strokes)) for strokes in page_vectors.drawings()])

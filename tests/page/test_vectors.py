@@ -108,9 +108,9 @@ def test_feature_maps_are_those_of_the_blocks(engine):
 @pytest.fixture(scope="module")
 def shipped():
     """The shipped network as the engine takes it."""
-    from mnist_lightning import runs
     from mnist_lightning.export import web_network
     from mnist_lightning.models import checkpoint
+    from mnist_lightning.run import folder as runs
 
     network, card = checkpoint.restore(runs.PRETRAINED)
     return {"imageSize": 28, "classNames": card["class_names"], "temperature": 1, "sure": 0.5,
