@@ -91,7 +91,9 @@ def strokes_of(value: dict[str, Any], limits: Limits) -> list[Stroke]:
     if points > limits.points:
         raise Problem(422, f"The drawing has {points} points: at most {limits.points} are read.")
     try:
-        return Drawing.from_data({key: value[key] for key in ("strokes", "widths") if key in value}).strokes
+        return Drawing.from_data(
+            {key: value[key] for key in ("strokes", "widths") if value.get(key) is not None}
+        ).strokes
     except (UserError, OverflowError) as error:
         raise Problem(422, str(error)[:300]) from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -151,7 +151,7 @@ class InferInput(BaseModel):
 
     name: str
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=4)]
-    datatype: str
+    datatype: Literal["FP32", "UINT8"]
     data: list[Any]
     parameters: dict[str, Any] | None = None
 
@@ -160,7 +160,7 @@ class InferRequest(BaseModel):
     """A request of the Open Inference Protocol, version 2."""
 
     id: str | None = None
-    inputs: Annotated[list[InferInput], Field(min_length=1)]
+    inputs: Annotated[list[InferInput], Field(min_length=1, max_length=1)]
     parameters: dict[str, Any] | None = None
     outputs: list[dict[str, Any]] | None = None
 
