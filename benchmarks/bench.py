@@ -26,7 +26,11 @@ sys.path.insert(0, str(HERE))
 
 import reference_loop  # noqa: E402
 
-from mnist_lightning import machine, training  # noqa: E402
+from mnist_lightning.run import (
+    machine,  # noqa: E402
+    provenance,
+)
+from mnist_lightning.tasks import train as training  # noqa: E402
 
 Result = dict[str, Any]
 RECIPES = ("experiment=fast", "experiment=quick", "defaults")
@@ -210,7 +214,7 @@ def plot(results: Result, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from mnist_lightning.evaluation import style
+    from mnist_lightning.plots import style
 
     figure = Figure(figsize=(8, 4.5), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -246,9 +250,9 @@ def measure(bench: Bench) -> Result:
     results: Result = {
         "machine": {
             "cores": os.cpu_count(),
-            "processor": machine.describe("cpu", "")["device"],
+            "processor": provenance.describe("cpu", "")["device"],
             "python": platform.python_version(),
-            **{name: version for name, version in machine.describe("cpu", "")["versions"].items() if name in
+            **{name: version for name, version in provenance.describe("cpu", "")["versions"].items() if name in
                ("torch", "lightning")},
             "day": time.strftime("%Y-%m-%d"),
         },

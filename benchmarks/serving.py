@@ -32,10 +32,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import load
 
-from mnist_lightning import runs
 from mnist_lightning.ink.normalise import normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Stroke
+from mnist_lightning.run import folder as runs
 
 NETWORK = runs.PRETRAINED.with_name("mnist.int8.onnx")
 PORT, RIVAL = 8431, 8432

@@ -9,8 +9,10 @@ PROJECT = Path(__file__).parent.parent
 PROGRAM = f"""
 import os, sys
 sys.path.insert(0, {str(PROJECT)!r})
-from mnist_lightning.cli import script
+from mnist_lightning.cli.script import script
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 
 
 def report(sweep, asked):
@@ -22,7 +24,8 @@ def report(sweep, asked):
 def main(settings, run):
     import signal
     from pathlib import Path
-    from mnist_lightning import multirun, runs
+    from mnist_lightning.cli import multirun
+    from mnist_lightning.run import folder as runs
     outputs = Path(settings["outputs"])
     latest = runs.latest(outputs)
     lr, seed = settings["optimizer"]["lr"], settings["seed"]
@@ -36,7 +39,7 @@ def main(settings, run):
     if lr == 0.125:
         os.kill(os.getpid(), signal.SIGKILL)
     accuracy = 0.9 + lr + seed / 1000
-    runs.write_json(run / runs.METRICS_FILE, {{
+    files.write_json(run / records.METRICS_FILE, {{
         "status": "finished", **multirun.asked_for(), "hyperparameters": settings, "seed": seed,
         "dataset": {{"name": "mnist"}}, "best": {{"epoch": 1, "val_loss": 0.1, "val_accuracy": accuracy}},
         "test": {{"accuracy": accuracy - 0.01, "loss": 0.2}}, "timing": {{"fit_seconds": 1.5}},

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parent.parent
 LEVELS = (
     {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
      "config", "multirun", "ink"},
-    {"data", "models", "inference"},
+    {"data", "models", "inference", "plots"},
     {"evaluation", "sweeps", "callbacks"},
     {"apps", "training", "trainer", "finish", "ensemble", "worker"},
 )  # fmt: skip
@@ -153,7 +153,7 @@ def test_every_import_keeps_the_rule():
         ),
         (
             "evaluation/scores.py",
-            "def f():\n    from mnist_lightning.training import train",
+            "def f():\n    from mnist_lightning.tasks.train import train",
             "mnist_lightning/evaluation/scores.py imports mnist_lightning/training.py, which lies above it.",
         ),
         (
@@ -208,10 +208,10 @@ def test_a_breach_is_told_with_both_files(tmp_path, path, line, told):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / f"{name}.py").touch()
     (package / "data").mkdir()
-    (package / "data" / "sources.py").write_text("from mnist_lightning.models.networks import to_input\n")
+    (package / "data" / "sources.py").write_text("from mnist_lightning.models.network import to_input\n")
     (package / "__init__.py").touch()
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "train.py").write_text("def f():\n    from mnist_lightning.training import train\n")
+    (tmp_path / "scripts" / "train.py").write_text("def f():\n    from mnist_lightning.tasks.train import train\n")
     assert faults(tmp_path) == []
     (package / path).parent.mkdir(exist_ok=True)
     (package / path).write_text(line + "\n")

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(Path(__file__).parent))
 from fixtures_sweeps import sweep
 
-from mnist_lightning import multirun, runs
+from mnist_lightning.cli import multirun
+from mnist_lightning.run import folder as runs
 
 
 def records(folder):

@@ -47,9 +47,9 @@ class Order(Sampler[int]):
 class Batches(BatchSampler):
     """Cuts an order into global batches and yields one process's share of each, as an int64 array.
 
-    No image comes twice, and shares differ by one image at most. For training an epoch's last batch is left out where
-    it has not two images for each process, since batch norm cannot do with fewer; for scoring nothing is left out, and
-    a share may be empty.
+    No image comes twice, and shares differ by one image at most. For training the last batch of an epoch is left out
+    where it has fewer than two images for each process, since batch norm needs two; for scoring nothing is left out,
+    and a share may be empty.
 
     Args:
         order: the images.
@@ -65,7 +65,7 @@ class Batches(BatchSampler):
         self, order: Order, batch_size: int, rank: int = 0, ranks: int = 1, *, every_image: bool = False
     ) -> None:
         super().__init__(order, batch_size, drop_last=False)
-        self.rank, self.ranks, self.every_image = rank, ranks, every_image or ranks == 1
+        self.rank, self.ranks, self.every_image = rank, ranks, every_image
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)

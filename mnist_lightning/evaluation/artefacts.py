@@ -10,7 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_lightning.evaluation import figures, scores, style
+from mnist_lightning.evaluation import scores
+from mnist_lightning.plots import style
+from mnist_lightning.plots.confusion_matrix import confusion_matrix
+from mnist_lightning.plots.sample_prediction import sample_prediction
+from mnist_lightning.plots.worst_mistakes import worst_mistakes
 
 MOST_MISTAKES = 40
 
@@ -35,10 +39,8 @@ def score_and_draw(
     worst = scores.worst(logits, labels, MOST_MISTAKES)
     mistakes = int((logits.argmax(1) != labels).sum())
     drawn = {
-        "sample_prediction": figures.sample_prediction(
-            images[0].numpy(), int(labels[0]), chances[0].numpy(), class_names
-        ),
-        "worst_mistakes": figures.worst_mistakes(
+        "sample_prediction": sample_prediction(images[0].numpy(), int(labels[0]), chances[0].numpy(), class_names),
+        "worst_mistakes": worst_mistakes(
             images[worst].numpy(),
             labels[worst].numpy(),
             logits[worst].argmax(1).numpy(),
@@ -46,7 +48,7 @@ def score_and_draw(
             class_names,
             mistakes,
         ),
-        "confusion_matrix": figures.confusion_matrix(np.asarray(found["confusion_matrix"]), class_names),
+        "confusion_matrix": confusion_matrix(np.asarray(found["confusion_matrix"]), class_names),
     }
     for name, figure in drawn.items():
         style.save(figure, folder / f"{name}.png")

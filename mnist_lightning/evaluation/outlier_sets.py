@@ -205,7 +205,8 @@ _SHAPES = {  # name -> corners on a circle of radius 1, and whether its outline 
 
 def main() -> None:
     """Draw twelve of each set into the file that is named."""
-    from mnist_lightning.evaluation import charts, style
+    from mnist_lightning.evaluation import charts
+    from mnist_lightning.plots import style
 
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("picture", type=Path)

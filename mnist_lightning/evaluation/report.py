@@ -16,8 +16,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from mnist_lightning.evaluation import charts, style
+from mnist_lightning.evaluation import charts
 from mnist_lightning.evaluation.corruptions import KINDS
+from mnist_lightning.plots import style
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 _SCORES = {"max_softmax": "confidence (probability of the likeliest class)", "energy": "negative energy"}

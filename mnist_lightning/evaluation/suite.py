@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_lightning import machine, runs
+from mnist_lightning.cli.check import nearest
 from mnist_lightning.data import sources
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import UserError
@@ -32,7 +32,8 @@ from mnist_lightning.evaluation import (
     speed,
 )
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.settings import nearest
+from mnist_lightning.run import files, provenance
+from mnist_lightning.run import folder as runs
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def evaluate_suite(
     result |= {
         "seed": seed,
         "command": shlex.join(["python", *sys.argv]),
-        "environment": machine.describe(predictor.device.type, predictor.precision),
+        "environment": provenance.describe(predictor.device.type, predictor.precision),
         "seconds": time.perf_counter() - began,
     }
     pictures = report.Pictures(
@@ -134,8 +135,8 @@ def evaluate_suite(
         outliers=strangers,
         scores=distributions,
     )
-    runs.write_json(run / "report.json", result)
-    runs.write_atomically(run / "report.html", report.render(result, pictures).encode())
+    files.write_json(run / "report.json", result)
+    files.write_atomically(run / "report.html", report.render(result, pictures).encode())
     log.info("report           %s", runs.shown(run / "report.html"))
     return result
 

@@ -6,11 +6,14 @@ import hashlib
 import secrets
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mnist_lightning import __version__, machine, runs
+from mnist_lightning import __version__, compat
 from mnist_lightning.errors import UserError
 from mnist_lightning.export.formats import FORMATS, QUANTIZED, READERS, SUFFIXES, Export
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
+from mnist_lightning.types import Part, Probability
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +31,9 @@ def export(
     quantize: Literal["int8"] | None = None,
     engine: Literal["own", "onnxruntime-web"] = "own",
     output: str | None = None,
-    sure: Annotated[float, "from 0 to 1"] = 0.5,
+    sure: Probability = 0.5,
     outputs: str = "outputs",
-    data: dict[str, Any] | None = None,
+    data: Part | None = None,
 ) -> Path:
     """Write a network as a file for other programs.
 
@@ -64,7 +67,7 @@ def export(
         raise UserError(f"output={output} cannot be written with format={format}: expected a name that ends in "
                         f"{Path(SUFFIXES[format]).suffix}.")  # fmt: skip
     print(f"Checkpoint: {word}", flush=True)
-    with machine.heavy_imports():
+    with compat.heavy_imports():
         from mnist_lightning.models import checkpoint
 
     network, card = checkpoint.restore(path)
@@ -103,7 +106,7 @@ def _target(path: Path, output: str | None, suffix: str) -> Path:
             raise UserError(f"output={output} is a folder: name the file to write.")
         return Path(output)
     run = path.parent.parent
-    if (run / runs.METRICS_FILE).is_file():
+    if (run / records.METRICS_FILE).is_file():
         return run / "export" / f"mnist{suffix}"
     return Path(path.stem + suffix)
 

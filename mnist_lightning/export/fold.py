@@ -11,7 +11,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from mnist_lightning.models.networks import CNN, Block, Ensemble
+from mnist_lightning.models.cnn import CNN, Block
+from mnist_lightning.models.ensemble import Ensemble
 from mnist_lightning.models.prepare import Prepare
 
 

@@ -18,7 +18,7 @@ from mnist_lightning.export.formats import Export
 from mnist_lightning.inference.predictor import Predictor, softmax
 from mnist_lightning.models import safetensors
 from mnist_lightning.models.card import CARD, dump_card
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
 
 log = logging.getLogger("mnist_lightning")
 

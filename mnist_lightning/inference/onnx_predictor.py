@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class OnnxPredictor(Predictor):
         tta: Mapping[str, float] | None = None,
         precision: str = "32-true",
         threads: int | None = None,
+        allow: Sequence[str] = (),
     ) -> OnnxPredictor:
         """Load an ONNX file; see `Predictor.load`.
 

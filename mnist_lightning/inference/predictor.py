@@ -6,7 +6,7 @@ imported when a file of its kind is loaded. Needs no config and no Lightning; th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ class Predictor:
         tta: Mapping[str, float] | None = None,
         precision: str = "32-true",
         threads: int | None = None,
+        allow: Sequence[str] = (),
     ) -> Predictor:
         """Load a `.ckpt`, `.safetensors` or `.onnx` file. An `.onnx` file is read without PyTorch.
 
@@ -73,6 +74,7 @@ class Predictor:
             precision: as the attribute, or auto: the fastest that this machine trains in.
             threads: that multiply, of the whole process; None leaves the choice to the engine. One digit at a time is
                 read fastest by 1.
+            allow: modules outside of this package whose networks may be built.
 
         Raises:
             UserError: the file is broken or not of this project, or the engine cannot do what was asked.
@@ -82,7 +84,7 @@ class Predictor:
             from mnist_lightning.inference.onnx_predictor import OnnxPredictor as engine
         elif cls is Predictor:
             from mnist_lightning.inference.torch_predictor import TorchPredictor as engine
-        return engine.open(path, device, tta, precision, threads)
+        return engine.open(path, device, tta, precision, threads, allow)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:
         """Raise UserError unless the data set `name` has as many classes as this network, loaded from `path`."""

@@ -1,9 +1,10 @@
-"""Which pixels decided: the winning logit as a sum over the pixels of an image."""
+"""Which pixels decided: the winning logit as a sum over the ink, and what ink in the empty pixels would change."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def integrated_gradients(predictor: Predictor, image: np.ndarray) -> np.ndarray:
     """
     import torch
 
-    from mnist_lightning.models.networks import to_input
+    from mnist_lightning.models.network import to_input
 
     pixels = to_input(torch.as_tensor(image)[None].to(predictor.device))
     with torch.enable_grad():
@@ -48,6 +49,45 @@ def integrated_gradients(predictor: Predictor, image: np.ndarray) -> np.ndarray:
             winner = int(predictor.network(pixels).argmax())
         (gradient,) = torch.autograd.grad(predictor.network(images)[:, winner].sum(), images)
     return (gradient.mean(0) * pixels[0])[0].float().cpu().numpy()
+
+
+def gaps(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """Which empty pixels decided: what a dot of ink there would take from the winning class.
+
+    A dot as wide as a stroke is laid on every second pixel in turn, and the network reads all of these images: an
+    occlusion test (Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014) with ink. Needs
+    about 120 forward passes.
+
+    Args:
+        predictor: any.
+        image: uint8 [28, 28], bright ink on 0.
+
+    Returns:
+        float32 [28, 28], 0 or more: by how much the log-odds of the winning class fall; 0 on ink and near the rim.
+    """
+    size = image.shape[0]
+    centres = [(y + 0.5, x + 0.5) for y in range(2, size - 3, 2) for x in range(2, size - 3, 2)]
+    free = [(y, x) for y, x in centres if image[int(y) : int(y) + 2, int(x) : int(x) + 2].mean() < 64]
+    down, across = np.mgrid[0:size, 0:size]
+    dots = [np.clip((_DOT - np.hypot(down - y, across - x)) * 255, 0, 255) for y, x in free]
+    images = np.stack([image, *(np.maximum(image, dot) for dot in dots)]).astype(np.uint8)
+    log_odds = _log_odds(np.asarray(predictor.logits(images), np.float64))
+    coarse = np.zeros((size // 2, size // 2), np.float32)
+    for (y, x), value in zip(free, (log_odds[0] - log_odds[1:]).tolist(), strict=True):
+        coarse[int(y) // 2, int(x) // 2] = max(value, 0.0)
+    fine = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
+    return (fine * (1 - image / 255)).astype(np.float32)
+
+
+_DOT = 1.9  # radius of a dot, pixels, with its soft edge
+
+
+def _log_odds(logits: np.ndarray) -> np.ndarray:
+    """Log-odds [N] of the class that wins in the first row."""
+    winner = int(logits[0].argmax())
+    others = np.delete(logits, winner, axis=1)
+    highest = others.max(axis=1)
+    return logits[:, winner] - highest - np.log(np.exp(others - highest[:, None]).sum(axis=1))
 
 
 def occlusion(predictor: Predictor, image: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnist_lightning import machine
 from mnist_lightning.inference.predictor import FeatureMaps, Predictor, pick_device
 from mnist_lightning.inference.views import Views
 from mnist_lightning.models import checkpoint
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
+from mnist_lightning.run import machine
 
 
 class TorchPredictor(Predictor):
@@ -39,12 +39,18 @@ class TorchPredictor(Predictor):
 
     @classmethod
     def open(
-        cls, path: Path, device: str, tta: Mapping[str, float] | None, precision: str, threads: int | None
+        cls,
+        path: Path,
+        device: str,
+        tta: Mapping[str, float] | None,
+        precision: str,
+        threads: int | None,
+        allow: Sequence[str] = (),
     ) -> TorchPredictor:
         """Load a checkpoint; see `Predictor.load`."""
         if threads is not None:
             torch.set_num_threads(threads)
-        network, card = checkpoint.restore(path)
+        network, card = checkpoint.restore(path, allow)
         place = pick_device(device)
         return cls(network, card, place, tta, machine.pick_precision(place.type) if precision == "auto" else precision)
 

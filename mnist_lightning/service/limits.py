@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from annotated_types import Ge, Le
+
+from mnist_lightning.types import NonNegative, Positive, PositiveInt
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -27,15 +31,15 @@ class Limits:
     """
 
     keep_drawings: str | None = None
-    queue: Annotated[int, "1 or more"] = 128
-    batch: Annotated[int, "1 or more"] = 64
-    threads: Annotated[int | None, "1 or more"] = None
-    body: Annotated[int, "1024 or more"] = 8 * 2**20
-    pixels: Annotated[int, "784 or more"] = 20_000_000
-    strokes: Annotated[int, "1 or more"] = 500
-    points: Annotated[int, "1 to 100,000"] = 20_000
-    digits: Annotated[int, "1 or more"] = 32
-    images: Annotated[int, "1 or more"] = 8_192
-    seconds: Annotated[float, "above 0"] = 20.0
-    connections: Annotated[int, "1 or more"] = 1_000
-    drain: Annotated[float, "0 or more"] = 2.0
+    queue: PositiveInt = 128
+    batch: PositiveInt = 64
+    threads: PositiveInt | None = None
+    body: Annotated[int, Ge(1024)] = 8 * 2**20
+    pixels: Annotated[int, Ge(784)] = 20_000_000
+    strokes: PositiveInt = 500
+    points: Annotated[int, Ge(1), Le(100_000)] = 20_000
+    digits: PositiveInt = 32
+    images: PositiveInt = 8_192
+    seconds: Positive = 20.0
+    connections: PositiveInt = 1_000
+    drain: NonNegative = 2.0

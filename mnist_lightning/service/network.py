@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from mnist_lightning import runs
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import ONNX
+from mnist_lightning.run import folder as runs
 
 log = logging.getLogger("mnist_lightning")
 

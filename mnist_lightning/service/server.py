@@ -10,12 +10,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.service.limits import Limits
+from mnist_lightning.types import Port, Probability
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,11 +35,11 @@ def serve(
     ckpt: str | None = None,
     outputs: str = "outputs",
     host: str = "127.0.0.1",
-    port: Annotated[int, "0 to 65535; 0 for any free one"] = 8000,
+    port: Port = 8000,
     precision: Literal["auto", "float32", "int8"] = "auto",
-    sure: Annotated[float | None, "0 to 1"] = None,
+    sure: Probability | None = None,
     log_requests: bool = True,
-    serve: Mapping[str, Any] | None = None,
+    serve: Limits | None = None,
 ) -> None:
     """Serve a network until SIGTERM or Ctrl-C.
 
@@ -58,7 +58,7 @@ def serve(
     """
     began = time.perf_counter()
     _log_as_json(log_requests)
-    service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))
+    service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))  # type: ignore[arg-type]
 
     import uvicorn
 

@@ -17,9 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs as run_folders
-from mnist_lightning import settings
+from mnist_lightning.cli import check as settings
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as run_folders
+from mnist_lightning.run.record_check import read_records
 
 # How often or where a recipe was run, not what it is: two runs that differ in nothing else belong together.
 REPLICATES = ("seed", "data.fold")
@@ -125,10 +126,7 @@ def read(folders: list[Path]) -> tuple[list[Run], list[str]]:
         except (UserError, OSError) as error:
             broken.append(str(error))
             continue
-        if isinstance(metrics, dict) and isinstance(metrics.get("status"), str):
-            found.append(Run(run_folders.shown(folder.absolute()), metrics))
-        else:
-            broken.append(f"{folder / run_folders.METRICS_FILE} is no record of a run.")
+        found.append(Run(run_folders.shown(folder.absolute()), metrics))
     return found, broken
 
 
@@ -176,12 +174,9 @@ def load(path: Path) -> list[Run]:
     """The runs that `export` put into a file.
 
     Raises:
-        UserError: it is no such file.
+        UserError: it is not such a file.
     """
-    try:
-        return [Run(each.pop("folder"), each) for each in json.loads(path.read_text())["runs"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} holds no runs: give a folder, a glob, or what format=json has written.") from None
+    return [Run(each.pop("folder"), each) for each in read_records(path)]
 
 
 Condition = Callable[[Run], bool]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs
+from mnist_lightning.run import record as records
 from mnist_lightning.sweeps.study import Direction, Outcome
 
 DIRECTIONS: dict[str, Direction] = {
@@ -35,7 +35,7 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
         objectives: what to read of a finished one.
     """
     try:
-        metrics = json.loads((folder / runs.METRICS_FILE).read_text())
+        metrics = json.loads((folder / records.METRICS_FILE).read_text())
         status = metrics["status"]
         if status == "finished":
             values = [float(_READ[name](metrics)) for name in objectives]
@@ -54,5 +54,5 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
 
 
 def _unreadable(folder: Path) -> Outcome | None:
-    path = folder / runs.METRICS_FILE
+    path = folder / records.METRICS_FILE
     return Outcome("failed", error=f"{path} does not hold what is searched for") if path.is_file() else None

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnist_lightning import runs as run_folders
+from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import collect, groups, tables
 from mnist_lightning.sweeps.collect import REPLICATES, Run
 

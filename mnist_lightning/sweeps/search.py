@@ -20,8 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
-from mnist_lightning import runs, settings
+from mnist_lightning.cli import check as settings
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import space as spaces
 from mnist_lightning.sweeps import storage, study_report
 from mnist_lightning.sweeps.objectives import DIRECTIONS, outcome_of
@@ -130,7 +132,7 @@ class Search:
             if refused := self._refused(trial, overrides):
                 self._tell(trial, Outcome("failed", error=refused))
                 continue
-            (self.folder / str(trial.number) / runs.METRICS_FILE).unlink(missing_ok=True)  # a deleted study's
+            (self.folder / str(trial.number) / records.METRICS_FILE).unlink(missing_ok=True)  # a deleted study's
             jobs[trial.number] = overrides
         if not jobs:
             return

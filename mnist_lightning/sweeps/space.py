@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -17,9 +17,9 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from mnist_lightning import config, settings
+from mnist_lightning.arguments import refusal
+from mnist_lightning.cli import config, settings
 from mnist_lightning.errors import UserError
-from mnist_lightning.rules import RULES
 
 BOUNDS = ("low", "high", "step", "log")
 
@@ -106,23 +106,23 @@ def _whole(value: float | None) -> float | None:
 
 
 def _distribution(key: str, wanted: Any) -> BaseDistribution:
-    rule = RULES.get(key)
+    annotation = settings.annotation_of(key, "mnist_lightning.tasks.train.train")
     known = [each for each in config.groups() if each != "search"]
-    if key.startswith("search") or (rule is None and key not in known):
-        found = [name for name in RULES if not name.startswith("search")]
+    if key.startswith("search") or (annotation is None and key not in known):
+        found = [name for name in config.known_settings("train") if not name.startswith("search")]
         raise UserError(f"search.space: there is no setting {key}{settings.did_you_mean(key, [*found, *known])}")
     if isinstance(wanted, list):
         for value in wanted:
             if key in known:
                 _check_choice(key, value)
-            elif rule is not None and not rule.holds(value):
-                raise UserError(f"search.space: {key}={value} does not do: it must be {rule.wanted}.")
+            elif refused := refusal(value, annotation):
+                raise UserError(f"search.space: {key}={value} is not allowed: it should be {refused[1]}.")
         if not wanted:
             raise UserError(f"search.space: {key} has no choices.")
         return CategoricalDistribution([json.dumps(each) if isinstance(each, list) else each for each in wanted])
-    if key in known or rule is None or not isinstance(wanted, Mapping):
+    if key in known or annotation is None or not isinstance(wanted, Mapping):
         raise UserError(f"search.space: {key} needs a list of choices in brackets.")
-    return _between(key, wanted, rule.holds, rule.wanted)
+    return _between(key, wanted, annotation)
 
 
 def _check_choice(group: str, value: Any) -> None:
@@ -134,21 +134,23 @@ def _check_choice(group: str, value: Any) -> None:
         )
 
 
-def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], words: str) -> BaseDistribution:
+def _between(key: str, wanted: Mapping[str, Any], annotation: Any) -> BaseDistribution:
     for name in wanted:
         if name not in BOUNDS:
             raise UserError(f"search.space: {key} has no {name}{settings.did_you_mean(name, list(BOUNDS))}")
     low, high, step, log = (wanted.get(name) for name in BOUNDS)
     for name, value in (("low", low), ("high", high)):
-        if not isinstance(value, int | float) or isinstance(value, bool) or not holds(value):
-            raise UserError(f"search.space: {key}: {name}={value} does not do: it must be {words}.")
+        refused = refusal(value, annotation)
+        if not isinstance(value, int | float) or isinstance(value, bool) or refused:
+            wanted_words = refused[1] if refused else "a number"
+            raise UserError(f"search.space: {key}: {name}={value} is not allowed: it should be {wanted_words}.")
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
     if low >= high:
         raise UserError(f"search.space: {key}: low={low} must be below high={high}.")
     if log not in (None, True, False):
-        raise UserError(f"search.space: {key}: log={log} does not do: it must be true or false.")
-    whole = not holds(float(low))  # a setting that takes whole numbers refuses 3.0
+        raise UserError(f"search.space: {key}: log={log} is not allowed: it should be true or false.")
+    whole = refusal(low + 0.5, annotation) is not None  # a setting that takes whole numbers refuses others
     if log and low <= 0:
         raise UserError(f"search.space: {key}: log=true needs low above 0.")
     if log and step is not None:
@@ -156,7 +158,9 @@ def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], 
     if step is not None and (
         not isinstance(step, int | float) or not 0 < step <= high - low or (whole and not isinstance(step, int))
     ):
-        raise UserError(f"search.space: {key}: step={step} does not do: it must be above 0 and at most {high - low}.")
+        raise UserError(
+            f"search.space: {key}: step={step} is not allowed: it should be above 0 and at most {high - low}."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that high is lowered to the last step below it, as in Python's range
         if whole:

@@ -4,12 +4,13 @@ import json
 
 import optuna
 import pytest
+from mnist_lightning.cli.settings import check
 from optuna.trial import TrialState
 
-from mnist_lightning import runs, training
 from mnist_lightning.errors import Interrupted
-from mnist_lightning.settings import check
+from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import samplers, storage
+from mnist_lightning.tasks import train as training
 
 SMALL = ["data=digits", "data.limit=320", "trainer.max_epochs=3", "model=mlp", "augment=none", "logger=none",
          "search=lr", "search.study=s", "search.trial=1", "search.startup_trials=1"]  # fmt: skip
@@ -43,7 +44,7 @@ def trial(compose, tmp_path):
         try:
             training.train(settings, run)
         finally:
-            metrics = json.loads((run / runs.METRICS_FILE).read_text())
+            metrics = json.loads((run / records.METRICS_FILE).read_text())
         return metrics, study.trials[1], {path.name for path in run.rglob("*") if path.is_file()}
 
     trial.folder = run
@@ -82,7 +83,7 @@ def test_a_trial_that_does_well_enough_goes_on_and_reports_each_epoch(trial, oth
 def test_a_trial_that_the_search_has_given_up_stops(trial):
     with pytest.raises(Interrupted):
         trial(0.5, given_up=True)
-    metrics = json.loads((trial.folder / runs.METRICS_FILE).read_text())
+    metrics = json.loads((trial.folder / records.METRICS_FILE).read_text())
     assert (metrics["status"], metrics["history"]["epoch"]) == ("interrupted", [])
 
 

@@ -162,10 +162,10 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
 def test_the_page_shows_the_numbers_and_what_they_mean(finished):
     result, run, _ = finished
     words = Page((run / "report.html").read_text()).words
-    assert f"{100 * result['accuracy']:.2f}%" in words
+    assert f"{100 * result['accuracy']:.2f} %" in words
     for kind, accuracy in result["corruptions"]["accuracy"].items():
         assert corruptions.KINDS[kind].title in words
-        assert f"{100 * accuracy:.2f}%" in words
+        assert f"{100 * accuracy:.2f} %" in words
     for sentence in (
         "95 % confidence interval (Wilson)",
         "Of all the images on which a calibrated network is 90 % confident",

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning import machine
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor, pick_device
+from mnist_lightning.run import machine
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_card_that_claims_a_huge_network_costs_no_memory(checkpoint_file, tmp_
 
 
 def test_feature_maps_are_those_of_each_block():
-    from mnist_lightning import runs
+    from mnist_lightning.run import folder as runs
 
     predictor = Predictor.load(runs.PRETRAINED, "cpu")
     found = predictor.feature_maps(pictures(1)[0])

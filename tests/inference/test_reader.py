@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning import runs
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Drawing, read_digits, transformed
+from mnist_lightning.run import folder as runs
 
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).parent.parent / "ink/pen_digits.jsonl")}
 

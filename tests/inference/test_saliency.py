@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_lightning import runs
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.saliency import saliency
 from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import read_digits
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
+from mnist_lightning.run import folder as runs
 
 
 def linear(weights):

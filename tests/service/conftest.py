@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
 
 SHIPPED = runs.PRETRAINED.with_name("mnist.int8.onnx")
 PENS = Path(__file__).parent.parent / "ink/pen_digits.jsonl"

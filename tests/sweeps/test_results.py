@@ -169,8 +169,10 @@ def test_a_broken_record_is_named_and_left_out(outputs, capsys):
     assert ask(outputs, by=["model"]).splitlines()[1].split()[:2] == ["cnn", "2"]
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        f"Left out: {outputs}/sweep/1/training_metrics.json is not valid JSON: was it edited by hand?",
-        f"Left out: {outputs}/sweep/4/training_metrics.json is no record of a run.",
+        f"Left out: {outputs}/sweep/1/training_metrics.json is not valid JSON (Unterminated string starting at: line 1 "
+        "column 12 (char 11)).",
+        f"Left out: {outputs}/sweep/4/training_metrics.json is not the record of a run: it holds [1] in "
+        "place of a mapping.",
         "1 of 5 runs have no val_accuracy.",
     ]
 
