@@ -28,7 +28,8 @@ Box = tuple[float, float, float, float]
 
 def from_picture(data: bytes, limits: Limits) -> Content:
     """An image file, PNG or JPEG."""
-    return Content(pixels=pictures.decode(data, limits.pixels))
+    pixels, shrunk = pictures.decode(data, limits.pixels)
+    return Content(pixels=pixels, scale=shrunk)
 
 
 def mnist_box(image: np.ndarray) -> Box | None:

@@ -43,6 +43,7 @@ class Digit(BaseModel):
     confidence: Share
     probabilities: list[Share]
     sure: bool
+    is_digit: Annotated[bool, Field(description="false for a letter, a sign or a scribble")]
     box: Annotated[list[float], Field(min_length=4, max_length=4, description="left, top, right, bottom")]
     image: Image | None = None
 

@@ -1,4 +1,4 @@
-"""Damaged pictures, strokes and bodies: an error in a sentence, never a fault; FUZZ=5000 sends that many of each kind."""
+"""Damaged pictures, strokes and bodies: an error in a sentence, never a fault. FUZZ=5000 sends so many of each."""
 
 import json
 import os
@@ -90,7 +90,10 @@ def test_damaged_bodies(client, pens):
     sources = [
         ("application/json", json.dumps({"strokes": pens[2]}).encode()),
         ("application/octet-stream", bytes(784)),
-        ("multipart/form-data; boundary=a", b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--a--'),
+        (
+            "multipart/form-data; boundary=a",
+            b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--a--',
+        ),
         ("multipart/form-data", b"--a--"),
     ]  # fmt: skip
     paths = ("/v1/predict", "/v1/predict/batch", "/v2/models/mnist/infer", "/v1/drawings")

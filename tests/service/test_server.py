@@ -15,11 +15,13 @@ import pytest
 pytest.importorskip("onnxruntime")
 pytest.importorskip("prometheus_client")
 
-from mnist_lightning import runs  # noqa: E402
+from mnist_lightning.run import folder as runs
 
 SHIPPED = runs.PRETRAINED.with_name("mnist.int8.onnx")
 SCRIPT = Path(__file__).parents[2] / "scripts/serve.py"
 BODY = json.dumps({"strokes": [[[30, 40], [100, 38], [170, 40], [120, 120], [90, 200]]]}).encode()
+
+HEAD = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
 
 
 def start(*settings):
@@ -86,8 +88,7 @@ def test_at_sigterm_what_was_accepted_is_answered_and_then_it_ends():
             except OSError:
                 return  # the socket is closed: not accepted
             with connection:
-                head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-                connection.sendall(head.encode() + BODY)
+                connection.sendall(HEAD.encode() + BODY)
                 got = connection.recv(65536)
                 (answers if got.startswith(b"HTTP/1.1 200") else wrong).append(got)
 
