@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -123,7 +121,7 @@ def script(
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
                 if told:
                     raise told[0]
-            except UserError as error:
+            except (UserError, multirun.Refused) as error:
                 if as_is:
                     raise
                 _fail(str(error), 2)
@@ -174,7 +172,7 @@ def _follow(config_name: str, task: Callable[[Settings, Path], Any]) -> None:
 
 
 def _find_plugins() -> None:
-    """Let Hydra find our plugins, and take our `conf/hydra/` where a plugin brings a config of the same name.
+    """Let Hydra find our plugins.
 
     Hydra lists the folders of `hydra_plugins`, and an editable installation keeps ours out of sight: the checkout has
     to be on the path, here and in worker processes.
@@ -185,10 +183,6 @@ def _find_plugins() -> None:
     known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if project not in known:
         os.environ["PYTHONPATH"] = os.pathsep.join([*known, project])
-    Plugins.instance()  # imports them all, and each stores its configs
-    stored = ConfigStore.instance().repo["hydra"]
-    for path in CONF.glob("hydra/*/*.yaml"):  # else Hydra would merge the two, with a page of warnings
-        stored.get(path.parent.name, {}).pop(path.name, None)
 
 
 def _quoted(argument: str, texts: tuple[str, ...]) -> str:

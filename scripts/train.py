@@ -10,7 +10,7 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
     """Add up the jobs of a sweep, and make an ensemble of their networks where that is asked for."""
     from mnist_lightning.sweeps.report import report
 
-    code = report(sweep)
+    code = report(sweep, Path(asked["outputs"]))
     if asked["ensemble"]:
         from mnist_lightning.ensemble import join
 

@@ -15,8 +15,12 @@ from mnist_lightning.sweeps.collect import REPLICATES, Run
 METRIC = "val_accuracy"  # what jobs are ranked by; the test images choose nothing
 
 
-def report(sweep: Path) -> int:
+def report(sweep: Path, outputs: Path) -> int:
     """Add up the jobs in a sweep's folder: print, and leave `results.csv`, `results.md` and `results.png` there.
+
+    Args:
+        sweep: its folder.
+        outputs: gets `latest`, which points to the best finished job then; where none finished, it stays what it was.
 
     Returns:
         The exit code: 0 where every job finished or was pruned, 2 where the user can put right whatever failed, else 1.
@@ -24,6 +28,8 @@ def report(sweep: Path) -> int:
     runs, broken = collect.read(collect.find(sweep))
     if runs:
         print(f"\n{summarise(runs, sweep)}", flush=True)
+    if best := _ranked([run for run in runs if run.metrics["status"] == "finished"]):
+        run_folders.mark_latest(Path(best[0].folder), outputs)
     failed, keys = _failed(runs), _swept(runs)
     for line in [*broken, *(_failure(run, keys, sweep) for run in failed)]:
         print(line, file=sys.stderr)
@@ -40,7 +46,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
         sweep: the folder that gets the files.
     """
     keys = _swept(runs)
-    ranked = sorted(runs, key=lambda run: -(run.number(METRIC) or 0))
+    ranked = _ranked(runs)
     told = Counter(run.metrics["status"] for run in runs)
     title = f"{run_folders.shown(sweep.absolute())}: {len(runs)} jobs, " + ", ".join(
         f"{count} {status}" for status, count in told.items()
@@ -72,6 +78,11 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
         written.append("\n".join(f"- {_failure(run, keys, sweep)}" for run in failed))
     (sweep / "results.md").write_text("\n\n".join(written) + "\n")
     return "\n\n".join([title, *map(tables.terminal, told_in_rows), *plain])
+
+
+def _ranked(runs: Sequence[Run]) -> list[Run]:
+    """The runs, the best first; of equals the earlier one."""
+    return sorted(runs, key=lambda run: -(run.number(METRIC) or 0))
 
 
 def _failed(runs: Sequence[Run]) -> list[Run]:

@@ -1,0 +1,36 @@
+"""What a launcher returned for a job: whether it failed, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+from hydra.core.utils import JobReturn, JobStatus
+
+
+class WorkerDied(Exception):
+    """The process of a job ended without a word: it was killed, or the memory was full."""
+
+
+def error_of(job: JobReturn) -> Exception | None:
+    """The exception that a job ended in, None where it ended well."""
+    if job.status == JobStatus.COMPLETED:
+        return None
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # Hydra says a line of its own, and raises
+            job.return_value  # noqa: B018
+    except Exception as error:
+        return error
+    return None
+
+
+def lost(overrides: list[str]) -> JobReturn:
+    """What stands for the return of a job whose process died."""
+    job = JobReturn(overrides=overrides, status=JobStatus.FAILED)
+    job.return_value = WorkerDied("its process ended without a word")
+    return job
+
+
+def died(error: Exception) -> bool:
+    """Whether the job's process was killed, rather than the job having failed."""
+    return isinstance(error, WorkerDied)
