@@ -92,10 +92,9 @@ class RunFolders(Callback):
         Raises:
             Refused: it does. A search goes on in its folder.
         """
-        folder = _made(config.hydra.sweep, "hydra.sweep.dir")
-        if folder is None:
-            return
-        if not config.get("search") and ((folder / "multirun.yaml").exists() or _job_folders(folder)):
+        searching = bool(config.get("search"))  # which makes its folder by itself, once it has checked what was asked
+        folder = None if searching else _made(config.hydra.sweep, "hydra.sweep.dir")
+        if folder is not None and ((folder / "multirun.yaml").exists() or _job_folders(folder)):
             raise Refused(
                 UserError(
                     f"hydra.sweep.dir={config.hydra.sweep.dir} holds a sweep already: name another folder, or leave "
@@ -191,8 +190,8 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
         raise
 
 
-def sentence_of(error: BaseException) -> str:
-    """One line for what went wrong: the innermost cause, since the outer ones only say where it surfaced."""
+def innermost(error: BaseException) -> BaseException:
+    """What an error came from: the outer ones only say where it surfaced. A `UserError` says it by itself."""
     seen = {id(error)}
     while not isinstance(error, UserError):
         inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -200,6 +199,12 @@ def sentence_of(error: BaseException) -> str:
             break
         error = inner
         seen.add(id(error))
+    return error
+
+
+def sentence_of(error: BaseException) -> str:
+    """One line for what went wrong."""
+    error = innermost(error)
     kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
     return f"{kind}{error}".strip().split("\n")[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import warnings
@@ -47,11 +48,26 @@ class Space:
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """A trial's values, as they are typed: `["optimizer.lr=0.01", "model=cnn"]`."""
-        return [f"{key}={_typed(value)}" for key, value in self.values(params).items()]
+        return [f"{key}={typed(value)}" for key, value in self.values(params).items()]
 
     def as_text(self) -> dict[str, str]:
         """Plain data that two equal spaces have in common."""
         return {key: distribution_to_json(each) for key, each in sorted(self.distributions.items())}
+
+    @property
+    def size(self) -> int | None:
+        """How many different trials there can be; None where they cannot be counted."""
+        size = 1
+        for each in self.distributions.values():
+            if isinstance(each, FloatDistribution) and each.step is None:
+                return None
+            size *= len(_values(each))
+        return size
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """All that can be tried, as Optuna keeps it; for a space that has a `size`."""
+        values = [_values(each) for each in self.distributions.values()]
+        return (dict(zip(self.distributions, each, strict=True)) for each in itertools.product(*values))
 
     def grid(self) -> dict[str, list[Any]]:
         """Every value of each setting, for a grid.
@@ -119,10 +135,15 @@ def _distribution(key: str, wanted: Any) -> BaseDistribution:
                 raise UserError(f"search.space: {key}={value} does not do: it must be {rule.wanted}.")
         if not wanted:
             raise UserError(f"search.space: {key} has no choices.")
-        return CategoricalDistribution([json.dumps(each) if isinstance(each, list) else each for each in wanted])
+        choices = [json.dumps(each) if isinstance(each, list) else each for each in wanted]
+        return CategoricalDistribution([each for place, each in enumerate(choices) if not _stands(each, choices[:place])])
     if key in known or rule is None or not isinstance(wanted, Mapping):
         raise UserError(f"search.space: {key} needs a list of choices in brackets.")
     return _between(key, wanted, rule.holds, rule.wanted)
+
+
+def _stands(value: Any, among: Sequence[Any]) -> bool:
+    return any(value == each and type(value) is type(each) for each in among)  # 1, 1.0 and true are equal to Python
 
 
 def _check_choice(group: str, value: Any) -> None:
@@ -165,11 +186,19 @@ def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], 
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, FloatDistribution | IntDistribution) and (
+        distribution.step is None or distribution.log
+    ):
+        raise UserError(f"search.sampler=grid cannot list all values of {key}: give it choices or a step.")
+    return _values(distribution)
+
+
+def _values(distribution: BaseDistribution) -> list[Any]:
+    """Every value of a distribution that has finitely many."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if distribution.step is None or distribution.log:
-        raise UserError(f"search.sampler=grid cannot list all values of {key}: give it choices or a step.")
+    assert distribution.step is not None
     count = round((distribution.high - distribution.low) / distribution.step) + 1
     kind = int if isinstance(distribution, IntDistribution) else float
     return [kind(round(distribution.low + place * distribution.step, 12)) for place in range(count)]
@@ -179,10 +208,10 @@ def _decoded(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
     """A value as Hydra's command line takes it."""
     if isinstance(value, list):
-        return "[" + ",".join(map(_typed, value)) + "]"
+        return "[" + ",".join(map(typed, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
