@@ -75,6 +75,7 @@ class RunFolders(Callback):
         Raises:
             Refused: it does.
         """
+        _remove_unused(config.hydra.run)
         folder = _made(config.hydra.run, "hydra.run.dir")
         if folder is None:
             return
@@ -92,6 +93,7 @@ class RunFolders(Callback):
         Raises:
             Refused: it does. A search goes on in its folder.
         """
+        _remove_unused(config.hydra.sweep)
         searching = bool(config.get("search"))  # which makes its folder by itself, once it has checked what was asked
         folder = None if searching else _made(config.hydra.sweep, "hydra.sweep.dir")
         if folder is not None and ((folder / "multirun.yaml").exists() or _job_folders(folder)):
@@ -118,6 +120,16 @@ def _made(place: DictConfig, key: str) -> Path | None:
             UserError(f"{key}={place.dir} cannot be made ({error.strerror}): name another folder, or leave {key} out.")
         ) from None
     return folder
+
+
+def _remove_unused(place: DictConfig) -> None:
+    """Remove the new folder that Hydra had made before it came to a config that names another one."""
+    made = os.environ.get(runs.RUN_FOLDER)
+    with contextlib.suppress(OmegaConfBaseException, OSError):
+        if made and Path(made).absolute() != _absolute(place.dir):
+            Path(made).rmdir()
+            runs.remove_with_empty_parents(Path(made))
+            Path(made).parents[2].rmdir()  # `outputs` itself, where nothing else is in it
 
 
 def _absolute(folder: Any) -> Path:

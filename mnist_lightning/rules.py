@@ -237,6 +237,7 @@ _RESULTS = {
     "compare": maybe(text),
     "format": one_of("table", "csv", "markdown", "json"),
     "out": maybe(text),
+    "out_of_fold": maybe(text),
     "plot": maybe(text),
 }
 

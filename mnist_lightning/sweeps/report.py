@@ -63,6 +63,13 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
         plain.append(
             "The mean over folds is that of each fold's best epoch on the fold held out, which also chose the epoch."
         )
+    if any(run.settings.get("data.num_folds") for run in scored):
+        from mnist_lightning.sweeps import fold_report
+
+        finished = groups.group([run for run in scored if run.metrics["status"] == "finished"], others)
+        rows, said = fold_report.report(finished, others, sweep)
+        told_in_rows += [rows] * bool(rows)
+        plain += said
     best = _best(grouped, ranked)
     if best:
         plain.append(best)

@@ -136,7 +136,8 @@ def _distribution(key: str, wanted: Any) -> BaseDistribution:
         if not wanted:
             raise UserError(f"search.space: {key} has no choices.")
         choices = [json.dumps(each) if isinstance(each, list) else each for each in wanted]
-        return CategoricalDistribution([each for place, each in enumerate(choices) if not _stands(each, choices[:place])])
+        once = [each for place, each in enumerate(choices) if not _stands(each, choices[:place])]
+        return CategoricalDistribution(once)
     if key in known or rule is None or not isinstance(wanted, Mapping):
         raise UserError(f"search.space: {key} needs a list of choices in brackets.")
     return _between(key, wanted, rule.holds, rule.wanted)

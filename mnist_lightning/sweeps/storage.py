@@ -22,6 +22,7 @@ from mnist_lightning.errors import UserError
 FILE = "study.db"
 PATIENCE = 120.0  # seconds to wait for a database that is busy or being restarted
 PAUSE = 0.5  # seconds between two tries
+CANNOT_OPEN = (SQLAlchemyError, OptunaError, ImportError, ValueError, RuntimeError, AssertionError)
 T = TypeVar("T")
 
 
@@ -62,7 +63,7 @@ def connect(address: str) -> RDBStorage:
     while True:
         try:
             return RDBStorage(address, engine_kwargs=options)
-        except (SQLAlchemyError, OptunaError, ImportError, ValueError, RuntimeError, AssertionError) as error:
+        except CANNOT_OPEN as error:  # noqa: PERF203
             tries -= 1
             if isinstance(error, IntegrityError | ProgrammingError) and tries:  # another process makes the same tables
                 time.sleep(PAUSE)
@@ -83,7 +84,7 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     while True:
         try:
             return call()
-        except (StorageInternalError, SQLAlchemyError) as error:
+        except (StorageInternalError, SQLAlchemyError) as error:  # noqa: PERF203
             if not _is_away(error) or time.monotonic() > until:
                 raise
             time.sleep(PAUSE)

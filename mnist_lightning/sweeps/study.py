@@ -128,7 +128,7 @@ class Ledger:
 
     @property
     def total(self) -> int:
-        """Trials that there will be: as many as asked for, but no more than there are different ones that do not fail."""
+        """Trials that there will be: as many as asked for, or all different ones that do not fail."""
         if self._size is None:
             return self._total
         failed = 0 if self.grid else len({_point(each) for each in self.trials() if "error" in each.user_attrs})
@@ -192,11 +192,11 @@ class Ledger:
         }
 
     def _propose_another(self, number: int) -> None:
-        """Where the sampler proposes values that have been tried, let the next trial be one of the others, at random."""
+        """Where the sampler proposes what has been tried, let the next trial be one of the others, at random."""
         taken = self._taken()
         free = [each for each in self.space.points() if _as_point(each) not in taken]
         if free:
-            self.study.enqueue_trial(free[random.Random(number).randrange(len(free))], user_attrs={"in_place_of": number})
+            self.study.enqueue_trial(random.Random(number).choice(free), user_attrs={"in_place_of": number})
 
     def tell(self, number: int, outcome: Outcome) -> bool:
         """Write down how a trial ended; False if it was given to another process meanwhile.
