@@ -72,7 +72,9 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     data.setup()
     logits = predictor.logits(data.test.images, data.eval_batch_size)
     val_logits = predictor.logits(data.val.images, data.eval_batch_size)
-    test, _ = artefacts.score_and_draw(run, data.test.images, data.test.labels, logits, data.source.class_names)
+    test, _ = artefacts.score_and_draw(
+        run, data.test.images, data.test.labels, logits, data.source.class_names, data.source.name
+    )
     metrics: dict[str, Any] = {
         "schema_version": 1,
         "status": "finished",

@@ -48,7 +48,7 @@ def finish(
             metrics["drawings"] = _on_drawings(data.aside, predictor, start, device)
         laps.lap("test")
         metrics["test"], scored = artefacts.score_and_draw(
-            run, data.test.images, data.test.labels, logits, data.source.class_names
+            run, data.test.images, data.test.labels, logits, data.source.class_names, data.source.name
         )
         drawn |= scored
     timing = metrics["timing"]

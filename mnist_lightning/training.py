@@ -244,7 +244,9 @@ def evaluate(settings: Settings, run: Path) -> dict[str, Any]:
     began = time.perf_counter()
     logits = predictor.logits(data.test.images, settings["data"]["eval_batch_size"])
     seconds = time.perf_counter() - began
-    found, _ = artefacts.score_and_draw(run, data.test.images, data.test.labels, logits, data.source.class_names)
+    found, _ = artefacts.score_and_draw(
+        run, data.test.images, data.test.labels, logits, data.source.class_names, data.source.name
+    )
     result = {
         "schema_version": 1,
         "checkpoint": str(path),

@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mnist_lightning.data import corrections
 from mnist_lightning.evaluation import figures, scores, style
 
 MOST_MISTAKES = 40
 
 
 def score_and_draw(
-    folder: Path, images: Tensor, labels: Tensor, logits: Tensor, class_names: Sequence[str]
+    folder: Path, images: Tensor, labels: Tensor, logits: Tensor, class_names: Sequence[str], dataset: str = ""
 ) -> tuple[dict[str, Any], dict[str, Figure]]:
     """Score a labelled set and write its three pictures into `folder`.
 
@@ -26,11 +27,15 @@ def score_and_draw(
         labels: int64 [N].
         logits: float [N, C].
         class_names: C names.
+        dataset: name of the set whose first N test images these are; MNIST's are scored by their corrected labels too.
 
     Returns:
-        What `scores.score` found, with the confusion matrix; and the figures by name.
+        What `scores.score` found, with the confusion matrix, for MNIST with `corrected_labels` (see
+        `data.corrections`) beside it; and the figures by name.
     """
     found = scores.score(logits, labels, len(class_names))
+    if (corrected := corrections.score(dataset, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
     chances = logits.double().softmax(1)
     worst = scores.worst(logits, labels, MOST_MISTAKES)
     mistakes = int((logits.argmax(1) != labels).sum())

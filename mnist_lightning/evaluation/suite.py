@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mnist_lightning import machine, runs
-from mnist_lightning.data import sources
+from mnist_lightning.data import corrections, sources
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import (
@@ -86,9 +86,14 @@ def evaluate_suite(
     logits, val_logits = predictor.logits(images, batch), predictor.logits(digits.val.images, batch)
     temperature = calibration.fit_temperature(val_logits, digits.val.labels)
     found = scores.score(logits, labels, len(predictor.class_names))
+    if (corrected := corrections.score(digits.source.name, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
     mistakes = int((logits.argmax(1) != labels).sum())
     log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}",
              digits.source.name)  # fmt: skip
+    if corrected is not None:
+        log.info("                 %.2f %% of %s images with corrected labels", 100 * corrected["accuracy"],
+                 f"{corrected['images']:,}")  # fmt: skip
     result: dict[str, Any] = {
         "schema_version": 1,
         "checkpoint": runs.shown(checkpoint),

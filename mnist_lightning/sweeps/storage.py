@@ -15,7 +15,14 @@ from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from mnist_lightning.errors import UserError
 
@@ -48,6 +55,9 @@ def url(search: Mapping[str, Any], folder: Path) -> str:
     return given
 
 
+_opened: list[RDBStorage] = []
+
+
 @functools.cache
 def connect(address: str) -> RDBStorage:
     """Open a storage, once per process.
@@ -62,7 +72,8 @@ def connect(address: str) -> RDBStorage:
     tries = 5
     while True:
         try:
-            return RDBStorage(address, engine_kwargs=options)
+            _opened.append(RDBStorage(address, engine_kwargs=options))
+            return _opened[-1]
         except CANNOT_OPEN as error:  # noqa: PERF203
             tries -= 1
             if isinstance(error, IntegrityError | ProgrammingError) and tries:  # another process makes the same tables
@@ -85,15 +96,23 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
         try:
             return call()
         except (StorageInternalError, SQLAlchemyError) as error:  # noqa: PERF203
-            if not _is_away(error) or time.monotonic() > until:
+            if not is_away(error) or time.monotonic() > until:
                 raise
+            forget_session()
             time.sleep(PAUSE)
 
 
-def _is_away(error: Exception) -> bool:
-    return isinstance(error, OperationalError | InterfaceError) or isinstance(
-        error.__cause__, OperationalError | InterfaceError
-    )
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be reached for the moment."""
+    away = OperationalError | InterfaceError | PendingRollbackError
+    return isinstance(error, away) or isinstance(error.__cause__, away)
+
+
+def forget_session() -> None:
+    """Begin anew after an error: a session whose connection was lost refuses all that comes after."""
+    for each in _opened:
+        with contextlib.suppress(SQLAlchemyError):
+            each.remove_session()
 
 
 @contextlib.contextmanager

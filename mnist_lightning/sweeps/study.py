@@ -278,7 +278,11 @@ class Ledger:
 
     def _beat(self, name: str) -> None:
         self._beats += 1
-        self.study.set_user_attr(f"beat of {name}", self._beats)
+        try:
+            self.study.set_user_attr(f"beat of {name}", self._beats)
+        except Exception:  # a thread has a session of its own
+            storage.forget_session()
+            raise
 
     def _last_beat(self, name: str) -> object:
         return self.study.user_attrs.get(f"beat of {name}")

@@ -140,8 +140,8 @@ ASKED = {"where": None, "by": None, "metric": "val_accuracy", "sort": None, "com
 def test_results_compare_recipes_by_it(swept, tmp_path, labels):
     said = results.results(ASKED | {"runs": str(swept), "compare": "optimizer.lr=0.01 vs optimizer.lr=0.02"})
     assert said.splitlines()[-1] == (
-        f"out of fold, {len(labels):,} images, seeds 0: 12 errors (optimizer.lr=0.01) against 5 (optimizer.lr=0.02), 8 by the "
-        f"first alone and 1 by the second alone: {-700 / len(labels):+.3f} ± "
+        f"out of fold, {len(labels):,} images, seeds 0: 12 errors (optimizer.lr=0.01) against 5 (optimizer.lr=0.02), "
+        f"8 by the first alone and 1 by the second alone: {-700 / len(labels):+.3f} ± "
         f"{100 * (9 - 49 / len(labels)) ** 0.5 / len(labels):.3f} points, McNemar's exact test p = "
         f"{stats.binomtest(8, 9).pvalue:.3g}"
     )
