@@ -1,7 +1,7 @@
 """The jobs of a multirun: each leaves a record whatever happens to it, and the others go on.
 
-A job never raises what went wrong: Hydra would end the sweep with it. It writes it down in its folder, where whoever
-adds the jobs up finds it, from whichever process or machine.
+A job never raises its error, with which Hydra would end the sweep. It records the error in its folder, where the
+summary of the sweep reads it, from whichever process or machine.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mnist_lightning.errors import Interrupted, UserError
 log = logging.getLogger(__name__)
 
 STOP_FILE = ".stop"  # in a sweep's folder: a job failed, and with sweep.fail_fast=true no other is to start
-DIED = "its process ended without a word: killed, or out of memory"
+DIED = "its process ended without an error message: killed, or out of memory"
 
 
 class Worker:
-    """Goes with the task to a launcher's worker process, which may have nothing of the parent's environment.
+    """Travels with the task to a launcher's worker process, which may not inherit the parent's environment.
 
     Attributes:
         inside: whether this is a worker process.
@@ -162,7 +162,7 @@ def asked_for() -> dict[str, Any]:
 
 
 def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker: Worker) -> Any:
-    """Do one job and return what it returns; None where it failed, which `run` then tells.
+    """Do one job and return what it returns; None where it failed, which the record in `run` says.
 
     Whatever happens, a `training_metrics.json` is left whose `status` is `finished`, `failed` or `interrupted` (or what
     else the task wrote), the latter two with an `error`, and a `traceback.txt` beside that of a failed one.
@@ -188,17 +188,17 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
     try:
         return task()
     except Exception as error:
-        told = sentence_of(error)
+        sentence = sentence_of(error)
         (run / runs.TRACEBACK_FILE).write_text(traceback.format_exc())
-        record(run, settings, "failed", told, user_error=isinstance(error, UserError))
-        log.error("failed: %s", told)
+        record(run, settings, "failed", sentence, user_error=isinstance(error, UserError))
+        log.error("failed: %s", sentence)
         if fail_fast:
             stop.write_text(f"job {hydra.job.num}")
         return None
     except (Interrupted, KeyboardInterrupt) as error:
         record(run, settings, "interrupted", str(error) or "Interrupted.")
         if worker.inside and isinstance(error, Interrupted) and error.signum != signal.SIGINT:
-            return None  # somebody ended this one process, not the sweep
+            return None  # this one process was ended, not the sweep
         raise
 
 
@@ -268,8 +268,8 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
     """Around `hydra.main`: at the end of a sweep, however it ends, report on its folder and exit with what that says.
 
     Args:
-        report: from the sweep's folder, `outputs` and the settings of `sweep.` to an exit code; None for scripts whose
-            sweeps nobody adds up.
+        report: from the sweep's folder, `outputs` and the settings of `sweep.` to an exit code; None for
+            scripts without such a report.
     """
     RunFolders.sweep = None
     code = 0
@@ -300,7 +300,7 @@ def _record_the_dead(sweep: Path, config: DictConfig) -> None:
 
 
 def record_death(run: Path, overrides: list[str] | None = None) -> None:
-    """Write down that the process of a job ended without a word, unless the job had ended before.
+    """Record that the process of a job was killed, unless the job had ended before.
 
     Args:
         run: its folder.

@@ -23,8 +23,8 @@ def main(settings: Settings, run: Path) -> float:
         precision=settings["precision"],
         data=settings["data"],
         seed=settings["seed"],
-        unknown=settings["outliers"],
-        unknown_images=settings["outlier_images"],
+        out_of_distribution=settings["outliers"],
+        images_per_set=settings["outlier_images"],
         speed_seconds=settings["speed_seconds"],
     )["accuracy"]
 

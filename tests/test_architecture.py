@@ -20,7 +20,8 @@ LEVELS = (
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
 LIGHT = {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
          "config", "multirun", "training", "ensemble", "inference.files",
-         "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
+         "sweeps.collect", "sweeps.conditions", "sweeps.records", "sweeps.groups", "sweeps.tables", "sweeps.report",
+         "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
          "onnxruntime", "optuna", "sqlalchemy", "fastapi"}  # fmt: skip

@@ -213,9 +213,11 @@ def test_slurm_gets_an_array_of_jobs(tmp_path):
 def test_a_worker_that_is_killed_is_written_down(tmp_path):
     done, folder = sweep(tmp_path, "optimizer.lr=0.01,0.125", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert records(folder)[1]["status"] == "interrupted"
-    assert records(folder)[1]["error"] == "its process ended without a word: killed, or out of memory"
+    assert records(folder)[1]["error"] == "its process ended without an error message: killed, or out of memory"
     # What it was asked for stands there where the other job had begun and was asked for something else.
-    assert re.search(r"job 1 interrupted( \(optimizer.lr=0.125\))?: its process ended without a word", done.stderr)
+    assert re.search(
+        r"job 1 interrupted( \(optimizer.lr=0.125\))?: its process ended without an error message", done.stderr
+    )
     assert done.returncode == 1
 
 

@@ -43,7 +43,7 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Everything a run can be told apart by: settings as `optimizer.lr`, choices as `model`, and a few facts."""
+        """Everything that distinguishes runs: settings as `optimizer.lr`, choices as `model`, and a few facts."""
         metrics = self.metrics
         known = dict(metrics.get("choices") or {})
         known |= dict(settings.dotted(metrics.get("hyperparameters") or {}))
@@ -172,7 +172,7 @@ def export(runs: list[Run]) -> dict[str, Any]:
     def without_places(words: list[str]) -> list[str]:
         return [word for word in words if word.split("=")[0] not in _PLACES]
 
-    told = []
+    rows = []
     for run in runs:
         kept = {key: run.metrics[key] for key in KEPT if run.metrics.get(key) is not None}
         for key, parts in _SHORTENED.items():
@@ -183,23 +183,23 @@ def export(runs: list[Run]) -> dict[str, Any]:
         if "overrides" in kept:
             kept["overrides"] = without_places(kept["overrides"])
         if data := kept.get("hyperparameters", {}).get("data"):
-            told_of_data = {key: value for key, value in data.items() if f"data.{key}" not in _PLACES}
-            kept["hyperparameters"] = {**kept["hyperparameters"], "data": told_of_data}
-        told.append({"folder": run.folder, **kept})
-    return {"schema_version": 1, "runs": told}
+            data_settings = {key: value for key, value in data.items() if f"data.{key}" not in _PLACES}
+            kept["hyperparameters"] = {**kept["hyperparameters"], "data": data_settings}
+        rows.append({"folder": run.folder, **kept})
+    return {"schema_version": 1, "runs": rows}
 
 
 def load(path: Path) -> list[Run]:
     """The runs that `export` put into a file.
 
     Raises:
-        UserError: it is no such file.
+        UserError: it is not such a file.
     """
     try:
-        told = json.loads(path.read_text())["runs"]
-        fault = next((fault for each in told if (fault := records.what_is_wrong(each))), None)
+        rows = json.loads(path.read_text())["runs"]
+        fault = next((fault for each in rows if (fault := records.what_is_wrong(each))), None)
         if fault is None:
-            return [Run(str(each.pop("folder")), each) for each in told]
+            return [Run(str(each.pop("folder")), each) for each in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         fault = "it is not what format=json writes"
     raise UserError(f"{path} holds no runs ({fault}): give a folder, a glob, or what format=json has written.")

@@ -74,7 +74,7 @@ def combinations(overrides: Sequence[Override]) -> list[Job]:
     """The overrides of each job, the last key changing fastest.
 
     Raises:
-        UserError: an interval, of which there is no list of values.
+        UserError: an interval, which has no list of values.
     """
     values: dict[str, list[str]] = {}
     for override in overrides:
@@ -141,7 +141,7 @@ def _subdir(config: DictConfig, job: Job, number: int, loader: ConfigLoader) -> 
 
 
 def _record(config: DictConfig, job: Job, number: int, result: JobReturn, loader: ConfigLoader) -> None:
-    """Write down what became of a job that could not do so itself: its process was killed, or it never began."""
+    """Record a job that could not do so itself: its process was killed, or it never began."""
     error = returns.error_of(result)
     if error is None:
         return

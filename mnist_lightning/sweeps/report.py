@@ -47,17 +47,17 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     """
     keys = _swept(runs)
     ranked = _ranked(runs)
-    told = Counter(run.metrics["status"] for run in runs)
+    statuses = Counter(run.metrics["status"] for run in runs)
     title = f"{run_folders.shown(sweep.absolute())}: {len(runs)} jobs, " + ", ".join(
-        f"{count} {status}" for status, count in told.items()
+        f"{count} {status}" for status, count in statuses.items()
     )
-    told_in_rows, plain = [_job_rows(ranked, keys, sweep)], []
+    blocks, plain = [_job_rows(ranked, keys, sweep)], []
     scored = [run for run in runs if run.number(METRIC) is not None]
     others = [key for key in keys if key not in REPLICATES]
     grouped = groups.group(scored, others)
     grouped.sort(key=lambda group: -(group.spread(METRIC) or groups.Spread(0, 0, None, 0, 0)).mean)
     if any(len(group.runs) > 1 for group in grouped):
-        told_in_rows.append(tables.group_rows(grouped, others))
+        blocks.append(tables.group_rows(grouped, others))
     folds = any(len(group.distinct("data.fold")) > 1 for group in grouped)
     if folds:
         plain.append(
@@ -68,13 +68,13 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
 
         finished = groups.group([run for run in scored if run.metrics["status"] == "finished"], others)
         rows, said = fold_report.report(finished, others, sweep)
-        told_in_rows += [rows] * bool(rows)
+        blocks += [rows] * bool(rows)
         plain += said
     best = _best(grouped, ranked)
     if best:
         plain.append(best)
     (sweep / "results.csv").write_text(_csv(ranked, keys, sweep))
-    written = [f"# {title}", *map(tables.markdown, told_in_rows)]
+    written = [f"# {title}", *map(tables.markdown, blocks)]
     if scored and keys:
         from mnist_lightning.sweeps import plots
 
@@ -84,7 +84,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     if failed := _failed(runs):
         written.append("\n".join(f"- {_failure(run, keys, sweep)}" for run in failed))
     (sweep / "results.md").write_text("\n\n".join(written) + "\n")
-    return "\n\n".join([title, *map(tables.terminal, told_in_rows), *plain])
+    return "\n\n".join([title, *map(tables.terminal, blocks), *plain])
 
 
 def _ranked(runs: Sequence[Run]) -> list[Run]:

@@ -33,7 +33,7 @@ def results(settings: dict[str, Any]) -> str:
         What was printed or written.
 
     Raises:
-        UserError: there are no such runs, or what is asked of them cannot be had.
+        UserError: there are no such runs, or they do not hold what is asked for.
     """
     runs = _runs(settings["runs"])
     if settings["where"]:
@@ -131,8 +131,8 @@ def _exported(form: str, runs: list[Run], grouped: list[groups.Group], keys: lis
         from mnist_lightning.sweeps import fold_report
 
         head = ["out-of-fold errors", "out-of-fold accuracy"]
-        told = [[fold_report.errors(each), fold_report.accuracy(each)] if each else ["", ""] for each in found]
-        rows = [[*row, *more] for row, more in zip(rows, [head, *told], strict=True)]
+        cells = [[fold_report.errors(each), fold_report.accuracy(each)] if each else ["", ""] for each in found]
+        rows = [[*row, *more] for row, more in zip(rows, [head, *cells], strict=True)]
     if form == "table":  # a table that is kept, as Markdown, outlives the folders
         rows = [[*row, where] for row, where in zip(rows, ["folder", *map(_folder, grouped)], strict=True)]
     return (tables.markdown(rows) if form == "markdown" else tables.terminal(rows)) + "\n"

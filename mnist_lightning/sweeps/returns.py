@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 
 class WorkerDied(Exception):
-    """The process of a job ended without a word: it was killed, or the memory was full."""
+    """The process of a job was killed, for example because memory ran out."""
 
 
 def error_of(job: JobReturn) -> Exception | None:
@@ -27,7 +27,7 @@ def error_of(job: JobReturn) -> Exception | None:
 def lost(overrides: list[str]) -> JobReturn:
     """What stands for the return of a job whose process died."""
     job = JobReturn(overrides=overrides, status=JobStatus.FAILED)
-    job.return_value = WorkerDied("its process ended without a word")
+    job.return_value = WorkerDied("its process was killed")
     return job
 
 

@@ -1,4 +1,4 @@
-"""The search itself: asks the study for trials, has Hydra's launcher train them, reads from their folders what became.
+"""The search itself: asks the study for trials, has Hydra's launcher train them, reads the results in their folders.
 
 One trial, one folder: `<outputs>/search/<study>/<number of the trial>`. How a trial ended stands in the
 `training_metrics.json` there, which outlives a search that is killed.
@@ -44,7 +44,7 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
         launcher: runs jobs, each given by its overrides.
 
     Raises:
-        UserError: something asked for does not do, or trial after trial fails.
+        UserError: a setting is not allowed, or trial after trial fails.
     """
     given = _plain(config)
     settings.check(given)
@@ -188,7 +188,7 @@ class Search:
         return []
 
     def _refused(self, trial: FrozenTrial, overrides: list[str]) -> str | None:
-        """Why a trial's settings do not do, if so; seen before anything is launched."""
+        """Why a trial's settings are not allowed, None where they are; checked before anything is launched."""
         values = self.ledger.space.values(trial.params)
         try:
             if set(values) <= set(self.given):

@@ -33,8 +33,8 @@ class Space:
             where wanted, `step` or `log`. A setting may stand below its group, too.
 
     Raises:
-        UserError: a setting is unknown, a bound or a choice is none that the setting may have, or there is nothing
-            to choose.
+        UserError: a setting is unknown, a bound or a choice is not allowed for the setting, or there is nothing to
+            choose.
     """
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
@@ -73,13 +73,13 @@ class Space:
         """Every value of each setting, for a grid.
 
         Raises:
-            UserError: a setting has endlessly many.
+            UserError: a setting has infinitely many.
         """
         return {key: _points(key, each) for key, each in self.distributions.items()}
 
 
 def from_overrides(space: Mapping[str, Any], overrides: Sequence[Override]) -> tuple[dict[str, Any], list[str]]:
-    """Part the command line into what is searched over and what is fixed.
+    """Split the command line into what is searched over and what is fixed.
 
     Args:
         space: `search.space` of the config.
@@ -132,7 +132,7 @@ def _distribution(key: str, wanted: Any) -> BaseDistribution:
             if key in known:
                 _check_choice(key, value)
             elif rule is not None and not rule.holds(value):
-                raise UserError(f"search.space: {key}={value} does not do: it must be {rule.wanted}.")
+                raise UserError(f"search.space: {key}={value} is not allowed: expected {rule.wanted}.")
         if not wanted:
             raise UserError(f"search.space: {key} has no choices.")
         choices = [json.dumps(each) if isinstance(each, list) else each for each in wanted]
@@ -163,13 +163,13 @@ def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], 
     low, high, step, log = (wanted.get(name) for name in BOUNDS)
     for name, value in (("low", low), ("high", high)):
         if not isinstance(value, int | float) or isinstance(value, bool) or not holds(value):
-            raise UserError(f"search.space: {key}: {name}={value} does not do: it must be {words}.")
+            raise UserError(f"search.space: {key}: {name}={value} is not allowed: expected {words}.")
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
     if low >= high:
         raise UserError(f"search.space: {key}: low={low} must be below high={high}.")
     if log not in (None, True, False):
-        raise UserError(f"search.space: {key}: log={log} does not do: it must be true or false.")
+        raise UserError(f"search.space: {key}: log={log} is not allowed: expected true or false.")
     whole = not holds(float(low))  # a setting that takes whole numbers refuses 3.0
     if log and low <= 0:
         raise UserError(f"search.space: {key}: log=true needs low above 0.")
@@ -178,7 +178,9 @@ def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], 
     if step is not None and (
         not isinstance(step, int | float) or not 0 < step <= high - low or (whole and not isinstance(step, int))
     ):
-        raise UserError(f"search.space: {key}: step={step} does not do: it must be above 0 and at most {high - low}.")
+        raise UserError(
+            f"search.space: {key}: step={step} is not allowed: expected a number above 0 and at most {high - low}."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that high is lowered to the last step below it, as in Python's range
         if whole:

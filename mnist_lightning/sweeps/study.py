@@ -89,7 +89,7 @@ class Ledger:
         self.grid = sampler.name == "grid"
         self._total, self._size = total, self.space.size
         self._claimed: set[int] = set()  # what `claim` has returned
-        self._told: set[int] = set()  # what `tell` was called for
+        self._reported: set[int] = set()  # what `tell` was called for
         self.lock = FileLock(folder / "study.lock")
         with self.lock:
             self.storage = storage.connect(address)
@@ -148,7 +148,7 @@ class Ledger:
     # What happens to a trial.
 
     def claim(self, count: int) -> list[FrozenTrial]:
-        """Take up to `count` trials, as many as are free; they are this process's to run and to `tell` of."""
+        """Take up to `count` trials, as many as are free; this process then runs them and calls `tell` for each."""
         with self.lock:
             self._settle_dead()
             # Claimed already, by a call that the database did not let come to its end.
@@ -204,8 +204,8 @@ class Ledger:
         An interrupted trial's values go back, to be tried again.
         """
         trial = self._get(number)
-        again = number in self._told
-        self._told.add(number)
+        again = number in self._reported
+        self._reported.add(number)
         if trial.user_attrs.get("worker") != self.worker.name:
             return False
         if trial.state != TrialState.RUNNING:  # by a call before, which the database did not let come to its end
