@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.run import folder as runs
 from mnist_lightning.apps.replay import SIZE
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import Stroke, WrittenDigit, bounds, read_digits
+from mnist_lightning.run import folder as runs
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 WIDTH, HEIGHT = 740, 616  # of the sheet, pixels

@@ -8,6 +8,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent
 PROGRAM = f"""
 import os, sys
+from pathlib import Path
 sys.path.insert(0, {str(PROJECT)!r})
 from mnist_lightning.cli.script import script
 from mnist_lightning.errors import UserError
@@ -17,7 +18,7 @@ from mnist_lightning.run import record as records
 
 def report(sweep, asked):
     from mnist_lightning.sweeps.report import report
-    return report(sweep)
+    return report(sweep, Path(asked["outputs"]))
 
 
 @script("train", report=report)
@@ -53,14 +54,19 @@ main()
 """
 
 
-def sweep(folder, *arguments, **environment):
-    """Run it in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+def run(folder, *arguments, **environment):
+    """Run it in `folder`: the finished process."""
     (folder / "program.py").write_text(PROGRAM)
     known = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "PYTHONPATH")}
-    done = subprocess.run(
-        [sys.executable, "program.py", "-m", *arguments],
+    return subprocess.run(
+        [sys.executable, "program.py", *arguments],
         cwd=folder, env=known | environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+def sweep(folder, *arguments, **environment):
+    """Run a sweep in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+    done = run(folder, "-m", *arguments, **environment)
     folders = list((folder / "outputs" / "sweeps").glob("*/*"))
     assert len(folders) < 2, "the jobs of one sweep lie in one folder"
     return done, folders[0] if folders else None

@@ -61,8 +61,8 @@ class Classifier(pl.LightningModule):
         self,
         network: nn.Module,
         optimizer: MakeOptimizer = DEFAULT,
-        scheduler: Schedule | Callable[..., Any] | None = onecycle(),  # noqa: B008  frozen, and so shared safely
-        loss: Loss = Loss(),  # noqa: B008
+        scheduler: Schedule | Callable[..., Any] | None = onecycle(),
+        loss: Loss = Loss(),
         distillation: Distillation | None = None,
         card: Mapping[str, Any] | None = None,
     ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from mnist_lightning.data import corrections
 from mnist_lightning.data.datamodule import InMemory
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import scores
@@ -63,15 +64,18 @@ def score(
         trainer: of one device; its callbacks draw the pictures.
 
     Returns:
-        What `scores.score` finds, and what was read.
+        What `scores.score` finds, for MNIST with `corrected_labels` beside it (see `data.corrections`); what was read.
     """
     if tta and any(tta.values()):
         model = Classifier(Views(model.network, **tta), card=model.card)
     trainer.test(model, data, verbose=False)
     if model.scored is None:
         raise UserError("There are no test images to score.")
-    names = (model.card or {}).get("class_names") or range(model.scored.logits.shape[1])
-    return scores.score(model.scored.logits, model.scored.labels, len(names)), model.scored
+    logits, labels = model.scored.logits, model.scored.labels
+    found = scores.score(logits, labels, logits.shape[1])
+    if (corrected := corrections.score(data.name, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
+    return found, model.scored
 
 
 def _test(job: Job, path: Path | None) -> dict[str, Any] | None:

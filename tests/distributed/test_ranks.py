@@ -11,7 +11,7 @@ import pytest
 import torch
 from fixtures_ranks import together
 
-from mnist_lightning.cli import settings
+from mnist_lightning.cli import check as settings
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
