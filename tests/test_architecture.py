@@ -22,7 +22,7 @@ LEVELS = (
 LIGHT = {"__init__", "errors", "untrusted", "record_check",
          "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
          "config", "multirun", "training", "ensemble", "inference.files",
-         "sweeps.collect", "sweeps.conditions", "sweeps.records", "sweeps.groups", "sweeps.tables", "sweeps.report",
+         "sweeps.collect", "sweeps.conditions", "sweeps.groups", "sweeps.tables", "sweeps.report",
          "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
