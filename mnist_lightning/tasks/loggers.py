@@ -19,7 +19,7 @@ def mlflow(
     experiment_name: Text = "mnist",
     tracking_uri: Text | None = None,
     name: Text | None = None,
-    outputs: Path = Path("outputs"),  # noqa: B008
+    outputs: Path = Path("outputs"),
 ) -> Any:
     """Lightning's MLFlowLogger; without a `tracking_uri` it keeps its runs in `mlflow.db` under `outputs`.
 

@@ -17,7 +17,8 @@ SETTINGS = {"runtime": {"threads": None}, "seed": 3}
 FAKE = """
 import json, os, signal, sys, time
 from pathlib import Path
-from mnist_lightning.distributed import ranks, worker
+from mnist_lightning.distributed import ranks
+from mnist_lightning.tasks import worker
 from mnist_lightning.run import folder as runs
 from mnist_lightning.errors import Interrupted, UserError
 
