@@ -126,7 +126,8 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
         os.environ["OMP_NUM_THREADS"] = str(hydra.launcher.cpus_per_task)  # torch reads it when it is imported
     stop, fail_fast = run.parent / STOP_FILE, settings.get("sweep", {}).get("fail_fast", False)
     if fail_fast and stop.exists():
-        record(run, settings, "interrupted", f"not started: sweep.fail_fast=true, and {stop.read_text()} failed")
+        failed = stop.read_text(encoding="utf-8")
+        record(run, settings, "interrupted", f"not started: sweep.fail_fast=true, and {failed} failed")
         return None
     log.info("job %s: %s", hydra.job.num, " ".join(hydra.overrides.task))
     try:
@@ -134,11 +135,11 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         told = f"{kind}{error}".split("\n")[0]
-        (run / runs.TRACEBACK_FILE).write_text(traceback.format_exc())
+        (run / runs.TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
         record(run, settings, "failed", told, user_error=isinstance(error, UserError))
         log.error("failed: %s", told)
         if fail_fast:
-            stop.write_text(f"job {hydra.job.num}")
+            stop.write_text(f"job {hydra.job.num}", encoding="utf-8")
         return None
     except (Interrupted, KeyboardInterrupt) as error:
         record(run, settings, "interrupted", str(error) or "Interrupted.")

@@ -50,7 +50,7 @@ def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="mnist-lightning-") as folder:
         job = Path(folder) / "job.json"
-        job.write_text(json.dumps({"settings": settings, "run": str(run), "logging": _logging()}))
+        job.write_text(json.dumps({"settings": settings, "run": str(run), "logging": _logging()}), encoding="utf-8")
         port = _free_port()
         processes = [_start(job, rank, count, port, settings["runtime"]["threads"]) for rank in range(count)]
         arrived: list[int] = []
@@ -120,7 +120,7 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:
 
 def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
     """What to raise for ranks that failed: what the first to fail said, since the others fail for want of it."""
-    told = [json.loads(path.read_text()) for path in folder.glob("rank*.json")]
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("rank*.json")]
     told.sort(key=lambda each: (each["kind"] != "UserError", each["time"]))
     if told and told[0]["kind"] == "UserError":
         return UserError(told[0]["text"])

@@ -88,7 +88,7 @@ def mark_latest(run: Path, outputs: Path) -> None:
     try:
         temporary.symlink_to(target, target_is_directory=True)
     except OSError:
-        temporary.write_text(target)
+        temporary.write_text(target, encoding="utf-8")
     temporary.replace(link)
 
 
@@ -97,7 +97,7 @@ def latest(outputs: Path) -> Path | None:
     if noted := os.environ.get(LATEST):
         return Path(noted)
     link = outputs / "latest"
-    run = outputs / link.read_text().strip() if link.is_file() else link.resolve()
+    run = outputs / link.read_text(encoding="utf-8").strip() if link.is_file() else link.resolve()
     return run if run.is_dir() else None
 
 

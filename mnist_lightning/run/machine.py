@@ -60,5 +60,5 @@ def _cpu_multiplies_bf16() -> bool:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return False
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
+    flags = next((line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags")), "")
     return "avx512_bf16" in flags.split() or "amx_bf16" in flags.split()

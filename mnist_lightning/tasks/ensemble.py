@@ -48,7 +48,6 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     if len(finished) < len(jobs):
         log.warning("The ensemble holds %d networks: %d jobs did not finish.", len(finished), len(jobs) - len(finished))
 
-    import torch
     from torch.nn import functional as F
 
     from mnist_lightning.evaluation import artefacts
@@ -61,7 +60,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
     _check_alike([each[checkpoint.CARD] for each in members])
-    files.write_atomically(run / runs.BEST, lambda file: torch.save(checkpoint.join(members), file))
+    checkpoint.write(checkpoint.join(members), run / runs.BEST)
 
     first = finished[0].metrics
     seeds = sorted({job.metrics["seed"] for job in finished})

@@ -23,7 +23,7 @@ def main() -> None:
     """Train as the job file says; a failure goes into a file beside it, for the launcher to tell."""
     _end_with_parent()
     job, rank = Path(sys.argv[1]), ranks.place().rank
-    content = json.loads(job.read_text())
+    content = json.loads(job.read_text(encoding="utf-8"))
     # The first rank ends the run, and the launcher the others; until the first can, it just ends.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN if rank else signal.SIG_DFL)
@@ -37,7 +37,7 @@ def main() -> None:
             told["signum"] = error.signum
         elif not isinstance(error, UserError):
             told["text"] = traceback.format_exc()
-        job.with_name(f"rank{rank}.json").write_text(json.dumps(told))
+        job.with_name(f"rank{rank}.json").write_text(json.dumps(told), encoding="utf-8")
         compat.leave_at_once(1)  # past the clean-up of libraries that wait for ranks which are gone
 
 
