@@ -6,6 +6,7 @@ name (see `build.py`): a file from a stranger runs nothing.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
