@@ -218,7 +218,7 @@ def main() -> None:
         )
     if given["json"]:
         machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": given["device"]}
-        given["json"].write_text(json.dumps({"machine": machine, "runs": runs}, indent=2))
+        given["json"].write_text(json.dumps({"machine": machine, "runs": runs}, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

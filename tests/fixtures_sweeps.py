@@ -8,7 +8,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent
 PROGRAM = f"""
 import os, sys
-from typing import TypedDict
+from pathlib import Path
 sys.path[:0] = [{str(PROJECT)!r}, os.getcwd()]
 from mnist_lightning.cli import commands, main
 from mnist_lightning.errors import UserError
@@ -19,7 +19,7 @@ from mnist_lightning.tasks.settings import TrainSettings
 
 def report(sweep, asked):
     from mnist_lightning.sweeps.report import report
-    return report(sweep)
+    return report(sweep, Path(asked["outputs"]))
 
 
 def job(settings: TrainSettings, run):
@@ -60,14 +60,19 @@ if __name__ == "__main__":
 """
 
 
-def sweep(folder, *arguments, **environment):
-    """Run it in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+def run(folder, *arguments, **environment):
+    """Run it in `folder`: the finished process."""
     (folder / "program.py").write_text(PROGRAM)
     known = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "PYTHONPATH")}
-    done = subprocess.run(
-        [sys.executable, "program.py", "-m", *arguments],
-        cwd=folder, env=known | environment, capture_output=True, text=True, timeout=120, check=False,
+    return subprocess.run(
+        [sys.executable, "program.py", *arguments],
+        cwd=folder, env=known | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+def sweep(folder, *arguments, **environment):
+    """Run a sweep in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+    done = run(folder, "-m", *arguments, **environment)
     folders = list((folder / "outputs" / "sweeps").glob("*/*"))
     assert len(folders) < 2, "the jobs of one sweep lie in one folder"
     return done, folders[0] if folders else None

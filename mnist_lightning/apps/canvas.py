@@ -13,7 +13,7 @@ from mnist_lightning.apps import actions, controls, keys, places
 from mnist_lightning.apps.album import Album, Sketch
 from mnist_lightning.apps.controls import Button
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH, Layout
-from mnist_lightning.inference.reader import DigitReading, Reading
+from mnist_lightning.inference.reading import DigitReading, Reading
 from mnist_lightning.ink.strokes import PEN_WIDTH, Drawing
 
 if TYPE_CHECKING:
@@ -93,7 +93,14 @@ class Canvas:
         if any(digit is self._chosen for digit in digits):
             return self._chosen
         last = self.drawing.strokes[-1]
-        return next((digit for digit in digits if any(stroke is last for stroke in digit.strokes)), digits[-1])
+        x, y = last.points[-1]
+
+        def distance(digit: DigitReading) -> float:
+            left, top, right, bottom = digit.box
+            return max(left - x, x - right, top - y, y - bottom)
+
+        own = [digit for digit in digits if any(stroke is last for stroke in digit.strokes)]
+        return min(own or digits, key=distance)  # a stroke may be cut into several digits
 
     @property
     def title(self) -> str:

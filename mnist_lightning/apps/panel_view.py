@@ -13,7 +13,7 @@ from mnist_lightning.apps.layout import MARGIN, PANEL_WIDTH, Layout, Rect
 from mnist_lightning.apps.paint import border, box, fill, paste
 from mnist_lightning.apps.text import Colour, shortened, text_width, write
 from mnist_lightning.apps.theme import Theme
-from mnist_lightning.inference.reader import UNSURE, DigitReading
+from mnist_lightning.inference.reading import NO_DIGIT, UNSURE, DigitReading
 
 CARD_HEIGHT = 150  # of the card with the number, units, as all below
 BARS_TOP, BAR_PITCH, BAR_HEIGHT = 374, 25, 15
@@ -87,22 +87,12 @@ class PanelView:
             write(panel, told, (0, px(FOOTER_TOP + 37)), text, self.theme.ink, 500)
 
 
-def rows_of(digits: Sequence[DigitReading]) -> list[list[DigitReading]]:
-    """The digits row by row: one that begins below the one before it and further left begins a new row."""
-    rows: list[list[DigitReading]] = []
-    for digit in digits:
-        last = rows[-1][-1] if rows else None
-        below = last is not None and digit.box[1] + digit.box[3] > 2 * last.box[3]
-        if last is None or (below and digit.box[0] < last.box[2]):
-            rows.append([])
-        rows[-1].append(digit)
-    return rows
-
-
 def verdict(canvas: Canvas) -> str:
     """How sure the reading is, in words."""
     digits = canvas.reading.digits
     unsure = [digit for digit in digits if not digit.sure]
+    if canvas.reading.has_no_digit:
+        return NO_DIGIT
     if not digits:
         return "the network is loading, draw already" if canvas.reader is None else "or several: they are a number"
     if not unsure:
@@ -121,7 +111,7 @@ def _draw_number(panel: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme
         write(panel, "Draw a digit", (middle, px(74)), layout.text(28), theme.ink, 500, "middle")
         write(panel, verdict(canvas), (middle, px(108)), layout.text(), theme.grey, align="middle")
         return
-    rows = [[(digit.label if digit.sure else UNSURE, digit.sure) for digit in row] for row in rows_of(digits)]
+    rows = [[(digit.label if digit.sure else UNSURE, digit.sure) for digit in row] for row in canvas.reading.rows]
     widest = max(text_width("".join(shown for shown, _ in row), px(84), 500) for row in rows)
     size = max(min(px(84), px(84) * room // max(widest, 1), px(100) // len(rows)), layout.text(11))
     pitch = min(px(100) // len(rows), round(1.15 * size))

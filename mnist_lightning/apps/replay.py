@@ -21,7 +21,8 @@ from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.failures import contact_sheet
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
 from mnist_lightning.errors import UserError
-from mnist_lightning.inference.reader import Reader, Reading
+from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.reading import Reading
 from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
 from mnist_lightning.plots.style import percent
 from mnist_lightning.run import files

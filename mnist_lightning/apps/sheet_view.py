@@ -13,7 +13,7 @@ from mnist_lightning.apps.paint import border, fill, rim
 from mnist_lightning.apps.text import Colour, text_width, write
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.apps.why import Why
-from mnist_lightning.inference.reader import UNSURE, DigitReading
+from mnist_lightning.inference.reading import UNSURE, DigitReading
 from mnist_lightning.ink.raster import Layer
 
 _ROOM = 9  # between a digit's ink and its box, units of the sheet

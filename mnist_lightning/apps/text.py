@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ def _font() -> cv2.FontFace:
 def drawable(text: str) -> str:
     """The text without what OpenCV cannot draw: half a surrogate pair ends the process, a control code has no shape."""
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
 
 
 @functools.lru_cache(maxsize=4096)

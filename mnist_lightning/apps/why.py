@@ -12,7 +12,7 @@ from mnist_lightning.apps.layout import Layout, Rect
 from mnist_lightning.apps.paint import border, box, cut, fill
 from mnist_lightning.apps.text import text_width, write
 from mnist_lightning.apps.theme import Theme
-from mnist_lightning.inference.reader import DigitReading
+from mnist_lightning.inference.reading import DigitReading
 from mnist_lightning.ink.raster import STROKE_WIDTH
 
 _LEAST = 0.7  # fall in log-odds from which on a gap decides anything
@@ -28,22 +28,15 @@ class Why:
 
     def draw(self, sheet: np.ndarray, ink: np.ndarray, canvas: Canvas, theme: Theme) -> None:
         """Colour the sheet's picture [H, W, 3], in place; `ink` [H, W] says where there is ink."""
-        reader, scale = canvas.reader, canvas.layout.scale
-        if reader is None:
+        if canvas.reader is None:
             return
-        heat = np.full(ink.shape, 128, np.uint8)
-        white = np.zeros(ink.shape, np.float32)
         for digit in canvas.reading.digits:
-            _lay_ink(heat, digit, reader.explain(digit), scale)
-            if not canvas.is_down:  # too slow for each move of the pen
-                _lay_gaps(white, digit, self._gaps_of(canvas, digit), scale)
-        paper = sheet
-        if white.any():
-            paper = _mixed(np.full_like(sheet, theme.paper), theme.green, white)
-        coloured = cv2.LUT(cv2.cvtColor(heat, cv2.COLOR_GRAY2BGR), theme.heat)
-        share = (ink.astype(np.float32) / 255)[..., None]
-        base = np.full_like(sheet, theme.paper) if paper is sheet else paper
-        sheet[:] = (share * coloured + (1 - share) * base).round().astype(np.uint8)
+            # Too slow for each move of the pen.
+            falls = None if canvas.is_down else self._gaps_of(canvas, digit)
+            if falls is not None and falls.max() >= _LEAST:
+                _lay_gaps(sheet, ink, digit, falls, canvas.layout.scale, theme)
+        for digit in canvas.reading.digits:
+            _lay_ink(sheet, ink, digit, canvas.reader.explain(digit), canvas.layout.scale, theme)
         _legend(sheet, ink, canvas.layout, theme)
 
     def _gaps_of(self, canvas: Canvas, digit: DigitReading) -> np.ndarray:
@@ -55,49 +48,56 @@ class Why:
         return self._gaps[digit]
 
 
-def _mixed(image: np.ndarray, colour: tuple[int, int, int], share: np.ndarray) -> np.ndarray:
-    alpha = share[..., None]
-    return (alpha * np.array(colour, np.float32) + (1 - alpha) * image).round().astype(np.uint8)
-
-
-def _lay_ink(heat: np.ndarray, digit: DigitReading, pixels: np.ndarray, scale: float) -> None:
-    """Lay what the network's 28x28 pixels say over the digit's ink on the sheet: uint8, 128 for nothing, in place."""
+def _lay_ink(
+    sheet: np.ndarray, ink: np.ndarray, digit: DigitReading, pixels: np.ndarray, scale: float, theme: Theme
+) -> None:
+    """Colour a digit's ink by what the network's 28x28 pixels say, in place."""
     inner = cv2.boundingRect(digit.image)  # the ink that the network sees, and where it came from
     if inner[2] == 0:
         return
     left, top, right, bottom = (side * scale for side in digit.box)
-    pen = max(stroke.width for stroke in digit.strokes) * scale / 2
+    pen = max(stroke.width for stroke in digit.strokes) * scale / 2 + 2  # with the soft edge
     x0, y0 = int(max(left - pen, 0)), int(max(top - pen, 0))
-    x1, y1 = int(min(right + pen + 1, heat.shape[1])), int(min(bottom + pen + 1, heat.shape[0]))
-    if x1 <= x0 or y1 <= y0:
+    place = Rect(x0, y0, int(min(right + pen + 1, ink.shape[1])) - x0, int(min(bottom + pen + 1, ink.shape[0])) - y0)
+    target, share = cut(sheet, place), cut(ink, place)
+    if not target.size:
         return
     part = pixels[inner[1] : inner[1] + inner[3], inner[0] : inner[0] + inner[2]]
     # Strokes are wider or thinner here than there: a pixel speaks for what lies around it.
     part = cv2.GaussianBlur(part / max(float(np.abs(part).max()), 1e-9), (3, 3), 0)
     said = np.clip(128 + 255 * part, 0, 255).astype(np.uint8)  # half of the strongest is full colour already
-    heat[y0:y1, x0:x1] = cv2.resize(said, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+    heat = cv2.resize(said, target.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    target[share > 0] = theme.paper  # or the soft edge would show the ink's own colour
+    _blend(target, cv2.LUT(cv2.cvtColor(heat, cv2.COLOR_GRAY2BGR), theme.heat), share)
 
 
-def _lay_gaps(white: np.ndarray, digit: DigitReading, falls: np.ndarray, scale: float) -> None:
-    """Lay the gaps that decide around a digit on the sheet: float32 opacity, in place."""
-    strongest = float(falls.max())
-    if strongest < _LEAST:
-        return
+def _lay_gaps(
+    sheet: np.ndarray, ink: np.ndarray, digit: DigitReading, falls: np.ndarray, scale: float, theme: Theme
+) -> None:
+    """Colour the gaps around a digit that decide, in place."""
     left, top, right, bottom = (side * scale for side in digit.box)
     pen = max(stroke.width for stroke in digit.strokes) * scale
     zoom = max(right - left, bottom - top, pen) / _INNER  # pixels of the sheet for one of the network's
     x, y, width, height = cv2.boundingRect(digit.image)
-    share = np.clip((falls / strongest - 0.35) / 0.65, 0, 1) * _STRONGEST
-    side = round(28 * zoom)
+    side = round(falls.shape[0] * zoom)
     x0, y0 = (left + right) / 2 - (x + width / 2) * zoom, (top + bottom) / 2 - (y + height / 2) * zoom
     field = Rect(round(x0), round(y0), side, side)
-    target = cut(white, field)
+    target = cut(sheet, field)
     if not target.size:
         return
-    big = cv2.resize(share, (side, side), interpolation=cv2.INTER_CUBIC)
+    share = np.clip((falls / float(falls.max()) - 0.35) / 0.65, 0, 1) * 255 * _STRONGEST
+    big = cv2.resize(share.astype(np.uint8), (side, side), interpolation=cv2.INTER_CUBIC)
     rows, columns = max(-field.top, 0), max(-field.left, 0)
-    part = big[rows : rows + target.shape[0], columns : columns + target.shape[1]]
-    target[:] = np.maximum(target, np.clip(part, 0, _STRONGEST))
+    big = big[rows : rows + target.shape[0], columns : columns + target.shape[1]]
+    big = np.where(cut(ink, field) > 127, 0, np.minimum(big, round(255 * _STRONGEST))).astype(np.uint8)
+    _blend(target, np.full_like(target, theme.green), big)
+
+
+def _blend(target: np.ndarray, colours: np.ndarray, share: np.ndarray) -> None:
+    """Lay colours [H, W, 3] over a picture, in place, as opaque as `share` [H, W] says, 0 to 255."""
+    alpha = cv2.cvtColor(share, cv2.COLOR_GRAY2BGR)
+    over = cv2.multiply(colours, alpha, scale=1 / 255)
+    target[:] = cv2.add(over, cv2.multiply(target, 255 - alpha, scale=1 / 255))
 
 
 def _legend(sheet: np.ndarray, ink: np.ndarray, layout: Layout, theme: Theme) -> None:
@@ -125,6 +125,7 @@ def _legend(sheet: np.ndarray, ink: np.ndarray, layout: Layout, theme: Theme) ->
     write(sheet, words[1], (x, line), size, theme.ink)
     x += widths[1] + 3 * gap
     square = Rect(x, card.top + (height - swatch) // 2, swatch, swatch)
-    fill(sheet, square, tuple(_mixed(np.array([[theme.paper]]), theme.green, np.array([[_STRONGEST]]))[0, 0].tolist()))
+    mixed = _STRONGEST * np.array(theme.green) + (1 - _STRONGEST) * np.array(theme.paper)
+    fill(sheet, square, tuple(mixed.round().astype(int).tolist()))
     border(sheet, square, theme.green)
     write(sheet, words[2], (x + swatch + gap, line), size, theme.ink)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
     from mnist_lightning.callbacks.progress import Progress
     from mnist_lightning.callbacks.pruning import Pruning
+    from mnist_lightning.callbacks.seeding import Seeding
 
 _HOMES = {
     "Averaging": "mnist_lightning.callbacks.averaging",
@@ -32,6 +33,7 @@ _HOMES = {
     "Progress": "mnist_lightning.callbacks.progress",
     "Pruning": "mnist_lightning.callbacks.pruning",
     "SamplePrediction": "mnist_lightning.callbacks.pictures",
+    "Seeding": "mnist_lightning.callbacks.seeding",
     "WorstMistakes": "mnist_lightning.callbacks.pictures",
 }
 __all__ = list(_HOMES)

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from mnist_lightning.distributed import ranks
 from mnist_lightning.run.files import write_atomically
 from mnist_lightning.run.folder import BEST, LAST
 from mnist_lightning.types import Monitor, PositiveInt
@@ -20,8 +18,7 @@ class BestAndLast(Checkpoint):
 
     Lightning's ModelCheckpoint writes the two one after the other, best first: a run killed between them would leave
     files that disagree. Here `last.ckpt` is the one point from which on an epoch counts, and it says which epoch is
-    best; a resumed run makes a missing copy anew. It is there from before the first step, and it carries the state of
-    the random numbers, so that a resumed run draws what an unbroken one would.
+    best; a resumed run makes a missing copy anew. It is there from before the first step.
 
     Args:
         monitor: `val_loss` or `val_accuracy`, in which `best.ckpt` is best; `last` takes the last epoch.
@@ -42,30 +39,21 @@ class BestAndLast(Checkpoint):
         return str(self._folder / BEST) if self.best else ""
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch so far, and the random numbers of each rank."""
-        return {"best": self.best, "rng_state": self._rng_state}
+        """The best epoch so far."""
+        return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the state of the run that is resumed."""
         self.best = state_dict["best"]
-        states = torch.atleast_2d(state_dict["rng_state"])
-        rank = ranks.place().rank
-        if rank < len(states):  # otherwise the run goes on with more ranks than it had
-            torch.set_rng_state(states[rank].clone())  # a view would be misread
-        self._rng_state = state_dict["rng_state"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give each rank random numbers of its own, and note their state before the first epoch draws from it."""
+        """Find the run folder."""
         self._folder = Path(trainer.default_root_dir)
-        if stage == "fit":
-            rank = ranks.place().rank
-            if rank > 0:
-                torch.manual_seed(ranks.seed_of(torch.initial_seed(), rank))
-            self._rng_state = _rng_state(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the first last.ckpt, and bring the best one of a resumed run over."""
         source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        (self._folder / LAST).parent.mkdir(parents=True, exist_ok=True)
         if self.best is not None and source is not None and trainer.is_global_zero:
             self._take_over_best(source, trainer.current_epoch)
         trainer.save_checkpoint(self._folder / LAST)
@@ -73,7 +61,6 @@ class BestAndLast(Checkpoint):
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Write last.ckpt within an epoch, where that is asked for."""
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0 and not trainer.is_last_batch:
-            self._rng_state = _rng_state(trainer)
             trainer.save_checkpoint(self._folder / LAST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,7 +71,6 @@ class BestAndLast(Checkpoint):
         if better:
             self.best = {"epoch": trainer.current_epoch + 1, "val_loss": None, "val_accuracy": None, **now,
                          "checkpoint": BEST}  # fmt: skip
-        self._rng_state = _rng_state(trainer)
         trainer.save_checkpoint(self._folder / LAST)
         if better and trainer.is_global_zero:
             write_atomically(self._folder / BEST, (self._folder / LAST).read_bytes())
@@ -116,15 +102,3 @@ class BestAndLast(Checkpoint):
                 write_atomically(self._folder / BEST, best.read_bytes())
         else:
             self.best = None
-
-
-def _rng_state(trainer: pl.Trainer) -> torch.Tensor:
-    """State of the CPU's random numbers, uint8 [bytes]; of several ranks [ranks, bytes]."""
-    state = torch.get_rng_state()
-    count = ranks.place().world
-    if count == 1:
-        return state
-    own = state.to(trainer.strategy.root_device)
-    states = [torch.empty_like(own) for _ in range(count)]
-    torch.distributed.all_gather(states, own)
-    return torch.stack(states).cpu()

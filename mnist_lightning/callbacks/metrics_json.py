@@ -40,6 +40,7 @@ class MetricsJSON(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the fit; a resumed run adds to the time of those before it."""
         self._fit_began = time.perf_counter() - self._record.content["timing"]["fit_seconds"]
+        self._epoch_began = time.perf_counter()  # a run that is resumed within an epoch does not begin it anew
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the epochs before have reached, and start the clock of this one."""

@@ -23,7 +23,7 @@ class Progress(pl.Callback):
     def __init__(self, bar: bool = True) -> None:
         self.wants_bar = bar and sys.stderr.isatty()
         self.bar: tqdm[Any] | None = None
-        self.began = 0.0
+        self.began = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the epoch's bar."""

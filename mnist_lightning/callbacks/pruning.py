@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from mnist_lightning.errors import Interrupted
 from mnist_lightning.run.record import Record
@@ -41,6 +42,9 @@ class Pruning(pl.Callback):
             return
         self.storage = storage.connect(storage.url(self.search, Path(trainer.default_root_dir).parent))
         self.pruner = samplers.pruner(self.search, trainer.max_epochs or 1)
+        storage.patiently(self._find_trial)
+
+    def _find_trial(self) -> None:
         self.study = optuna.load_study(study_name=self.search["study"], storage=self.storage, pruner=self.pruner)
         study_id = self.storage.get_study_id_from_name(self.search["study"])
         self.trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, self.search["trial"])
@@ -75,6 +79,7 @@ class Pruning(pl.Callback):
             last = epoch == trainer.max_epochs  # nothing is left to be spared
             if not last and self.pruner.prune(self.study, self.storage.get_trial(self.trial_id)):
                 return "prune"
-        except StorageInternalError as error:  # a database that is away for a moment is no reason to lose a training
+        except (StorageInternalError, SQLAlchemyError) as error:  # a training is not lost with a database that is away
+            storage.forget_session()
             log.warning("Epoch %d could not be told to the search: %s", epoch, str(error).splitlines()[0])
         return ""

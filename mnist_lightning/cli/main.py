@@ -108,6 +108,8 @@ def run(name: str, arguments: list[str]) -> Any:
             print(help_text(name, overrides))
             return None
         return _through_hydra(name, command, [*flags, *overrides])
+    except multirun.Refused as error:
+        raise error.error from None
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, name, own)) from error
     except ValueError as error:

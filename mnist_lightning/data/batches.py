@@ -57,6 +57,9 @@ class Batches(BatchSampler):
         rank: which of the processes this is, from 0.
         ranks: how many there are.
         every_image: leave out nothing.
+
+    Attributes:
+        skip: batches that the next iteration leaves out at its beginning, for a run that is resumed within an epoch.
     """
 
     sampler: Order
@@ -66,6 +69,7 @@ class Batches(BatchSampler):
     ) -> None:
         super().__init__(order, batch_size, drop_last=False)
         self.rank, self.ranks, self.every_image = rank, ranks, every_image
+        self.skip = 0
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)
@@ -83,6 +87,7 @@ class Batches(BatchSampler):
     def __iter__(self) -> Iterator[np.ndarray]:  # type: ignore[override]
         # As an array, a slice of it costs the least: to cut, to send to a loader process, and to turn into a tensor.
         order = self.sampler.indices().numpy()
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        first, self.skip = self.skip, 0
+        for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             batch = order[start : start + self.batch_size]
             yield batch if self.ranks == 1 else np.array_split(batch, self.ranks)[self.rank]

@@ -202,6 +202,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
         self.source: sources.Source | None = None
+        self._resumed: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
         """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
@@ -280,7 +281,26 @@ class DigitsDataModule(pl.LightningDataModule):
         # Overfitting is on the same few batches each epoch.
         overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         seed = self.seed if self.shuffle and not overfits else None
-        return self._loader(self.train, self.batch_size, seed, every_image=False)
+        loader = self._loader(self.train, self.batch_size, seed, every_image=False)
+        self._batches: Batches = loader.batch_sampler  # type: ignore[assignment]
+        if self._resumed is not None:
+            self._batches.sampler.set_epoch(self._resumed["epoch"])
+            self._batches.skip, self._resumed = self._resumed["batches"], None
+        return loader
+
+    # A checkpoint holds the place in the epoch. Lightning would load the state of a DataLoader too, but not where a
+    # schedule asks for the length of the run, which makes the loaders before the checkpoint is read.
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches are done."""
+        if self.trainer is None or not hasattr(self, "_batches"):
+            return {}
+        done, epoch = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready, self._batches.sampler.epoch
+        return {"epoch": epoch + 1, "batches": 0} if done >= len(self._batches) else {"epoch": epoch, "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on there."""
+        self._resumed = dict(state_dict) or None
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of `eval_batch_size` over all processes, in order, each image once."""

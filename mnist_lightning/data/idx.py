@@ -80,7 +80,7 @@ def _parse_header(header: bytes, size: int) -> tuple[np.dtype, tuple[int, ...], 
     """Type, shape and length in bytes of the header, checked against the size of the whole file in bytes."""
     axes = header[3] if len(header) >= 4 else 0
     offset = 4 + 4 * axes
-    if header[:2] != b"\0\0" or header[2] not in _TYPES or not 1 <= axes <= 3 or len(header) < offset:
+    if not 1 <= axes <= 3 or len(header) < offset or header[:2] != b"\0\0" or header[2] not in _TYPES:
         raise BrokenFile("is not an IDX file")
     dtype = _TYPES[header[2]]
     shape = tuple(int(n) for n in np.frombuffer(header, ">u4", count=axes, offset=4))

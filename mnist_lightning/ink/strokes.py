@@ -283,7 +283,7 @@ def _list(value: Any) -> list[Any]:
 
 def _point(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
-        raise UserError(f"A point of a stroke is [x, y] with two finite numbers, not {short(value)}.")
+        raise UserError(f"A point of a stroke is [x, y] with two finite numbers below 1e9, not {short(value)}.")
     return float(value[0]), float(value[1])
 
 

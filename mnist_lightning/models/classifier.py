@@ -61,8 +61,8 @@ class Classifier(pl.LightningModule):
         self,
         network: nn.Module,
         optimizer: MakeOptimizer = DEFAULT,
-        scheduler: Schedule | Callable[..., Any] | None = onecycle(),  # noqa: B008  frozen, and so shared safely
-        loss: Loss = Loss(),  # noqa: B008
+        scheduler: Schedule | Callable[..., Any] | None = onecycle(),
+        loss: Loss = Loss(),
         distillation: Distillation | None = None,
         card: Mapping[str, Any] | None = None,
     ) -> None:
@@ -122,9 +122,18 @@ class Classifier(pl.LightningModule):
         self._train.add(plain, (log_probs.detach().argmax(1) == labels).sum(), count)
         if self.distillation is not None:
             loss = self.distillation(loss, logits, images)
+        if self.trainer.accumulate_grad_batches > 1:
+            loss = loss * self._share_of_step(batch_idx)
         if self.several_ranks:
             loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
+
+    def _share_of_step(self, batch_idx: int) -> float:
+        """Corrects Lightning's division by `accumulate_grad_batches` where the last step of an epoch has fewer batches."""
+        wanted, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
+        if batches == float("inf"):
+            return 1.0
+        return wanted / min(wanted, int(batches) - batch_idx // wanted * wanted)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Add one batch to the sums of the validation."""
@@ -230,6 +239,16 @@ class Classifier(pl.LightningModule):
             self.card = checkpoints.card_of(self.network, getattr(self.trainer, "datamodule", None))
         if self.card is not None:
             checkpoint[checkpoints.CARD] = dict(self.card)
+        if hasattr(self, "_train"):
+            checkpoint[_EPOCH_SUMS] = self._train.packed().cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the sums of the epoch, which a run that is resumed within one does not begin anew."""
+        if (sums := checkpoint.get(_EPOCH_SUMS)) is not None:
+            self._train = _Sums.unpacked(sums.to(self.device))
+
+
+_EPOCH_SUMS = "epoch_sums"
 
 
 class _Sums:
@@ -238,6 +257,14 @@ class _Sums:
     def __init__(self, device: torch.device) -> None:
         self.loss, self.hits = torch.zeros((), device=device), torch.zeros((), device=device)
         self.images: int | Tensor = 0  # a tensor where only the device knows how many images have a class
+
+    @classmethod
+    def unpacked(cls, values: Tensor) -> _Sums:
+        """What `packed` has packed."""
+        sums = cls(values.device)
+        sums.loss, sums.hits = values[0].clone(), values[1].clone()
+        sums.images = int(values[2])
+        return sums
 
     def add(self, mean: Tensor, hits: Tensor, count: int | Tensor) -> None:
         """Add a batch whose mean loss is known."""

@@ -20,7 +20,7 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.ckpt"
 
 # The folder of the current run. In the environment, so that the worker processes of a run find the same one.
 RUN_FOLDER = "MNIST_LIGHTNING_RUN_FOLDER"
-# And for a sweep, what `latest` was when it began: else each job would take the one before it.
+# Within a sweep: what `latest` was when it began, "" for nothing. Its jobs neither see one another nor mark themselves.
 LATEST = "MNIST_LIGHTNING_LATEST"
 
 
@@ -62,9 +62,14 @@ def shown(path: Path) -> str:
 
 
 def note_latest(outputs: Path) -> None:
-    """Let `latest` stay what it is now, for this process and those that it starts."""
-    if run := latest(outputs):
-        os.environ[LATEST] = str(run.absolute())
+    """Let `latest` stay what it is now, for this process and those that it starts, until `release_latest`."""
+    run = latest(outputs)
+    os.environ[LATEST] = str(run.absolute()) if run else ""
+
+
+def release_latest() -> None:
+    """End what `note_latest` began."""
+    os.environ.pop(LATEST, None)
 
 
 def forget_run_folder() -> None:
@@ -82,7 +87,13 @@ def remove_with_empty_parents(folder: Path) -> None:
 
 
 def mark_latest(run: Path, outputs: Path) -> None:
-    """Let `<outputs>/latest` point to `run`: a relative link, or a text file where links are not to be had."""
+    """Let `<outputs>/latest` point to `run`: a relative link, or a text file where links are not supported.
+
+    Does nothing within a sweep, whose best job is marked at its end.
+    """
+    if LATEST in os.environ:
+        return
+    outputs.mkdir(parents=True, exist_ok=True)
     target, link = os.path.relpath(run.resolve(), outputs.resolve()), outputs / "latest"
     temporary = outputs / f".latest.{secrets.token_hex(4)}"
     try:
@@ -94,8 +105,8 @@ def mark_latest(run: Path, outputs: Path) -> None:
 
 def latest(outputs: Path) -> Path | None:
     """The last finished training run under `outputs`, or None; within a sweep, that before the sweep."""
-    if noted := os.environ.get(LATEST):
-        return Path(noted)
+    if (noted := os.environ.get(LATEST)) is not None:
+        return Path(noted) if noted else None
     link = outputs / "latest"
     run = outputs / link.read_text(encoding="utf-8").strip() if link.is_file() else link.resolve()
     return run if run.is_dir() else None

@@ -41,13 +41,13 @@ class Words:
                 "confidence": round(each.confidence, 6),
                 "probabilities": [round(value, 6) for value in each.probabilities.tolist()],
                 "sure": each.sure,
+                "is_digit": each.is_digit,
                 "box": [round(side, 2) for side in each.box],
             }
             if images:
                 digit["image"] = each.image.tolist()
             digits.append(digit)
-        sure = bool(digits) and all(digit["sure"] for digit in digits)
-        return {"number": reading.text, "sure": sure, "digits": digits}
+        return {"number": reading.text, "sure": reading.sure, "digits": digits}
 
     def prediction(self, reading: Reading, images: bool, milliseconds: float) -> str:
         """The answer of `/v1/predict` as JSON.
@@ -60,11 +60,10 @@ class Words:
             digits.append(
                 f'{{"digit":{self._json_labels[each.label]},"confidence":{each.confidence:.6f},"probabilities":['
                 f'{self._row % tuple(each.probabilities.tolist())}],"sure":{"true" if each.sure else "false"},'
-                f'"box":[{_BOX % each.box}]{seen}}}'
+                f'"is_digit":{"true" if each.is_digit else "false"},"box":[{_BOX % each.box}]{seen}}}'
             )
-        sure = bool(digits) and all(each.sure for each in reading.digits)
         return (
-            f'{{"number":{json.dumps(reading.text)},"sure":{"true" if sure else "false"},'
+            f'{{"number":{json.dumps(reading.text)},"sure":{"true" if reading.sure else "false"},'
             f'"digits":[{",".join(digits)}],"model":{self._json_model},"milliseconds":{milliseconds:.3f}}}'
         )
 

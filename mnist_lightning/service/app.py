@@ -28,7 +28,7 @@ from mnist_lightning.service.batcher import Batcher
 from mnist_lightning.service.guard import Guard
 from mnist_lightning.service.limits import Limits
 from mnist_lightning.service.metrics import Metrics
-from mnist_lightning.service.reading import Content, Queued, digit_of, read
+from mnist_lightning.service.reading import Content, Queued, one_digit, read
 
 PAGE = Path(__file__).parent / "page"
 MOST_WAITING = 8  # requests of many images that wait for one another
@@ -89,8 +89,10 @@ class Service:
             Full: there is none for all its digits.
         """
         if content.pixels is not None and (box := inputs.mnist_box(content.pixels)) is not None:
-            rows = await self.batcher.read(content.pixels[None])
-            return Reading((digit_of(rows[0], content.pixels, box, self.words.class_names, self.words.sure),))
+            (row,) = await self.batcher.read(content.pixels[None])
+            words = self.words
+            if (found := one_digit(row, content.pixels, box, words.class_names, words.sure)) is not None:
+                return found
         queued = Queued(self.batcher, self.words.class_names, asyncio.get_running_loop())
         found = await self.prepare(read, content, queued, self.words.sure)
         if len(found.digits) > self.limits.digits:

@@ -20,7 +20,7 @@ from mnist_lightning.service.reading import Content
 QUICK = 4_096  # bytes of a body that is prepared at once, and not by another thread
 _QUICK_SIDE = 64  # and of a picture's sides, pixels
 
-_USUAL_WIDTH = (1.9, 3.8)  # of strokes, measured roughly, pixels: well within what `normalise_ink` leaves as it is
+_USUAL_WIDTH = (2.1, 3.8)  # of strokes, measured roughly, pixels: well within what `normalise_ink` leaves as it is
 _AROUND = np.ones((3, 3), np.uint8)
 
 Box = tuple[float, float, float, float]
@@ -28,7 +28,8 @@ Box = tuple[float, float, float, float]
 
 def from_picture(data: bytes, limits: Limits) -> Content:
     """An image file, PNG or JPEG."""
-    return Content(pixels=pictures.decode(data, limits.pixels))
+    pixels, shrunk = pictures.decode(data, limits.pixels)
+    return Content(pixels=pixels, scale=shrunk)
 
 
 def mnist_box(image: np.ndarray) -> Box | None:
@@ -39,8 +40,7 @@ def mnist_box(image: np.ndarray) -> Box | None:
     if image.shape != (SIZE, SIZE) or cv2.minMaxLoc(image)[1] < 250:
         return None
     strong = cv2.threshold(image, FAINT, 255, cv2.THRESH_BINARY)[1]
-    left, top, width, height = cv2.boundingRect(strong)
-    if max(width, height) != BOX or cv2.connectedComponents(strong)[0] != 2:
+    if cv2.boundingRect(strong)[3] != BOX or cv2.connectedComponents(strong)[0] != 2:
         return None
     moments = cv2.moments(image)
     if (round(moments["m10"] / moments["m00"]), round(moments["m01"] / moments["m00"])) != (CENTRE, CENTRE):
@@ -49,7 +49,9 @@ def mnist_box(image: np.ndarray) -> Box | None:
         return None  # faint marks on the paper
     if not _USUAL_WIDTH[0] < measure_stroke_width(image) < _USUAL_WIDTH[1]:
         return None  # perhaps one that `normalise_ink` changes
-    return (left, top, left + width, top + height)
+    left, top, width, height = cv2.boundingRect(image)
+    right, bottom = left + width, top + height
+    return (left, top, right, bottom) if min(left, top, SIZE - right, SIZE - bottom) > 0 else None
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -91,7 +93,9 @@ def strokes_of(value: dict[str, Any], limits: Limits) -> list[Stroke]:
     if points > limits.points:
         raise Problem(422, f"The drawing has {points} points: at most {limits.points} are read.")
     try:
-        return Drawing.from_data({key: value[key] for key in ("strokes", "widths") if key in value}).strokes
+        return Drawing.from_data(
+            {key: value[key] for key in ("strokes", "widths") if value.get(key) is not None}
+        ).strokes
     except (UserError, OverflowError) as error:
         raise Problem(422, str(error)[:300]) from None
 

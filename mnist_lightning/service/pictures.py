@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 
+import cv2
 import numpy as np
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.ink.images import decode_image
+from mnist_lightning.ink.images import decode_picture
 from mnist_lightning.service.problems import Problem
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_GREY = b"\x08\x00"  # of a PNG: eight bits per pixel, no colour
+_SMALL = 64  # longest side of a picture that is decoded without Pillow, pixels
 _MOST_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
 
 
@@ -48,11 +51,12 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         at += 2 + length
 
 
-def decode(data: bytes, most_pixels: int) -> np.ndarray:
+def decode(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
     """Decode a PNG or JPEG file of at most so many pixels.
 
     Returns:
-        uint8, grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4].
+        uint8, grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4]; and how many pixels of the file, along each side, became
+        one of these.
 
     Raises:
         Problem: it is none (415), broken (422), or too large (413).
@@ -60,7 +64,12 @@ def decode(data: bytes, most_pixels: int) -> np.ndarray:
     width, height = size_of(data)
     if width * height > most_pixels:
         raise Problem(413, f"The picture has {width} x {height} pixels: at most {most_pixels:,} are read.")
+    if data[24:26] == _GREY and max(width, height) <= _SMALL and b"tRNS" not in data and b"eXIf" not in data:
+        plain = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # in a tenth of the time
+        if plain is not None:
+            return plain, 1
     try:
-        return decode_image(data, "The picture")
+        picture = decode_picture(data, "The picture")
     except UserError as error:
         raise Problem(422, str(error)) from None
+    return picture.pixels, picture.shrunk

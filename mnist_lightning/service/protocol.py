@@ -85,10 +85,17 @@ def _fixed(value: Any) -> Any:
 def _images_of(data: bytes, most: int) -> tuple[dict[str, Any], np.ndarray]:
     """The request, and its images, uint8 [N, 28, 28]."""
     value = inputs.parse_json(data)
+    for key, form in (("id", str), ("parameters", dict), ("outputs", list)):
+        if value.get(key) is not None and not isinstance(value[key], form):
+            raise Problem(422, f'"{key}" has the wrong type.')
+    if any(not isinstance(each, dict) for each in value.get("outputs") or ()):
+        raise Problem(422, '"outputs" is not a list of objects.')
     tensors = value.get("inputs")
     if not isinstance(tensors, list) or len(tensors) != 1 or not isinstance(tensors[0], dict):
         raise Problem(422, '"inputs" is not a list of one tensor.')
     tensor = tensors[0]
+    if not isinstance(tensor.get("name"), str) or not isinstance(tensor.get("parameters") or {}, dict):
+        raise Problem(422, 'The tensor has no "name", or its "parameters" are not an object.')
     shape, kind, numbers = tensor.get("shape"), tensor.get("datatype"), tensor.get("data")
     if not isinstance(shape, list) or any(type(side) is not int or side < 1 for side in shape):
         raise Problem(422, '"shape" is not a list of positive whole numbers.')

@@ -7,17 +7,17 @@ with what other requests ask.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mnist_lightning.inference.reader import DigitReading, Reader, Reading
-from mnist_lightning.ink.extract import extract_ink
-from mnist_lightning.ink.normalise import bounding_box, normalise_ink
-from mnist_lightning.ink.segment import segment_ink
 from mnist_lightning.ink.strokes import Stroke
 from mnist_lightning.service.batcher import Batcher
+
+CERTAIN = 0.9
+"""The probability from which on the reader neither cuts nor joins a digit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +70,27 @@ def read(content: Content, predictor: Any, sure: float) -> Reading:
     if content.strokes is not None:
         return reader.read(content.strokes)
     assert content.pixels is not None
-    ink = extract_ink(content.pixels)
-    digits = segment_ink(ink) if ink.size else []
-    if not digits:
-        return Reading()
-    scale = content.scale * content.pixels.shape[1] / ink.shape[1]  # a photograph is shrunk on the way
-    images = np.stack([normalise_ink(digit) for digit in digits])
-    boxes = [tuple(side * scale for side in bounding_box(digit) or (0, 0, 0, 0)) for digit in digits]
-    return Reading(
-        tuple(
-            digit_of(row, image, box, predictor.class_names, sure)
-            for row, image, box in zip(predictor.probabilities(images), images, boxes, strict=True)
-        )
-    )
+    reading = reader.read_picture(content.pixels)
+    if content.scale == 1:
+        return reading
+    digits = (replace(digit, box=_scaled(digit.box, content.scale)) for digit in reading.digits)
+    return replace(reading, digits=tuple(digits))
 
 
-def digit_of(row: np.ndarray, image: np.ndarray, box: Any, class_names: tuple[str, ...], sure: float) -> DigitReading:
-    """What probabilities [C] say of one image."""
+def _scaled(box: tuple[float, float, float, float], scale: float) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box
+    return left * scale, top * scale, right * scale, bottom * scale
+
+
+def one_digit(
+    row: np.ndarray, image: np.ndarray, box: Any, class_names: tuple[str, ...], sure: float
+) -> Reading | None:
+    """The reading of an image that is one digit in the form of MNIST, from its probabilities [C].
+
+    None where the network is less than certain: the reader then looks for other ways to see it.
+    """
     best = int(row.argmax())
     confidence = float(row[best])
-    return DigitReading(class_names[best], confidence, row, confidence >= sure, image, box, ())
+    if confidence < CERTAIN:
+        return None
+    return Reading((DigitReading(class_names[best], confidence, row, confidence >= sure, image, box),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,7 @@ class Digit(BaseModel):
     confidence: Share
     probabilities: list[Share]
     sure: bool
+    is_digit: Annotated[bool, Field(description="false for a letter, a sign or a scribble")]
     box: Annotated[list[float], Field(min_length=4, max_length=4, description="left, top, right, bottom")]
     image: Image | None = None
 
@@ -151,7 +152,7 @@ class InferInput(BaseModel):
 
     name: str
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=4)]
-    datatype: str
+    datatype: Literal["FP32", "UINT8"]
     data: list[Any]
     parameters: dict[str, Any] | None = None
 
@@ -160,7 +161,7 @@ class InferRequest(BaseModel):
     """A request of the Open Inference Protocol, version 2."""
 
     id: str | None = None
-    inputs: Annotated[list[InferInput], Field(min_length=1)]
+    inputs: Annotated[list[InferInput], Field(min_length=1, max_length=1)]
     parameters: dict[str, Any] | None = None
     outputs: list[dict[str, Any]] | None = None
 

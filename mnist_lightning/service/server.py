@@ -72,9 +72,10 @@ def serve(
         sockets = [config.bind_socket()]
     except SystemExit:  # uvicorn has said why in its log
         raise UserError(f"host={host} port={port} cannot be listened on: choose another port=.") from None
-    address = "http://{}:{}".format(*sockets[0].getsockname()[:2])
-    log.info("Serving %s (%s) at %s after %.2f s", word, service.words.model["precision"], address,
-             time.perf_counter() - began)  # fmt: skip
+    server.greeting = "Serving {} ({}) at http://{}:{}".format(
+        word, service.words.model["precision"], *sockets[0].getsockname()[:2]
+    )
+    server.began = began
     server.run(sockets)
 
 
@@ -118,10 +119,15 @@ def server_class() -> Any:
             super().__init__(config)
             self._service = service
             self._ending: asyncio.Task[None] | None = None
+            self.greeting, self.began = "Serving", time.perf_counter()
 
         async def serve(self, sockets: list[socket.socket] | None = None) -> None:
             self._running, self._sockets = asyncio.get_running_loop(), sockets or []
             await super().serve(sockets)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            log.info("%s after %.2f s", self.greeting, time.perf_counter() - self.began)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if self._service.guard.draining:

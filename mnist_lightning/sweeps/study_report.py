@@ -49,11 +49,13 @@ class Report:
 
     def line(self, trial: FrozenTrial, outcome: Outcome) -> str:
         """One trial in a line."""
-        told = ", ".join(self.ledger.space.overrides(trial.params))
+        settings = ", ".join(self.ledger.space.overrides(trial.params))
         if outcome.state == "finished":
             pairs = zip(self.objectives, outcome.values or (), strict=True)
-            return f"trial {trial.number}: {', '.join(f'{a} {study_figures.shown(a, b)}' for a, b in pairs)}  ({told})"
-        return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({told})"
+            return (
+                f"trial {trial.number}: {', '.join(f'{a} {study_figures.shown(a, b)}' for a, b in pairs)}  ({settings})"
+            )
+        return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({settings})"
 
     def table(self) -> None:
         """Write `trials.csv`: one line a trial, with its values, its settings, its epochs and what went wrong."""

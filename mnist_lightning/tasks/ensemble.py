@@ -50,11 +50,15 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
 
     from torch.nn import functional as F
 
-    from mnist_lightning.evaluation import artefacts
+    from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.models import checkpoint
+    from mnist_lightning.models.classifier import Classifier
     from mnist_lightning.tasks import parts
-    from mnist_lightning.tasks.trainer import pick
+    from mnist_lightning.tasks.finish import score
+    from mnist_lightning.tasks.trainer import Trainer, pick, quiet
+
+    quiet()
 
     run = sweep / FOLDER
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -70,9 +74,16 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     data = parts.build("data", settings["data"])
     data.prepare_data()
     data.setup()
-    logits = predictor.logits(data.test.images, data.eval_batch_size)
-    val_logits = predictor.logits(data.val.images, data.eval_batch_size)
-    test, _ = artefacts.score_and_draw(run, data.test.images, data.test.labels, logits, data.source.class_names)
+    val_logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
+    tester = Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),  # type: ignore[arg-type]
+        precision=predictor.precision,  # type: ignore[arg-type]
+        callbacks=[SamplePrediction(), WorstMistakes(), ConfusionMatrix()],
+        logger=False,
+        default_root_dir=run,
+        enable_checkpointing=False,
+    )
+    test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], tester)
     metrics: dict[str, Any] = {
         "schema_version": 1,
         "status": "finished",

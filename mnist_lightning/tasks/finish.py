@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from mnist_lightning.data import corrections
 from mnist_lightning.data.datamodule import InMemory
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import scores
@@ -63,15 +64,18 @@ def score(
         trainer: of one device; its callbacks draw the pictures.
 
     Returns:
-        What `scores.score` finds, and what was read.
+        What `scores.score` finds, for MNIST with `corrected_labels` beside it (see `data.corrections`); what was read.
     """
     if tta and any(tta.values()):
         model = Classifier(Views(model.network, **tta), card=model.card)
     trainer.test(model, data, verbose=False)
     if model.scored is None:
         raise UserError("There are no test images to score.")
-    names = (model.card or {}).get("class_names") or range(model.scored.logits.shape[1])
-    return scores.score(model.scored.logits, model.scored.labels, len(names)), model.scored
+    logits, labels = model.scored.logits, model.scored.labels
+    found = scores.score(logits, labels, logits.shape[1])
+    if (corrected := corrections.score(data.name, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
+    return found, model.scored
 
 
 def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
@@ -147,6 +151,8 @@ def summarise(run: Path, metrics: Mapping[str, Any]) -> None:
         log.info("test accuracy  %.2f %% of %s images of %s", 100 * test["accuracy"], f"{dataset['test']:,}", name)
     if dataset["requested"] == "auto" and name != "mnist":
         log.info("               not MNIST, which could not be fetched: this is scikit-learn's small set")
+    if name == "digits":
+        log.info("               the test images are by other people than the validation images: docs/data-digits.md")
     if drawn := metrics.get("drawings"):
         before = f", {drawn['right_before']} before" if "right_before" in drawn else ""
         log.info("drawings       %d of the %d kept aside read right%s", drawn.get("right", 0), drawn["aside"], before)

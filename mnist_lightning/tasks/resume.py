@@ -76,7 +76,8 @@ def check_resumable(checkpoint: Mapping[str, Any], path: Path) -> int:
     states = checkpoint.get("callbacks", {})
     if "RunFolder" in states:
         raise UserError(f"{path} was written by an earlier version and cannot be resumed: start anew with ckpt={path}.")
-    return int(checkpoint["epoch"]) + 1 if checkpoint.get("global_step") else 0
+    history = states.get("MetricsJSON", {}).get("history", {})
+    return len(history.get("epoch", ())) if history else int(checkpoint["epoch"]) + bool(checkpoint.get("global_step"))
 
 
 def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Sequence[str], path: Path) -> dict[str, Any]:
@@ -111,6 +112,13 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             )
         if free:
             _put(result, name, composed)
+    for name, part in result.get("callbacks", {}).items():
+        if name in result:  # `callbacks.averaging` is `averaging`
+            result["callbacks"][name] = _copy(result[name])
+        elif name in ("progress", "learning_curves") and name in composed["callbacks"]:
+            result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
+        else:
+            result["callbacks"][name] = part
     return result
 
 

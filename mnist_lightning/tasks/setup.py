@@ -25,12 +25,14 @@ from mnist_lightning.models.optimizer import build_optimizer
 from mnist_lightning.models.sharded import ShardedClassifier
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
-from mnist_lightning.run.record import NOT_HYPERPARAMETERS
 from mnist_lightning.tasks import parts
 from mnist_lightning.tasks.train import Job
 from mnist_lightning.tasks.trainer import pick, quiet
 
 log = logging.getLogger(__name__)
+
+NOT_RESUMED = ("outputs", "logger", "sweep", "search")
+"""Settings that do not go into a checkpoint: a resumed run takes them from its own command line."""
 
 
 def setup(job: Job) -> None:
@@ -58,7 +60,9 @@ def setup(job: Job) -> None:
     job.model = _model(job)
     first = ranks.place().rank == 0
     job.loggers = _loggers(settings, job.run) if first else []
-    callbacks = parts.build_all("callbacks", settings["callbacks"], record=job.record, search=settings.get("search"))
+    callbacks = parts.build_all(
+        "callbacks", settings["callbacks"], record=job.record, search=settings.get("search"), seed=settings["seed"]
+    )
     if settings["trainer"].get("strategy") == "fsdp" and ranks.place().world > 1:
         callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # not of sharded weights
     job.trainer = parts.build("trainer", settings["trainer"], callbacks=callbacks, logger=job.loggers or False,
@@ -121,7 +125,7 @@ def _model(job: Job) -> Classifier:
             image_size=getattr(network, "arguments", {}).get("image_size", 28),
             dataset=data.name,
             class_names=class_names,
-            settings={key: value for key, value in settings.items() if key not in NOT_HYPERPARAMETERS},
+            settings={key: value for key, value in settings.items() if key not in NOT_RESUMED},
             data=getattr(data, "split_facts", {}),
         ),
     )

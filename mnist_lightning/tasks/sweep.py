@@ -18,7 +18,7 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
     """
     from mnist_lightning.sweeps.report import report
 
-    code = report(sweep)
+    code = report(sweep, Path(asked["outputs"]))
     if asked["ensemble"]:
         from mnist_lightning.tasks.ensemble import join
 

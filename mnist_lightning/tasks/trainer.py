@@ -148,6 +148,7 @@ def quiet() -> None:
         ".*smaller than the logging interval.*",
         ".*treespec, LeafSpec.*",  # Lightning's own use of torch
         ".*sync_dist=True.*",  # the classifier's sums are over all ranks
+        ".*your dataloader is not resumable.*",  # its place lies in the DataModule's state
         ".*Found current_model_state in the checkpoint.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -67,7 +67,7 @@ class Saying:
         self.answers = list(answers)
 
     def read(self, strokes):
-        from mnist_lightning.inference.reader import DigitReading, Reading
+        from mnist_lightning.inference.reading import DigitReading, Reading
 
         image = np.zeros((28, 28), np.uint8)
         return Reading(tuple(

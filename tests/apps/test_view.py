@@ -12,6 +12,7 @@ from mnist_lightning.apps.theme import DARK, LIGHT
 from mnist_lightning.apps.view import View
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.reading import DigitReading, Reading
 from mnist_lightning.ink.strokes import read_digits
 from mnist_lightning.run import folder as runs
 
@@ -261,18 +262,32 @@ def test_the_window_opens_at_a_size_that_fits_the_screen(screen):
     assert fitting(None) == (BASE_WIDTH, BASE_HEIGHT)
 
 
-def test_a_long_number_stands_in_the_card_row_by_row():
-    from mnist_lightning.inference.reader import DigitReading
+def test_two_rows_are_two_lines_in_the_card_and_two_numbers_in_the_title(canvas, monkeypatch):
+    written = []
+    monkeypatch.setattr(panel_view, "write", lambda image, words, at, *rest, **options: written.append((words, at)))
+    draw(canvas, "27", scale=0.9, left=120, top=90)
+    draw(canvas, "314", scale=0.9, left=120, top=380)
+    assert [[digit.label for digit in row] for row in canvas.reading.rows] == [["2", "7"], ["3", "1", "4"]]
+    assert canvas.title == "27 314 - MNIST Lightning"
+    View().picture(canvas)
+    lines = {words: at[1] for words, at in written if words in ("2", "7", "3", "4") and at[1] < 120}
+    assert lines["2"] == lines["7"] < lines["3"] == lines["4"]
 
-    def digit(label, box):
-        return DigitReading(label, 0.9, np.zeros(10, np.float32), True, np.zeros((28, 28), np.uint8), box, ())
 
-    first = [digit(str(n), (100 * n, 0, 100 * n + 80, 100)) for n in range(4)]
-    second = [digit(str(n), (100 * n, 140, 100 * n + 80, 240)) for n in range(3)]
-    leaning = digit("5", (330, 30, 420, 150))
-    assert panel_view.rows_of([*first, *second]) == [first, second]
-    assert panel_view.rows_of([*first, leaning]) == [[*first, leaning]]
-    assert panel_view.rows_of([]) == []
+def test_what_is_no_digit_is_said_to_be_none(canvas):
+    class Doubting:
+        predictor = canvas.reader.predictor
+
+        def read(self, strokes):
+            nothing = np.full(10, 0.1, np.float32)
+            digit = DigitReading("4", 0.1, nothing, False, np.zeros((28, 28), np.uint8), (0, 0, 9, 9), (), False)
+            return Reading((digit,))
+
+    canvas.reader = Doubting()
+    canvas.press(300, 300)
+    canvas.move(400, 400)
+    assert panel_view.verdict(canvas) == "no digit that I know"
+    View().picture(canvas)
 
 
 def test_a_message_stands_in_the_status_line_and_is_cut_to_fit(canvas):

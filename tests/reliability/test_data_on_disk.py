@@ -102,6 +102,9 @@ DAMAGES = {
     "a deep record": lambda raw: (raw / checksums.FILE).write_text("[" * 60_000),
 }  # fmt: skip
 
+if os.name == "nt":  # where a link needs rights that few have
+    del DAMAGES["a link to another"]
+
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", FILE_SETS)

@@ -162,7 +162,7 @@ WRONG = {
     "empty": (PREDICT, {"Content-Type": "image/png"}, "", 422, "The body is empty"),
     "no picture": (PREDICT, {"Content-Type": "image/png"}, "hello", 415, "neither PNG nor JPEG"),
     "cut PNG": (PREDICT, {"Content-Type": "image/png"}, b"\x89PNG\r\n\x1a\n\0\0", 422, "header is cut off"),
-    "hollow PNG": (PREDICT, {"Content-Type": "image/png"}, png(np.zeros((9, 9), np.uint8))[:40], 422, "no image that"),
+    "hollow PNG": (PREDICT, {"Content-Type": "image/png"}, png(np.zeros((9, 9), np.uint8))[:40], 422, "is not an"),
     "bomb": (PREDICT, {"Content-Type": "image/png"}, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0", 413,
              "65536 x 65536 pixels: at most 20,000,000"),
     "JPEG bomb": (PREDICT, {"Content-Type": "image/jpeg"}, b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff", 413, "p"),
