@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.run import provenance
 from mnist_lightning.run import folder as runs
+from mnist_lightning.run import provenance
 from mnist_lightning.run.record import Record
 from mnist_lightning.sweeps import collect
 from mnist_lightning.sweeps.collect import Run
