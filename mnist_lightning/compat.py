@@ -87,8 +87,9 @@ def leave(code: int = 0) -> NoReturn:
 
 def leave_at_once(code: int) -> NoReturn:
     """End the program without any clean-up, which would wait for ranks that are gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # whoever read what is printed may be gone too
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

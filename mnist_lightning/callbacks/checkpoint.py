@@ -98,6 +98,7 @@ class BestAndLast(Checkpoint):
         )
         if best.is_file():
             if best.resolve() != (self._folder / BEST).resolve():
+                (self._folder / BEST).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._folder / BEST, best.read_bytes())
         else:
             self.best = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -60,39 +60,47 @@ def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
     return sources.load(name, Path(folder), mirrors)
 
 
-def split(
-    name: str, count: int, val_size: int | None, split_seed: int, limit: int | None, num_folds: int, fold: int
-) -> tuple[Tensor, Tensor]:
-    """Which of the `count` images of the set `name` train, and which validate; drawn by `split_seed` alone.
+class How(NamedTuple):
+    """What decides which images train and which validate: settings of `conf/data/`."""
 
-    The others are settings of `conf/data/`. Raises UserError where they do not fit `count`.
+    val_size: int | None = None
+    split_seed: int = 0
+    limit: int | None = None
+    num_folds: int = 0
+    fold: int = 0
+
+
+def split(name: str, count: int, how: How) -> tuple[Tensor, Tensor]:
+    """Which of the `count` images of the set `name` train, and which validate; drawn by its `split_seed` alone.
+
+    Raises UserError where `how` does not fit `count`.
 
     Returns:
         Rising indices, int64, of the training and of the validation images.
     """
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
-    if num_folds:
-        if num_folds > count:
-            raise UserError(f"data.num_folds={num_folds} is more than the {count} images there are.")
-        folds = list(order.tensor_split(num_folds))
-        val = folds.pop(fold)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(how.split_seed))
+    if how.num_folds:
+        if how.num_folds > count:
+            raise UserError(f"data.num_folds={how.num_folds} is more than the {count} images there are.")
+        folds = list(order.tensor_split(how.num_folds))
+        val = folds.pop(how.fold)
         train = torch.cat(folds)
     else:
-        size = val_size if val_size is not None else max(1, count // 12)
+        size = how.val_size if how.val_size is not None else max(1, count // 12)
         if size >= count:
             raise UserError(f"data.val_size={size} leaves nothing to train on: {name} has {count} training images.")
         val, train = order[:size], order[size:]
     # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
-    return train[:limit].sort().values, val[:limit].sort().values
+    return train[: how.limit].sort().values, val[: how.limit].sort().values
 
 
 @functools.lru_cache(maxsize=1)
-def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
-    """Training and validation images with their labels, split once a process; `how` is `split`'s settings."""
+def _parts(source: sources.Source, how: How) -> tuple[Batch, Batch]:
+    """Training and validation images with their labels, split once a process."""
     # index_select and not [indices]: a third of the time.
     train, val = (
         (source.train_images.index_select(0, part), source.train_labels.index_select(0, part))
-        for part in split(source.name, len(source.train_labels), *how)
+        for part in split(source.name, len(source.train_labels), how)
     )
     return train, val
 
@@ -189,7 +197,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.fallback_batch_size = fallback_batch_size
         self.shuffle, self.num_workers = shuffle, num_workers
         self.limit, self.split_seed = limit, split_seed
-        self._how = (val_size, split_seed, limit, num_folds, fold)
+        self._how = How(val_size, split_seed, limit, num_folds, fold)
         self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
@@ -232,8 +240,7 @@ class DigitsDataModule(pl.LightningDataModule):
     @property
     def split_facts(self) -> dict[str, Any]:
         """What decides which images train and which validate, as plain data."""
-        keys = ("val_size", "split_seed", "limit", "num_folds", "fold")
-        return {"name": self.name, **dict(zip(keys, self._how, strict=True))}
+        return {"name": self.name, **self._how._asdict()}
 
     def _add_drawings(self, path: Path) -> None:
         """Add a person's drawings to the training set, each in many variations, but keep a share of them aside."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mnist_lightning.data.augment import Augment
-from mnist_lightning.data.datamodule import DigitsDataModule, InMemory, split
+from mnist_lightning.data.datamodule import DigitsDataModule, How, InMemory, split
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
@@ -38,7 +38,7 @@ def test_a_twelfth_of_the_training_images_validates(data):
 
 
 def test_mnist_splits_into_55000_and_5000():
-    train, val = split("mnist", 60000, None, 0, None, 0, 0)
+    train, val = split("mnist", 60000, How())
     assert (len(train), len(val)) == (55000, 5000)
 
 
