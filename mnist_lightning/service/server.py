@@ -58,6 +58,7 @@ def serve(
     """
     began = time.perf_counter()
     _log_as_json(log_requests)
+    sys.setswitchinterval(0.001)  # Python's 5 ms are longer than a reading takes
     service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))  # type: ignore[arg-type]
 
     import uvicorn
