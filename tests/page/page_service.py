@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from mnist_lightning.export.web import PAGE
-from mnist_lightning.ink.images import decode_image
-from mnist_lightning.ink.strokes import Drawing
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.saliency import saliency
+from mnist_lightning.ink.images import decode_image
+from mnist_lightning.ink.strokes import Drawing
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 POLICY = (
