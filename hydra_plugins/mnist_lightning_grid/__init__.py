@@ -39,6 +39,4 @@ class GridSweeper(Sweeper):
         from mnist_lightning.sweeps.grid import sweep
 
         given = [f"{key}={value}" for key, value in self.params.items()]
-        sweep(
-            self.config, [*given, *arguments], self.max_batch_size, self.hydra_context.config_loader, self.launcher
-        )
+        sweep(self.config, [*given, *arguments], self.max_batch_size, self.hydra_context.config_loader, self.launcher)

@@ -44,8 +44,14 @@ def test_settings_may_stand_below_their_group():
         ({"optimizer.lr": 0.1}, "search.space: optimizer.lr needs a list of choices in brackets."),
         ({"optimizer.lr": []}, "search.space: optimizer.lr has no choices."),
         ({"optimizer.lr": [0.1, -1]}, "search.space: optimizer.lr=-1 is not allowed: expected a number above 0."),
-        ({"optimizer.lr": {"low": 0, "high": 1}}, "search.space: optimizer.lr: low=0 is not allowed: expected a number"),
-        ({"model.dropout": {"low": 0, "high": 1}}, "search.space: model.dropout: high=1 is not allowed: expected a num"),
+        (
+            {"optimizer.lr": {"low": 0, "high": 1}},
+            "search.space: optimizer.lr: low=0 is not allowed: expected a number",
+        ),
+        (
+            {"model.dropout": {"low": 0, "high": 1}},
+            "search.space: model.dropout: high=1 is not allowed: expected a num",
+        ),
         (
             {"data.batch_size": {"low": 1.5, "high": 3}},
             "search.space: data.batch_size: low=1.5 is not allowed: expected",
