@@ -169,7 +169,7 @@ def test_the_page_shows_the_numbers_and_what_they_mean(finished):
     for sentence in (
         "95 % confidence interval (Wilson)",
         "Of all the images on which a calibrated network is 90 % confident",
-        "AUROC is the chance",
+        "AUROC is the probability",
         "99 of 100 calls take no longer",
         result["validation"]["split"],
     ):
