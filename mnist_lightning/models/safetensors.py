@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
             raise UserError(f"{path} has {size:,} bytes: at most {LARGEST_FILE:,} are read.")
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             card = parse_card((file.metadata() or {}).get(CARD), str(path))
-            weights = {_PREFIX + name: file.get_tensor(name) for name in file.keys()}
+            weights = {_PREFIX + name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise UserError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from None
     except (safetensors.SafetensorError, ValueError) as error:

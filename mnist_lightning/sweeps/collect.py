@@ -104,7 +104,7 @@ class Run:
 def find(place: str | Path) -> list[Path]:
     """The run folders in a folder at any depth, or in each that a glob matches, in order of their names."""
     # Of pathlib's globs none takes a path from the root as well as one from here.
-    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]
+    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]  # noqa: PTH207
     return sorted({folder for root in roots if root.is_dir() for folder in _below(root)}, key=_natural)
 
 
@@ -133,7 +133,7 @@ def read(folders: list[Path]) -> tuple[list[Run], list[str]]:
     for folder in folders:
         try:
             found.append(Run(run_folders.shown(folder.absolute()), records.read_metrics(folder)))
-        except (UserError, OSError) as error:
+        except (UserError, OSError) as error:  # noqa: PERF203
             broken.append(str(error))
     return found, broken
 

@@ -44,6 +44,7 @@ def suite(
 
     settings = {key: value for key, value in data.items() if key != "_target_"}
     return evaluate_suite(
-        run, checkpoint, device=device, tta=tta, precision=precision, data=settings, seed=seed, out_of_distribution=outliers,
+        run, checkpoint, device=device, tta=tta, precision=precision, data=settings, seed=seed,
+        out_of_distribution=outliers,
         images_per_set=outlier_images, speed_seconds=speed_seconds,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mnist_lightning.models.networks import build
 
 from mnist_lightning.export import web_network
 from mnist_lightning.inference.predictor import Predictor
@@ -21,7 +22,6 @@ from mnist_lightning.ink.normalise import normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_ink, segment_strokes
 from mnist_lightning.ink.strokes import Stroke, read_digits, transformed
-from mnist_lightning.models.networks import build
 
 TESTS = Path(__file__).parent.parent
 
