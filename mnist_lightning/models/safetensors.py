@@ -11,6 +11,7 @@ import safetensors.torch
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.models.card import CARD, dump_card, parse_card
+from mnist_lightning.models.limits import check_safetensors
 
 SUFFIX = ".safetensors"
 LARGEST_FILE = 512 * 2**20  # bytes
@@ -23,6 +24,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is broken, larger than 512 MiB, or has no valid card.
     """
+    check_safetensors(path)
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
