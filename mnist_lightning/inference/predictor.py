@@ -86,6 +86,36 @@ class Predictor:
             from mnist_lightning.inference.torch_predictor import TorchPredictor as engine
         return engine.open(path, device, tta, precision, threads, allow)
 
+    def __call__(self, picture: Any, *, digits: int | None = None, sure: float | None = None) -> Any:
+        """Read a picture, of any size and colours, or a batch of prepared digits.
+
+        Args:
+            picture: the path of an image file; a PIL image; an array uint8 [H, W] or [H, W, 3 or 4]; or a batch of
+                images as MNIST's, uint8 [N, 28, 28], as an array or a tensor.
+            digits: 1 if the picture shows one digit; None for as many as are on it.
+            sure: probability from which on a digit counts as sure; None for what the card says.
+
+        Returns:
+            A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with their boxes); for a batch a list of them.
+
+        Raises:
+            UserError: the file is not an image.
+        """
+        from mnist_lightning.inference.reader import Reader
+        from mnist_lightning.ink.images import read_picture
+        from mnist_lightning.models.card import SURE
+
+        reader = Reader(self, self.card.get("sure", SURE) if sure is None else sure)
+        if isinstance(picture, str | Path):
+            pixels = read_picture(picture).pixels
+        else:
+            if hasattr(picture, "getbands"):  # a PIL image
+                picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
+            pixels = np.asarray(picture)
+        if pixels.ndim == 3 and pixels.shape[1:] == (28, 28):
+            return [reader.read_picture(each, 1) for each in pixels]
+        return reader.read_picture(pixels, digits)
+
     def check_classes(self, path: Path, name: str, count: int) -> None:
         """Raise UserError unless the data set `name` has as many classes as this network, loaded from `path`."""
         if len(self.class_names) != count:

@@ -69,6 +69,16 @@ class Reading:
         return " ".join("".join(digit.label for digit in row) for row in self.rows)
 
     @property
+    def digit(self) -> str | None:
+        """The likeliest class, where there is exactly one digit."""
+        return self.digits[0].label if len(self.digits) == 1 else None
+
+    @property
+    def probabilities(self) -> np.ndarray | None:
+        """The probability of each class, float32 [C], where there is exactly one digit."""
+        return self.digits[0].probabilities if len(self.digits) == 1 else None
+
+    @property
     def sure(self) -> bool:
         """Whether there are digits, and all are sure."""
         return bool(self.digits) and all(digit.sure for digit in self.digits)
