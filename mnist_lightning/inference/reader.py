@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # a window that is still loading torch knows readings already
 
 __all__ = ["NO_DIGIT", "UNSURE", "DigitReading", "Reader", "Reading"]
 
-LEAST = 0.3  # the probability of its likeliest class below which something is not a digit
+LEAST = 0.35  # the probability of its likeliest class below which something is not a digit
 
 _CERTAIN = 0.9  # a digit as likely as this is neither cut nor joined
 _SURER = 0.8  # the least that each digit must be after it was cut or joined

@@ -27,14 +27,14 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     """Ink without what is no writing; as it is where nothing would be left."""
     if min(ink.shape) < 8:
         return ink
-    kept = _remove_rules(ink)
+    kept = remove_rules(ink)
     pieces = _Pieces(kept)
     if len(pieces.area) == 0:
         return ink
     left, top, right, bottom = pieces.outlined()
     if (right - left, bottom - top) == ink.shape[::-1]:
         return pieces.remove_dirt(kept)
-    inner = _remove_rules(kept[top:bottom, left:right])
+    inner = remove_rules(kept[top:bottom, left:right])
     result = np.zeros_like(ink)
     result[top:bottom, left:right] = _Pieces(inner).remove_dirt(inner)
     return result
@@ -126,7 +126,7 @@ def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, stats[1:]
 
 
-def _remove_rules(ink: np.ndarray) -> np.ndarray:
+def remove_rules(ink: np.ndarray) -> np.ndarray:
     """Ink without the straight lines that cross the whole picture, level or upright."""
     touched = [bool((side > _INK).any()) for side in (ink[:, 0], ink[:, -1], ink[0], ink[-1])]
     level = _without_level_rules(ink) if all(touched[:2]) else ink
