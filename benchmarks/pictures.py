@@ -54,7 +54,9 @@ def frame(width: int, level: int, sides: str = "tblr") -> Change:
     """A band of grey along some sides: top, bottom, left, right; "some" for sides drawn at random."""
 
     def change(image: np.ndarray, random: Random) -> np.ndarray:
-        chosen = sides if sides != "some" else "".join(random.choice(list("tblr"), random.integers(1, 4), replace=False))
+        chosen = (
+            sides if sides != "some" else "".join(random.choice(list("tblr"), random.integers(1, 4), replace=False))
+        )
         margins = [width * (side in chosen) for side in "tblr"]
         return cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=(level,) * 3)
 
@@ -269,8 +271,9 @@ def from_files(pattern: str) -> Iterator[tuple[np.ndarray, int]]:
     """BGR pictures of a glob, each with the name of its folder as label."""
     for name in sorted(glob.glob(pattern)):  # noqa: PTH207
         image = read_image(name)
-        yield cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image[:, :, :3].copy(), int(
-            Path(name).parent.name
+        yield (
+            cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image[:, :, :3].copy(),
+            int(Path(name).parent.name),
         )
 
 

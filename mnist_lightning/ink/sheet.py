@@ -24,7 +24,9 @@ def only_sheet(image: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
-    small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
     grey = cv2.GaussianBlur(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (3, 3), 0)
     bright = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
     for mask in (bright, cv2.bitwise_not(bright)):
