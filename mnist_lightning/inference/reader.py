@@ -1,8 +1,8 @@
 """Strokes on a sheet, or a picture -> the number that is on it, digit by digit.
 
 Knows neither windows nor files. Cutting into digits and preparing each is `ink`'s work, reading one is the
-`Predictor`'s; here is what lies between: one batch, no digit twice, cuts that are made where the reading gets surer, and
-an honest "not sure". Window, files, service and page all read through here.
+`Predictor`'s; here is what lies between: one batch, no digit twice, cuts that are made where the reading gets surer,
+and an honest "not sure". Window, files, service and page all read through here.
 """
 
 from __future__ import annotations

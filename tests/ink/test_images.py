@@ -53,8 +53,15 @@ def saved(image: np.ndarray, form: str, mode: str = "RGB", **options: object) ->
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_a_picture_that_a_camera_stored_turned_is_the_right_way_up(form: str, orientation: int) -> None:
-    turned = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.swapaxes(0, 1),
-              6: lambda a: np.rot90(a), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: lambda a: np.rot90(a, 3)}  # fmt: skip
+    turned = {
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.swapaxes(0, 1),
+        6: np.rot90,
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        8: lambda a: np.rot90(a, 3),
+    }
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(turned.get(orientation, lambda a: a)(sheet()))
@@ -98,7 +105,7 @@ def test_a_picture_too_large_is_refused_before_it_is_decoded() -> None:
 
 
 def test_a_damaged_file_of_any_format_is_one_sentence() -> None:
-    random = np.random.default_rng(0)
+    random, sentences = np.random.default_rng(0), []
     for form in ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"):
         whole = saved(sheet(), form)
         for _ in range(15):
@@ -106,9 +113,11 @@ def test_a_damaged_file_of_any_format_is_one_sentence() -> None:
             for place in random.integers(0, len(data), 3):
                 data[place] = random.integers(0, 256)
             try:
-                assert decode_image(bytes(data)).dtype == np.uint8
+                decode_image(bytes(data))
             except UserError as error:
-                assert "\n" not in str(error)
+                sentences.append(str(error))
+    assert len(sentences) > 40
+    assert not any("\n" in sentence for sentence in sentences)
 
 
 def test_a_large_picture_is_shrunk_and_says_by_how_much() -> None:
