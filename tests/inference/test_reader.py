@@ -152,8 +152,10 @@ def test_a_picture_said_to_be_one_digit_is_read_as_one(reader):
 
 def test_touching_digits_are_cut_where_the_reading_gets_surer(reader):
     picture = number_picture(["20"], gap=4)
-    edge = 44 + draw_digit(DIGITS[2]).shape[1]  # where the 0 begins
-    picture[84:90, edge - 12 : edge + 12] = 255  # a stroke of the 2 runs on into the 0
+    two, zero = segment_ink(picture)
+    row = int(np.flatnonzero(two.any(axis=1))[-4])  # where its foot ends
+    start, end = np.flatnonzero(two[row])[-1], np.flatnonzero(zero.any(axis=0))[0] + 12
+    picture[row - 4 : row + 2, start:end] = 255  # a stroke of the 2 runs on into the 0
     assert len(segment_ink(picture)) == 1
     assert reader.read_picture(picture).best == "20"
 
