@@ -85,5 +85,5 @@ class Reading:
 
     @property
     def has_no_digit(self) -> bool:
-        """Whether something is there, but nothing of it is like a digit: see `NO_DIGIT`."""
-        return bool(self.digits) and not any(digit.is_digit for digit in self.digits)
+        """Whether something is there, but less than half of it is like digits: see `NO_DIGIT`."""
+        return 2 * sum(digit.is_digit for digit in self.digits) < len(self.digits)
