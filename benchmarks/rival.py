@@ -29,7 +29,7 @@ class Digits(litserve.LitAPI):
         cv2.setNumThreads(1)
         self.predictor = Predictor.load(Path(NETWORK), "cpu", threads=1)
 
-    def decode_request(self, request: dict[str, Any]) -> np.ndarray:
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe reads a type as a query parameter
         """A request as an image."""
         return normalise(decode_image(base64.b64decode(request["image"])))
 
