@@ -274,6 +274,8 @@ class DigitsDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=as_is,
             persistent_workers=self.num_workers > 0,
+            # Its own: each iterator draws a number, and of a resumed run at another moment than of an unbroken one.
+            generator=torch.Generator(),
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:

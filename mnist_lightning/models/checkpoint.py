@@ -97,7 +97,10 @@ def write(content: Mapping[str, Any], path: Path) -> None:
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder.") from None
     write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 

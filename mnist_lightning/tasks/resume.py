@@ -128,6 +128,8 @@ def _put(target: dict[str, Any], name: str, source: Mapping[str, Any]) -> None:
         target, source = target.setdefault(section, {}), source.get(section, {})
     if key in source:
         target[key] = _copy(source[key])
+    else:  # `~callbacks.loss_graph`
+        target.pop(key, None)
 
 
 def _copy(value: Any) -> Any:

@@ -89,9 +89,6 @@ def test_a_resumed_run_of_several_ranks_gives_what_an_unbroken_one_gives(train, 
     expected = checkpoint(tmp_path / "whole")
     for name, value in checkpoint(tmp_path / "again")["state_dict"].items():
         assert torch.equal(value, expected["state_dict"][name]), name
-    states = expected["callbacks"]["BestAndLast"]["rng_state"]
-    assert len(states) == 2
-    assert not torch.equal(*states)  # each rank augments by draws of its own
 
 
 def test_sharded_training_gives_the_same_and_leaves_a_plain_checkpoint(train, tmp_path):

@@ -118,7 +118,7 @@ def test_the_settings_are_those_of_the_checkpoint(tmp_path, killed_after):
     [
         ("model=lenet5", r"^model=lenet5 cannot be changed in a resumed run, whose model\."),
         (
-            "model.hidden_sizes=[7]",
+            "model=mlp model.hidden_sizes=[7]",
             r"cannot be changed in a resumed run, whose model\.hidden_sizes is \[256, 128\]: leave",
         ),
         (
