@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.files import predict_files
 from mnist_lightning.inference.predictor import Predictor

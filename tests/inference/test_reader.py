@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning import runs
+from mnist_lightning.run import folder as runs
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.normalise import normalise
