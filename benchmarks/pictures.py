@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mnist_lightning.run import folder as runs
 from mnist_lightning.data import sources
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink.images import decode_image, read_image
 from mnist_lightning.ink.normalise import normalise
+from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).resolve().parent.parent
 Random = np.random.Generator

@@ -43,6 +43,7 @@ class Predictor:
         temperature: the logits are divided by it before the softmax (see `evaluation/calibration.py`).
         precision: Lightning's name of it: `32-true`; `bf16-mixed` or `16-mixed`, as training multiplies with it, which
             is several times as fast where the hardware has it, and moves probabilities by some thousandths.
+        tta: settings of `conf/tta/`; empty where each image is read once.
         network: the `torch.nn.Module`, which reads an image once; None for an ONNX file.
         device: the `torch.device`; None for an ONNX file, which is read by the CPU.
     """
@@ -52,6 +53,7 @@ class Predictor:
 
     def __init__(self, card: dict[str, Any], precision: str = "32-true") -> None:
         self.card, self.precision = card, precision
+        self.tta: dict[str, float] = {}
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
         self.temperature = float(card.get("temperature", 1.0))
 
@@ -96,7 +98,7 @@ class Predictor:
             sure: probability from which on a digit counts as sure; None for what the card says.
 
         Returns:
-            A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with their boxes); for a batch a list of them.
+            A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with boxes); for a batch a list of them.
 
         Raises:
             UserError: the file is not an image.

@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_lightning.run import folder as runs
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.files import predict_files
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.models.checkpoint import CARD
+from mnist_lightning.run import folder as runs
 
 
 def write_digit(path, text, size=120, light_on_dark=False):

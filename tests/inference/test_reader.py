@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning.run import folder as runs
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_ink
 from mnist_lightning.ink.strokes import Drawing, Stroke, read_digits, transformed
+from mnist_lightning.run import folder as runs
 
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).parent.parent / "ink/pen_digits.jsonl")}
 
