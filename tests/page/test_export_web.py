@@ -12,7 +12,7 @@ import pytest
 from mnist_lightning.errors import UserError
 from mnist_lightning.export import web, web_network
 from mnist_lightning.export.bundle import bundle
-from mnist_lightning.models import networks
+from mnist_lightning.models import build as networks
 
 CARD = {"network": {"name": "mlp", "hidden_sizes": [12]}, "image_size": 28, "dataset": "mnist",
         "class_names": [*"0123456789"], "sure": 0.6, "temperature": 0.5}  # fmt: skip
