@@ -53,15 +53,12 @@ def files(tmp_path_factory):
         if name not in made:
             network = build(name)
             card = checkpoint.make_card(
-                {"name": name, **NETWORKS[name]},
-                image_size=28,
-                dataset="mnist",
-                class_names=tuple("0123456789"),
-                settings={"seed": 3},
-            )
+                {"name": name, **NETWORKS[name]}, image_size=28, dataset="mnist", class_names=tuple("0123456789"),
+                settings={"seed": 3}, temperature=0.7,
+            )  # fmt: skip
             weights = {f"network.{key}": value for key, value in network.state_dict().items()}
             made[name] = tmp_path_factory.mktemp("networks") / f"{name}.ckpt"
-            torch.save({"state_dict": weights, checkpoint.CARD: card | {"temperature": 0.7}}, made[name])
+            torch.save({"state_dict": weights, checkpoint.CARD: card}, made[name])
         return made[name]
 
     return file
