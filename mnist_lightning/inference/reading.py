@@ -54,7 +54,9 @@ class Reading:
     def rows(self) -> tuple[tuple[DigitReading, ...], ...]:
         """The digits of each row; a row is a number."""
         ends = np.cumsum(self.row_lengths or (len(self.digits),)).tolist()
-        return tuple(self.digits[end - length : end] for end, length in zip(ends, self.row_lengths or ends, strict=True))
+        return tuple(
+            self.digits[end - length : end] for end, length in zip(ends, self.row_lengths or ends, strict=True)
+        )
 
     @property
     def text(self) -> str:
@@ -73,5 +75,5 @@ class Reading:
 
     @property
     def has_no_digit(self) -> bool:
-        """Whether something is there, but nothing of it is like a digit: see `NO_DIGIT`."""
-        return bool(self.digits) and not any(digit.is_digit for digit in self.digits)
+        """Whether something is there, but less than half of it is like digits: see `NO_DIGIT`."""
+        return 2 * sum(digit.is_digit for digit in self.digits) < len(self.digits)
