@@ -98,7 +98,8 @@ def _filled_box(mask: np.ndarray) -> Box | None:
         soft = [not at and share < _STRAIGHT for at, share in zip(at_edge, filled, strict=True)]
         if not any(soft):
             break
-        left, top, right, bottom = left + soft[0], top + soft[1], right - soft[2], bottom - soft[3]
+        left, top = left + int(soft[0]), top + int(soft[1])
+        right, bottom = right - int(soft[2]), bottom - int(soft[3])
     else:
         return None
     if min(filled) < 0.5 or (sum(at_edge) == 3 and _is_cut_close(inner, at_edge)):

@@ -41,8 +41,8 @@ def even_ink(ink: np.ndarray, reach: int) -> np.ndarray:
     """
     side = 2 * reach + 1
     peak = cv2.blur(cv2.dilate(ink, np.ones((side, side), np.uint8)), (side, side), borderType=cv2.BORDER_REPLICATE)
-    lowest = max(_FLOOR * cv2.minMaxLoc(ink)[1], 1.0)
-    return cv2.divide(ink, cv2.max(peak, lowest), scale=255)
+    lowest = max(round(_FLOOR * cv2.minMaxLoc(ink)[1]), 1)
+    return cv2.divide(ink, np.maximum(peak, np.uint8(lowest)), scale=255)
 
 
 def is_even(ink: np.ndarray, reach: int) -> bool:
