@@ -77,8 +77,8 @@ CONF = {
     "data/mine": "defaults:\n  - _base\n  - _self_\nname: shapes\nsource:\n  _target_: mine_own.shapes\n"
     "  _partial_: true\n  count: 120\n",
     "optimizer/mine": "_target_: torch.optim.NAdam\n_partial_: true\nlr: 0.01\n",
-    "scheduler/mine": "_target_: mnist_lightning.models.Schedule\nmake:\n  _target_: torch.optim.lr_scheduler.OneCycleLR"
-    "\n  _partial_: true\n  max_lr: 0.02\ninterval: step\n",
+    "scheduler/mine": "_target_: mnist_lightning.models.Schedule\nmake:\n  _target_: torch.optim.lr_scheduler."
+    "OneCycleLR\n  _partial_: true\n  max_lr: 0.02\ninterval: step\n",
     "callbacks/mine": "mine:\n  _target_: mine_own.Count\n  file: steps.txt\n",
     "logger/mine": "mine:\n  _target_: mine_own.Lines\n",
 }
