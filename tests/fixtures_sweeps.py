@@ -66,7 +66,8 @@ def run(folder, *arguments, **environment):
     known = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "PYTHONPATH")}
     return subprocess.run(
         [sys.executable, "program.py", *arguments],
-        cwd=folder, env=known | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=known | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True,
+        timeout=120, check=False,
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class DigitsDataModule(pl.LightningDataModule):
     Where several processes train together, each loads its share of every batch.
 
     Args:
-        name: the published set; `auto` takes MNIST if it is on disk or can be fetched, else scikit-learn's small digits.
+        name: the published set; `auto` takes MNIST if it is on disk or can be fetched, else scikit-learn's digits.
         folder: where downloads lie, in torchvision's layout.
         mirrors: `https://`, `http://` or `file://` bases that are tried before the official ones.
         source: returns a `Source`, a data set of your own, which then takes the place of the published one.

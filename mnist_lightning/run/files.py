@@ -55,7 +55,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as JSON, atomically: lists of numbers on one line; NaN and infinity, which JSON lacks, as null."""
+    """Write plain data as JSON, atomically: lists of numbers on one line, NaN and infinity as null."""
     write_atomically(path, (_dump(data) + "\n").encode("utf-8"))
 
 
