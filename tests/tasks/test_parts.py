@@ -103,7 +103,8 @@ def test_parts_of_ones_own_train_are_scored_and_come_back(own):
     import mnist_lightning as ml
 
     asked = [*(f"{group}=mine" for group in ("model", "data", "optimizer", "scheduler", "logger")),
-             "callbacks=[default,mine]", "augment=none", "trainer.max_epochs=10", "averaging.decay=0.0", "data.batch_size=16",
+             "callbacks=[default,mine]", "augment=none", "trainer.max_epochs=10", "averaging.decay=0.0",
+             "data.batch_size=16",
              "runtime.threads=1"]  # fmt: skip
     record = ml.train(*asked)
     assert (record["status"], record["dataset"]["name"], record["dataset"]["train"]) == ("finished", "shapes", 110)
