@@ -318,6 +318,8 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: uint8 to float in [0, 1], and in training the augmentation, each batch as a whole."""
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            return batch  # not of this module, such as the example that Lightning's model summary sends through
         images, labels = batch
         images = to_input(images)
         if self.augment is not None and self.trainer is not None and self.trainer.training:

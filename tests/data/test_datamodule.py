@@ -228,6 +228,11 @@ def test_pixels_become_fractions_of_white_on_the_device(data):
     assert same is labels
 
 
+def test_the_example_of_lightnings_model_summary_passes_as_it_is(data):
+    example = torch.rand(2, 1, 28, 28)
+    assert data().on_after_batch_transfer(example, 0) is example
+
+
 def test_only_training_batches_are_augmented(data):
     module = data(augment=Augment(translate=3.0, generator=torch.Generator().manual_seed(0)))
     batch = next(iter(module.train_dataloader()))

@@ -103,20 +103,21 @@ def test_parts_of_ones_own_train_are_scored_and_come_back(own):
     import mnist_lightning as ml
 
     asked = [*(f"{group}=mine" for group in ("model", "data", "optimizer", "scheduler", "logger")),
-             "callbacks=[default,mine]", "augment=none", "trainer.max_epochs=3", "data.batch_size=16",
+             "callbacks=[default,mine]", "augment=none", "trainer.max_epochs=10", "averaging.decay=0.0",
+             "data.batch_size=16",
              "runtime.threads=1"]  # fmt: skip
     record = ml.train(*asked)
     assert (record["status"], record["dataset"]["name"], record["dataset"]["train"]) == ("finished", "shapes", 110)
     assert record["test"]["accuracy"] == 1.0
     assert record["parameters"] == 784 * 16 + 16 + 16 * 3 + 3
     [run] = own.glob("outputs/train/*/*")
-    assert (run / "steps.txt").read_text() == "21"
+    assert (run / "steps.txt").read_text() == "70"
     lines = [json.loads(line) for line in (run / "lines.jsonl").read_text().splitlines()]
-    assert len([line for line in lines if "val/loss" in line]) == 3
+    assert len([line for line in lines if "val/loss" in line]) == 10
     kept = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert kept["mnist_lightning"]["network"] == {"_target_": "mine_own.Net", "width": 16}
     assert kept["mnist_lightning"]["class_names"] == ["dark", "grey", "light"]
-    assert kept["lr_schedulers"][0]["total_steps"] == 21  # OneCycleLR was given the length of the run
+    assert kept["lr_schedulers"][0]["total_steps"] == 70  # OneCycleLR was given the length of the run
     with pytest.raises(UserError, match=r"allow it with allow=\[mine_own\]"):
         ml.load(run)
     predictor = ml.load(run, allow=["mine_own"])
