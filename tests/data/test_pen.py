@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mnist_lightning.data.pen import _DIGITS, no_digits, pen_digits, variations
+from mnist_lightning.data.pen import no_digits, pen_digits, variations
+from mnist_lightning.data.pen_paths import DIGITS
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Stroke
@@ -39,8 +40,8 @@ def test_no_two_pen_digits_are_alike_and_a_seed_repeats_them(digits):
 
 
 def test_all_ten_classes_know_several_ways():
-    assert sorted(_DIGITS) == list(range(10))
-    assert min(len(ways) for ways in _DIGITS.values()) >= 6
+    assert sorted(DIGITS) == list(range(10))
+    assert min(len(ways) for ways in DIGITS.values()) >= 6
 
 
 def test_what_is_no_digit_differs_and_repeats():
