@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_lightning.data import patterns, pen, sources
+from mnist_lightning.data import outliers, patterns, pen, sources
 from mnist_lightning.data.augment import Augment
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
@@ -101,7 +101,7 @@ def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
 def _made(digits: int, others: int, noise: int) -> Batch:
     """Pen digits and things that are none, made from nothing once a process."""
     images, labels = pen.pen_digits(digits)
-    images = np.concatenate([images, pen.no_digits(others), patterns.noise_images(noise)])
+    images = np.concatenate([images, outliers.outlier_drawings(others), patterns.noise_images(noise)])
     labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
     return torch.from_numpy(images), torch.from_numpy(labels)
 

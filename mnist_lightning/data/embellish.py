@@ -1,4 +1,4 @@
-"""Ways of writing that MNIST's writers seldom used, drawn onto its own digits: slashed zeros, flags, feet, crossed sevens.
+"""Ways of writing that are rare in MNIST, drawn onto its own digits: slashed zeros, flags, feet, crossed sevens.
 
 The added line has about the width of the digit's own strokes; the result is brought into the form of MNIST again.
 """
@@ -18,9 +18,7 @@ _SHIFT = 4  # OpenCV draws at coordinates in 1/16 pixel
 Line = np.ndarray  # points [n, 2] of a line, x and y, pixels of the oversampled image
 
 
-def embellished(
-    images: np.ndarray, labels: np.ndarray, count: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def embellished(images: np.ndarray, labels: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Zeros with a slash, ones with a flag and a foot, sevens with a bar across.
 
     Args:
@@ -92,7 +90,8 @@ def _flag_and_foot(mask: np.ndarray, random: np.random.Generator) -> list[Line]:
     if has_foot:
         half = height * random.uniform(0.15, 0.4)
         rise = random.normal(0, 0.08) * half
-        lines.append(np.array([heel - (half * random.uniform(0.6, 1.2), -rise), heel, heel + (half, -rise)]))
+        step = np.array([half, -rise])
+        lines.append(np.array([heel - random.uniform(0.6, 1.2) * step, heel, heel + step]))
     return lines
 
 
@@ -104,7 +103,8 @@ def _bar(mask: np.ndarray, random: np.random.Generator) -> list[Line]:
     middle = np.array([inked.mean() if len(inked) else (left + right) / 2, row])
     half = (right - left) * random.uniform(0.22, 0.5)
     rise = random.normal(0.12, 0.18) * half
-    return [np.array([middle + (half, -rise), middle + random.normal(0, 1, 2), middle - (half, -rise)])]
+    step = np.array([half, -rise])
+    return [np.array([middle + step, middle + random.normal(0, 1, 2), middle - step])]
 
 
 _LINES = {0: _slash, 1: _flag_and_foot, 7: _bar}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mnist_lightning.data.pen import no_digits, pen_digits, variations
+from mnist_lightning.data.pen import pen_digits, variations
 from mnist_lightning.data.pen_paths import DIGITS
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
