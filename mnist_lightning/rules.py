@@ -196,6 +196,7 @@ _USE = {
     "precision": precision,
     "device": one_of("auto", "cpu", "cuda", "mps"),
     "image": text,
+    "digits": maybe(Rule("1", lambda value: value == 1 and not isinstance(value, bool))),
     "sure": number(0, 1),
     "strokes": text,
     "move": Rule(

@@ -1,16 +1,16 @@
-"""Read the digit in image files: `python scripts/predict.py image=digit.png`; settings in conf/predict.yaml."""
+"""Read the digits in image files: `python scripts/predict.py image=digit.png`; settings in conf/predict.yaml."""
 
 from pathlib import Path
 
 from mnist_lightning.cli import Settings, script
 
 
-@script("predict")
+@script("predict", texts=("image", "ckpt", "outputs"))
 def main(settings: Settings, run: Path) -> None:
-    """Print one line of JSON an image: image, digit, confidence, probabilities."""
+    """Print one line of JSON per image: what is read, how surely, where, and by which network."""
     from mnist_lightning.inference.files import predict_files
 
-    predict_files(settings["image"], settings["ckpt"], Path(settings["outputs"]), settings["device"])
+    predict_files(**settings)
 
 
 if __name__ == "__main__":

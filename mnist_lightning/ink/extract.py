@@ -6,46 +6,84 @@ photograph or a scan the paper is estimated around each pixel and its noise cut 
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
+from mnist_lightning.ink.clutter import remove_clutter
+from mnist_lightning.ink.frame import colour_distance, inside_frame
+from mnist_lightning.ink.width import stretch
+
 FAINT = 25  # ink up to this (of 255) counts only right beside stronger ink: JPEG rings around strokes
 _THUMBNAIL = 40  # longest side of a picture too small to be a photograph, pixels
-_PHOTO_SIDE = 256  # photographs are shrunk to this longest side, pixels
-_PAPER_SIDE = 96  # and their paper is estimated at this one
+_DRAWING_SIDE = 320  # side of the square whose area larger drawings are shrunk to, pixels
+_PHOTO_SIDE = 256  # the same of photographs
+_PAPER_SIDE = 96  # and of the picture that their paper is estimated in
 _MIN_CONTRAST = 20.0  # of ink in a photograph, of 255; below it a sheet counts as empty
 _MIN_SPECK = 0.03  # share of the largest piece of ink below which another is dirt
 
 
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """Ink, and where it stood in the picture.
+
+    Attributes:
+        pixels: uint8 [h, w], bright ink (its strongest at 255) on exact 0; all zeros if there is none.
+        left, top: of `pixels` in the picture, its pixels.
+        shrunk: how many pixels of the picture, along each side, became one of `pixels`.
+    """
+
+    pixels: np.ndarray
+    left: int = 0
+    top: int = 0
+    shrunk: float = 1.0
+
+
 def extract_ink(image: np.ndarray) -> np.ndarray:
-    """Separate ink from background.
+    """Separate ink from its background; the pixels of `find_ink`."""
+    return find_ink(image).pixels
+
+
+def find_ink(image: np.ndarray) -> Ink:
+    """Separate ink from its background.
 
     Args:
         image: uint8, grey [H, W] or [H, W, 1], BGR [H, W, 3] or BGRA [H, W, 4]; dark on light or light on
-            dark, drawn, scanned or photographed. In a drawing the background is what most of the rim shows.
+            dark, drawn, scanned or photographed. Inside a frame, if there is one, a drawing's background is what most
+            of the rim shows.
 
     Returns:
-        uint8 [h, w], bright ink (its strongest at 255) on exact 0, all zeros if there is no ink. A clean
-        drawing keeps its resolution; a photograph comes back with its longest side at most 256.
+        The ink inside the frame, without ruled lines, specks and other clutter. Small drawings keep their resolution;
+        larger ones are shrunk to the area of a square of 320, photographs to one of 256.
     """
     image = _drop_alpha(image)
     if image.size == 0:
-        return np.zeros((0, 0), np.uint8)
-    distance = _largest_channel(cv2.absdiff(image, np.full_like(image, _rim_median(image))))
+        return Ink(np.zeros((0, 0), np.uint8))
+    small = _shrink(image, _DRAWING_SIDE)
+    left, top, right, bottom = inside_frame(small)
+    inner = np.ascontiguousarray(small[top:bottom, left:right])
+    distance = colour_distance(inner, _rim_median(inner))
     peak = int(cv2.minMaxLoc(distance)[1])
     if not _is_clean(distance, peak):
-        return _photo_ink(image)
-    if peak < 8:  # a flat sheet
-        return np.zeros_like(distance)
+        pixels = _photo_ink(inner)
+    elif peak < 8:  # a flat sheet
+        pixels = np.zeros_like(distance)
+    else:
+        pixels = _drawn_ink(distance, peak)
+    shrunk = image.shape[1] / small.shape[1]
+    return Ink(pixels, round(left * shrunk), round(top * shrunk), shrunk * inner.shape[1] / pixels.shape[1])
+
+
+def _drawn_ink(distance: np.ndarray, peak: int) -> np.ndarray:
+    """Ink of a clean drawing, from how far each of its pixels is from the background, `peak` at most."""
     if peak < 250:
         distance = cv2.LUT(distance, stretch(peak))
     strong = cv2.threshold(distance, FAINT, 255, cv2.THRESH_BINARY)[1]
-    return cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8)))
-
-
-def stretch(peak: int) -> np.ndarray:
-    """Table [256] for `cv2.LUT` that takes `peak` to 255 (on big pictures much faster than multiplying)."""
-    return np.minimum(np.arange(256) * (255 / peak) + 0.5, 255).astype(np.uint8)
+    ink = remove_clutter(cv2.bitwise_and(distance, cv2.dilate(strong, np.ones((3, 3), np.uint8))))
+    peak = int(cv2.minMaxLoc(ink)[1])
+    return cv2.LUT(ink, stretch(peak)) if 0 < peak < 250 else ink
 
 
 def _drop_alpha(image: np.ndarray) -> np.ndarray:
@@ -71,13 +109,6 @@ def _rim_median(image: np.ndarray) -> np.ndarray:
     """Median of the pixels along the four edges: uint8 [] or, of a colour picture, [3]."""
     rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return np.median(rim, axis=0).astype(np.uint8)
-
-
-def _largest_channel(image: np.ndarray) -> np.ndarray:
-    if image.ndim == 2:
-        return image
-    blue, green, red = cv2.split(image)
-    return cv2.max(cv2.max(blue, green), red)
 
 
 def _is_clean(distance: np.ndarray, peak: int) -> bool:
@@ -115,9 +146,10 @@ def _photo_ink(image: np.ndarray) -> np.ndarray:
     return np.where(mask, ink, 0).astype(np.uint8)
 
 
-def _shrink(image: np.ndarray, longest: int) -> np.ndarray:
+def _shrink(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture with at most the area of a square of this side: a long row of digits stays as high as it is needed."""
     height, width = image.shape[:2]
-    factor = longest / max(height, width)
+    factor = side / math.sqrt(height * width)
     if factor >= 1:
         return image
     size = (max(1, round(width * factor)), max(1, round(height * factor)))

@@ -11,15 +11,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mnist_lightning.ink.extract import FAINT, extract_ink, stretch
+from mnist_lightning.ink.extract import FAINT, extract_ink
+from mnist_lightning.ink.width import even_ink, is_even, measure_stroke_width, redraw, stretch
 
 SIZE = 28  # side of the field that the network sees, pixels
 BOX = 20  # longest side of the ink in it, pixels
 CENTRE = 14  # index of the pixel on which MNIST puts the centre of mass (measured: 13.5 to 14.5 in all)
 
-STROKE_WIDTH_RANGE = (1.3, 4.9)  # pixels of the 28x28 field; 1st and 99th percentile of MNIST, training set
+STROKE_WIDTH_RANGE = (2.0, 3.5)  # pixels of the 28x28 field; the middle 80 % of MNIST's training set
+_MNIST_WIDTHS = (1.3, 4.9)  # 1st and 99th percentile there; what has MNIST's size already may have these
 
 _FINE = 4  # oversampling of the box where stroke width is measured and changed
+_REACH = 4  # of a pixel's neighbourhood there, fine pixels: half of a stroke's width
+_LARGEST = 4 * BOX * _FINE  # larger ink is shrunk to this longest side and evened before it is shrunk further
 
 
 def normalise(image: np.ndarray, *, stroke_width: tuple[float, float] | None = STROKE_WIDTH_RANGE) -> np.ndarray:
@@ -27,7 +31,7 @@ def normalise(image: np.ndarray, *, stroke_width: tuple[float, float] | None = S
 
     Args:
         image: uint8, grey [H, W] or [H, W, 1], BGR [H, W, 3] or BGRA [H, W, 4]; dark ink on light or light
-            ink on dark, drawn, scanned or photographed. The background is what most of the rim shows.
+            ink on dark, drawn, scanned or photographed, with or without a frame.
         stroke_width: thinnest and thickest stroke allowed in the result, in its pixels; ink outside is
             thickened or thinned to the nearer bound. `None` leaves the width as it is.
 
@@ -38,7 +42,7 @@ def normalise(image: np.ndarray, *, stroke_width: tuple[float, float] | None = S
 
 
 def normalise_ink(ink: np.ndarray, stroke_width: tuple[float, float] | None = STROKE_WIDTH_RANGE) -> np.ndarray:
-    """As `normalise`, for a picture that is known to be ink, uint8 [H, W], bright on exact 0: no paper to be found."""
+    """As `normalise`, for a picture that is known to be ink, uint8 [H, W], bright on exact 0."""
     # The faint rim of a stroke may be JPEG's ringing: it is kept, but the box does not follow it.
     box = bounding_box(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1]) if ink.size else None
     if box is None:
@@ -73,30 +77,25 @@ def centre(ink: np.ndarray) -> np.ndarray:
     return field
 
 
-def measure_stroke_width(ink: np.ndarray) -> float:
-    """Mean width of the strokes in ink [h, w], in its pixels.
-
-    Across a stroke of width w the distance to its edge runs evenly from 0 to w / 2, mean w / 4.
-    """
-    mask = cv2.threshold(ink, 127, 255, cv2.THRESH_BINARY)[1]
-    # The rim makes ink that touches the edge of the picture end there.
-    distance = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
-    pixels = cv2.countNonZero(mask)
-    return 4 * (float(distance.sum()) / pixels - 0.5) if pixels else 0.0
-
-
 def _fit(ink: np.ndarray, stroke_width: tuple[float, float] | None) -> np.ndarray | None:
     """Shrink (or blow up) tightly cropped ink so that its longest side is 20; None if nothing is to do."""
-    if max(ink.shape) > BOX * _FINE:
-        ink = _resize(ink, BOX * _FINE)
-    if stroke_width is not None:
-        fine = _resize(ink, BOX * _FINE)
-        peak = int(cv2.minMaxLoc(fine)[1])
-        width = measure_stroke_width(cv2.LUT(fine, stretch(peak))) / _FINE
-        wanted = min(max(width, stroke_width[0]), stroke_width[1])
-        if wanted != width:
-            return _with_width(cv2.LUT(fine, stretch(peak)), width, wanted)
-    return None if max(ink.shape) == BOX else _resize(ink, BOX)
+    is_fitted = max(ink.shape) == BOX
+    if stroke_width is None:
+        return None if is_fitted else _resize(ink, BOX)
+    fine = ink
+    if max(ink.shape) > _LARGEST:  # a hairline keeps little of its grey level: it is given back before it is lost
+        fine = _resize(fine, _LARGEST)
+        fine = cv2.LUT(fine, stretch(int(cv2.minMaxLoc(fine)[1])))
+        if not is_even(fine, _REACH):
+            fine = even_ink(fine, _REACH)
+    fine = _resize(fine, BOX * _FINE)
+    fine = cv2.LUT(fine, stretch(int(cv2.minMaxLoc(fine)[1])))
+    evened = fine if is_even(fine, _REACH) else even_ink(fine, _REACH)
+    width = measure_stroke_width(evened) / _FINE
+    thinnest, thickest = _MNIST_WIDTHS if is_fitted and stroke_width == STROKE_WIDTH_RANGE else stroke_width
+    if evened is fine and thinnest <= width <= thickest:
+        return None if is_fitted else _resize(ink, BOX)
+    return _with_width(evened, width, min(max(width, stroke_width[0]), stroke_width[1]))
 
 
 def _resize(ink: np.ndarray, longest: int) -> np.ndarray:
@@ -110,19 +109,10 @@ def _resize(ink: np.ndarray, longest: int) -> np.ndarray:
 def _with_width(fine: np.ndarray, width: float, wanted: float) -> np.ndarray:
     """Redraw ink, oversampled in its box, with strokes of another width; the result fits the box again."""
     # The pen's path is `width` smaller than the ink; after the change the ink must again be BOX long.
-    path = max(BOX - width, 1.0)
-    scale = max(BOX - wanted, 1.0) / path
-    pad = 2 * _FINE + round(_FINE * abs(wanted - width))
-    fine = cv2.copyMakeBorder(fine, pad, pad, pad, pad, cv2.BORDER_CONSTANT)
-    mask = cv2.threshold(fine, 127, 255, cv2.THRESH_BINARY)[1]
-    # Signed distance to the edge, positive inside, in fine pixels.
-    inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    outside = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, 5)
-    signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)
-    grow = _FINE * (wanted / scale - width) / 2
-    redrawn = np.clip((signed + grow + 0.5) * 255, 0, 255).astype(np.uint8)
+    scale = max(BOX - wanted, 1.0) / max(BOX - width, 1.0)
+    redrawn = redraw(fine, _FINE * (wanted / scale - width) / 2)
     box = bounding_box(redrawn)
     if box is None:  # thinned to nothing: better too thick
-        return _resize(fine[pad:-pad, pad:-pad], BOX)
+        return _resize(fine, BOX)
     left, top, right, bottom = box
     return _resize(redrawn[top:bottom, left:right], BOX)

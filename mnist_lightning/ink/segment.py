@@ -1,4 +1,4 @@
-"""Several digits side by side -> one group of ink each, left to right.
+"""Several digits, side by side and in rows -> one group of ink each.
 
 Works on strokes, where it is known what the pen did in one go, and on pixels, where only what touches is
 known. Both are cut into pieces (a stroke, a connected component), and pieces that lie over one another,
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
 from mnist_lightning.ink.extract import FAINT
-from mnist_lightning.ink.normalise import measure_stroke_width
+from mnist_lightning.ink.width import measure_stroke_width
 from mnist_lightning.ink.strokes import Stroke
 
 # Shares of the height of the two pieces together, or of the narrower one's width.
@@ -22,44 +24,150 @@ _SHORT = 0.75  # a digit is about as high as its neighbour; a piece lower than t
 _NEAR = 0.14  # widest gap between the halves of a digit, as the two strokes of an open 4
 _OVERLAP = 0.3  # digits of the same height may lean over one another by this much of the narrower one
 _SPECK = 0.2  # a piece smaller than this share of the tallest, in both directions, is no digit of its own
+_TALL = 0.6  # a piece at least as high as this share of the tallest makes a row; others go to one
+_BESIDE = 0.3  # share of the lower one's height that two pieces of a row overlap in
+_SLANTS = 0.0, -0.25, 0.25  # of a cut through touching digits, width over height
+_APART = 0.1  # shares of the height that cuts are apart at least
 _MOST = 64  # pieces looked at, the largest; a number has fewer, a scribble or noise may have thousands
 
 
 def segment_strokes(strokes: Sequence[Stroke]) -> list[list[Stroke]]:
-    """Sort strokes into digits.
+    """Sort strokes into digits: those of `segment_stroke_rows`, one row after the other."""
+    return [digit for row in segment_stroke_rows(strokes) for digit in row]
+
+
+def segment_stroke_rows(strokes: Sequence[Stroke]) -> list[list[list[Stroke]]]:
+    """Sort strokes into rows of digits.
 
     Args:
         strokes: in the order they were drawn; strokes without points are ignored.
 
     Returns:
-        One list of strokes for each digit, left to right; within a digit in drawing order.
+        The rows from the top; in each, one list of strokes for each digit, left to right; within a digit in drawing
+        order.
     """
     strokes = [stroke for stroke in strokes if stroke.points]
     paths = [stroke.path() for stroke in strokes]
     boxes = [np.concatenate([path.min(axis=0), path.max(axis=0)]) for path in paths]
-    return [[strokes[index] for index in group] for group in group_boxes(np.reshape(boxes, (-1, 4)))]
+    rows = group_rows(np.reshape(boxes, (-1, 4)))
+    return [[[strokes[index] for index in group] for group in row] for row in rows]
 
 
 def segment_ink(ink: np.ndarray) -> list[np.ndarray]:
+    """Cut a picture of several digits into pictures of one: those of `segment_ink_rows`, one row after the other."""
+    return [digit for row in segment_ink_rows(ink) for digit in row]
+
+
+def segment_ink_rows(ink: np.ndarray) -> list[list[np.ndarray]]:
     """Cut a picture of several digits into pictures of one.
 
     Args:
         ink: uint8 [h, w], bright on exact 0, as `extract_ink` returns it.
 
     Returns:
-        For each digit, left to right, a copy of `ink` [h, w] with all other ink removed.
+        The rows from the top; for each digit, left to right, a copy of `ink` [h, w] with all other ink removed.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1])
     corner, size = stats[1:count, :2].astype(float), stats[1:count, 2:4].astype(float)
     half = np.minimum(measure_stroke_width(ink), size) / 2
     boxes = np.concatenate([corner + half, corner + size - half], axis=1)
-    digits = []
-    for group in group_boxes(boxes):
-        mask = np.isin(labels, [index + 1 for index in group]).astype(np.uint8)
-        # With its faint rim, up to where the next digit's begins.
-        rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) * (labels == 0)
-        digits.append(np.where(mask | rim, ink, 0).astype(np.uint8))
-    return digits
+    return [[_only(ink, labels, group) for group in row] for row in group_rows(boxes)]
+
+
+def _only(ink: np.ndarray, labels: np.ndarray, group: list[int]) -> np.ndarray:
+    """The ink of some pieces, with its faint rim up to where the next digit's begins."""
+    mask = np.isin(labels, [index + 1 for index in group]).astype(np.uint8)
+    rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) * (labels == 0)
+    return np.where(mask | rim, ink, 0).astype(np.uint8)
+
+
+def cut_columns(ink: np.ndarray, most: int) -> list[np.ndarray]:
+    """Cut ink [h, w] from top to bottom, upright or slanted, where there is least of it to cut.
+
+    Returns:
+        At most `most` pictures [h, w] that add up to `ink`, from left to right.
+    """
+    height, width = ink.shape
+    ways = [_valleys(ink, slant, most - 1) for slant in _SLANTS]
+    slant, columns = min(zip(_SLANTS, ways, strict=True), key=lambda way: _mean_cost(way[1]))
+    tilt = np.rint(slant * (np.arange(height) - height / 2))[:, None]
+    edges = [-2 * width, *sorted(column for _, column in columns), 3 * width]
+    across = np.arange(width) - tilt
+    parts = [np.where((across >= start) & (across < end), ink, 0).astype(np.uint8) for start, end in pairwise(edges)]
+    return [part for part in parts if part.any()]
+
+
+def _mean_cost(valleys: list[tuple[float, int]]) -> float:
+    """Ink that the three best cuts go through, on average."""
+    return float(np.mean([cost for cost, _ in valleys[:3]])) if valleys else np.inf
+
+
+def _valleys(ink: np.ndarray, slant: float, most: int) -> list[tuple[float, int]]:
+    """Ink that a cut in a column goes through, and the column, for those where it is less than beside; least first."""
+    height, width = ink.shape
+    shift = np.rint(slant * (np.arange(height) - height / 2)).astype(int)[:, None]
+    x = np.arange(width) + shift
+    inside = (x >= 0) & (x < width)
+    cost = np.where(inside, ink[np.arange(height)[:, None], np.clip(x, 0, width - 1)], 0).sum(axis=0) / 255
+    reach = max(1, round(_APART * height))
+    found = [
+        (float(cost[column]), column)
+        for column in range(reach, width - reach)
+        if cost[column] == cost[column - reach : column + reach + 1].min() and cost[column] < cost[column - 1]
+    ]
+    return sorted(found)[:most]
+
+
+def group_rows(boxes: np.ndarray) -> list[list[list[int]]]:
+    """Sort pieces of writing into rows, and those of each into digits.
+
+    Args:
+        boxes: [n, 4], left, top, right, bottom, as `group_boxes` takes them.
+
+    Returns:
+        The rows from the top; in each, for each digit the indices of its pieces in ascending order.
+    """
+    rows = split_rows(boxes)
+    return [[[row[index] for index in group] for group in group_boxes(boxes[row])] for row in rows]
+
+
+def split_rows(boxes: np.ndarray) -> list[list[int]]:
+    """Sort pieces of writing into rows, from the top.
+
+    Tall pieces are in one row if they stand beside each other; a short one goes to the row of the nearest tall one.
+
+    Args:
+        boxes: [n, 4], left, top, right, bottom.
+
+    Returns:
+        For each row the indices of its pieces in ascending order.
+    """
+    if len(boxes) == 0:
+        return []
+    height = boxes[:, 3] - boxes[:, 1]
+    by_height = np.argsort(-height, kind="stable")[:_MOST]
+    tall = by_height[height[by_height] >= _TALL * height.max()]
+    top, bottom = boxes[tall, 1], boxes[tall, 3]
+    beside = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    linked = beside >= _BESIDE * np.minimum(height[tall][:, None], height[tall])
+    row = np.arange(len(tall))
+    for _ in range(len(tall)):
+        lowest = np.where(linked, row, len(tall)).min(axis=1)
+        if (lowest == row).all():
+            break
+        row = lowest
+    rows = [tall[row == name].tolist() for name in np.unique(row)]
+    for index in np.setdiff1d(np.arange(len(boxes)), tall):
+        rows[int(np.argmin([_away(boxes[members], boxes[index]) for members in rows]))].append(int(index))
+    rows.sort(key=lambda members: float(boxes[members, 1].mean() + boxes[members, 3].mean()))
+    return [sorted(members) for members in rows]
+
+
+def _away(boxes: np.ndarray, box: np.ndarray) -> float:
+    """Distance from a box to the nearest of others; negative where they overlap."""
+    dx = np.maximum(boxes[:, 0], box[0]) - np.minimum(boxes[:, 2], box[2])
+    dy = np.maximum(boxes[:, 1], box[1]) - np.minimum(boxes[:, 3], box[3])
+    return float(np.where((dx > 0) & (dy > 0), np.hypot(dx, dy), np.maximum(dx, dy)).min())
 
 
 def group_boxes(boxes: np.ndarray) -> list[list[int]]:

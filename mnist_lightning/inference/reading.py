@@ -1,0 +1,77 @@
+"""What was read: digits, the numbers that they make, and an honest "not sure"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_lightning.ink.strokes import Stroke
+
+UNSURE = "?"  # stands in a number for a digit that the network is not sure of
+NO_DIGIT = "no digit that I know"
+
+
+@dataclass(frozen=True, eq=False)
+class DigitReading:
+    """What was read in one digit.
+
+    Attributes:
+        label: the likeliest class, by name, sure or not.
+        confidence: its probability, 0 to 1.
+        probabilities: float32 [C], add up to 1.
+        sure: whether `confidence` reaches what the reader asks for.
+        image: uint8 [28, 28], what the network saw.
+        box: left, top, right, bottom: of the pen's path, in the unit of the strokes; in a picture of the ink, in its
+            pixels, right and bottom exclusive.
+        strokes: the strokes that are this digit; none in a picture.
+        is_digit: whether any class is likely enough to be worth naming; a letter, a sign or a scribble is not a digit.
+    """
+
+    label: str
+    confidence: float
+    probabilities: np.ndarray
+    sure: bool
+    image: np.ndarray
+    box: tuple[float, float, float, float]
+    strokes: tuple[Stroke, ...] = ()
+    is_digit: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read on a sheet or in a picture; no digits where it is empty.
+
+    Attributes:
+        digits: row by row from the top, from left to right in each.
+        row_lengths: how many of them each row has; () for one row of all.
+    """
+
+    digits: tuple[DigitReading, ...] = ()
+    row_lengths: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[DigitReading, ...], ...]:
+        """The digits of each row; a row is a number."""
+        ends = np.cumsum(self.row_lengths or (len(self.digits),)).tolist()
+        return tuple(self.digits[end - length : end] for end, length in zip(ends, self.row_lengths or ends, strict=True))
+
+    @property
+    def text(self) -> str:
+        """The number, or numbers with a space between, "?" for each digit that is not sure; "" for an empty sheet."""
+        return " ".join("".join(digit.label if digit.sure else UNSURE for digit in row) for row in self.rows)
+
+    @property
+    def best(self) -> str:
+        """As `text`, with the likeliest class of each digit, sure or not."""
+        return " ".join("".join(digit.label for digit in row) for row in self.rows)
+
+    @property
+    def sure(self) -> bool:
+        """Whether there are digits, and all are sure."""
+        return bool(self.digits) and all(digit.sure for digit in self.digits)
+
+    @property
+    def has_no_digit(self) -> bool:
+        """Whether something is there, but nothing of it is like a digit: see `NO_DIGIT`."""
+        return bool(self.digits) and not any(digit.is_digit for digit in self.digits)

@@ -1,0 +1,226 @@
+"""What lies on paper and is no writing: ruled lines, the outline of a cell, underlines, slivers at the rim, specks.
+
+Works on ink, uint8 [h, w], bright on exact 0; nothing is moved, what is no writing becomes 0.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from mnist_lightning.ink.width import even_ink, measure_stroke_width
+
+_INK = 64  # of 255; ink above it makes up a line or a piece
+_COVERED = 0.85  # share of a picture's width that a ruled line covers at least
+_SLOPE = 0.08  # steepest ruled line, height over width: 4.6 degrees
+_SLOPES = 33  # slopes that are tried, at most
+_THICKEST = 0.08  # of a ruled line, share of the picture's height
+_STRIP = 0.12  # share of a side: what lies nearer to the rim, all of it, and touches it is a sliver
+_SPECK = 0.03  # share of the ink of the largest piece below which another may be a speck
+
+_MINOR, _FAR = 0.45, 0.3  # shares of the tallest piece's height: smaller, and farther away, is no writing
+
+
+def remove_clutter(ink: np.ndarray) -> np.ndarray:
+    """Ink without what is no writing; as it is where nothing would be left."""
+    if min(ink.shape) < 8:
+        return ink
+    kept = _remove_rules(ink)
+    pieces = _Pieces(kept)
+    if len(pieces.area) == 0:
+        return ink
+    left, top, right, bottom = pieces.outlined()
+    if (right - left, bottom - top) == ink.shape[::-1]:
+        return pieces.remove_dirt(kept)
+    inner = _remove_rules(kept[top:bottom, left:right])
+    result = np.zeros_like(ink)
+    result[top:bottom, left:right] = _Pieces(inner).remove_dirt(inner)
+    return result
+
+
+class _Pieces:
+    """The connected pieces of ink."""
+
+    def __init__(self, ink: np.ndarray) -> None:
+        self.height, self.width = ink.shape
+        # Evened, or a pale digit would be in pieces.
+        self.mask = cv2.threshold(even_ink(ink, 2), _INK, 1, cv2.THRESH_BINARY)[1]
+        self.labels, stats = _label(self.mask)
+        self.left, self.top, across, down, self.area = stats.T.astype(int)
+        self.right, self.bottom = self.left + across, self.top + down
+        self.size = np.maximum(across, down)
+
+    def outlined(self) -> tuple[int, int, int, int]:
+        """The box of a rectangle drawn around all else, such as a cell of a form; the whole picture if none is."""
+        wide, high = self.right - self.left, self.bottom - self.top
+        large = (self.area < 0.35 * wide * high) & (wide > 0.4 * self.width) & (high > 0.4 * self.height) & (np.minimum(wide, high) >= 12)
+        for index in np.flatnonzero(large):
+            left, top, right, bottom = self.left[index], self.top[index], self.right[index], self.bottom[index]
+            piece = self.labels[top:bottom, left:right] == index + 1
+            reach = max(2, round(0.04 * min(piece.shape)))
+            sides = (piece[:reach].any(0), piece[-reach:].any(0), piece[:, :reach].any(1), piece[:, -reach:].any(1))
+            if sum(side.mean() > 0.95 for side in sides) >= 3:  # a cell that was cut out may lack one
+                return int(left), int(top), int(right), int(bottom)
+        return 0, 0, self.width, self.height
+
+    def remove_dirt(self, ink: np.ndarray) -> np.ndarray:
+        """Ink without slivers at the rim, specks, underlines, and what is small and far from the writing."""
+        if len(self.area) < 2:
+            return ink
+        keep = ~self._slivers()
+        if not keep.any():
+            return ink
+        stroke = max(measure_stroke_width(255 * self.mask), 1.0)
+        largest, tallest = self.area[keep].max(), (self.bottom - self.top)[keep].max()
+        speck = (self.area < _SPECK * largest) | ((self.size <= 1.6 * stroke + 1) & (self.area < 0.15 * largest))
+        minor = self.size < _MINOR * tallest
+        main = keep & ~(speck | minor)
+        away = self._distances(main)
+        keep &= ~((speck & (away > 2.5 * stroke)) | (minor & (away > _FAR * tallest)) | self._bars(main, stroke))
+        if keep.all():
+            return ink
+        wanted = np.concatenate([[True], keep])[self.labels]
+        gone = cv2.dilate((~wanted).astype(np.uint8), np.ones((3, 3), np.uint8))  # with its faint rim
+        gone[(self.labels > 0) & wanted] = 0
+        return np.where(gone, 0, ink).astype(np.uint8)
+
+    def _slivers(self) -> np.ndarray:
+        """Which pieces touch the rim of the picture and lie along it."""
+        at_rim = (self.left <= 1) | (self.top <= 1) | (self.right >= self.width - 1) | (self.bottom >= self.height - 1)
+        if not at_rim.any():
+            return at_rim
+        x, y = max(1, round(_STRIP * self.width)), max(1, round(_STRIP * self.height))
+        core = np.bincount(self.labels[y : self.height - y, x : self.width - x].ravel(), minlength=len(self.area) + 1)
+        return at_rim & (core[1:] == 0)
+
+    def _distances(self, main: np.ndarray) -> np.ndarray:
+        """From the box of each piece to the nearest box of those in `main`, pixels; infinite without any."""
+        dx = np.maximum(self.left[main] - self.right[:, None], self.left[:, None] - self.right[main])
+        dy = np.maximum(self.top[main] - self.bottom[:, None], self.top[:, None] - self.bottom[main])
+        return np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)).min(axis=1, initial=np.inf)
+
+    def _bars(self, main: np.ndarray, stroke: float) -> np.ndarray:
+        """Which pieces are straight lines under or over all the other writing, and about as wide."""
+        wide, high = self.right - self.left, self.bottom - self.top
+        found = np.zeros(len(self.area), bool)
+        for index in np.flatnonzero((high <= 1.6 * stroke + 1) & (wide > 5 * high)):
+            others = main & (np.arange(len(main)) != index)
+            if not others.any():
+                continue
+            left, right = self.left[others].min(), self.right[others].max()
+            top, bottom = self.top[others].min(), self.bottom[others].max()
+            covered = min(self.right[index], right) - max(self.left[index], left)
+            gap = max(top - self.bottom[index], self.top[index] - bottom)
+            found[index] = covered > 0.9 * (right - left) and gap > 0.1 * (bottom - top)
+        return found
+
+
+def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of its piece at each pixel [h, w], 0 for none, and [n, 5]: left, top, width, height, area of each."""
+    _, levels = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if levels is not None and np.count_nonzero(levels[0, :, 3] < 0) == 1:  # one piece: twenty times as fast
+        return mask, np.array([[*cv2.boundingRect(mask), cv2.countNonZero(mask)]])
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    return labels, stats[1:]
+
+
+def _remove_rules(ink: np.ndarray) -> np.ndarray:
+    """Ink without the straight lines that cross the whole picture, level or upright."""
+    touched = [bool((side > _INK).any()) for side in (ink[:, 0], ink[:, -1], ink[0], ink[-1])]
+    level = _without_level_rules(ink) if all(touched[:2]) else ink
+    upright = _without_level_rules(ink.T).T if all(touched[2:]) else ink
+    if level is ink and upright is ink:
+        return ink
+    both = np.minimum(level, upright)
+    # A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
+    box = np.array(cv2.boundingRect(cv2.threshold(both, _INK, 255, cv2.THRESH_BINARY)[1]))
+    left, top, right, bottom = box[0], box[1], ink.shape[1] - box[0] - box[2], ink.shape[0] - box[1] - box[3]
+    if box[2] == 0 or min(left, right) < 1:
+        level = ink
+    if box[3] == 0 or min(top, bottom) < 1:
+        upright = ink
+    return np.minimum(level, upright)
+
+
+def _without_level_rules(ink: np.ndarray) -> np.ndarray:
+    """Ink without the lines that go from its left rim to its right one, nearly level."""
+    height, width = ink.shape
+    rows, columns = np.nonzero(ink > _INK)
+    steps = min(round(_SLOPE * width), _SLOPES // 2)
+    covered, shift = np.zeros(1), np.zeros(width, int)
+    for step in sorted(range(-steps, steps + 1), key=abs):  # the slope under which a line covers most of a row
+        drop = np.rint(step / max(steps, 1) * _SLOPE * (np.arange(width) - width / 2)).astype(int)
+        drop -= drop.max()
+        share = np.bincount(rows - drop[columns], minlength=height) / width
+        if share.max() > covered.max() + 0.02:
+            covered, shift = share, drop
+    kept = ink
+    for first, past in _runs(covered >= _COVERED):
+        while first > 0 and covered[first - 1] > 0.5:  # with its soft edges
+            first -= 1
+        while past < len(covered) and covered[past] > 0.5:
+            past += 1
+        if past - first <= max(3, _THICKEST * height):
+            kept = ink.copy() if kept is ink else kept
+            _erase(kept, ink, first + shift, past - first)
+    return kept
+
+
+def _runs(where: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int) -> None:
+    """Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`."""
+    height, width = ink.shape
+    columns = np.arange(width)
+
+    def row(of: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return np.where((at >= 0) & (at < height), of[np.clip(at, 0, height - 1), columns], 0)
+
+    above, below = row(ink, tops - 1), row(ink, tops + thick)
+    straight = (above > _INK) & (below > _INK)
+    reach = max(2, thick)
+    arcs = _arc_between(above, row(ink, tops - 1 - reach), below) | _arc_between(
+        below, row(ink, tops + thick + reach), above
+    )
+    crossing = arcs | straight | (_wider(above > _INK) & _wider(below > _INK) & ~_wider(_wider(straight)))
+    band = np.stack([row(ink, tops + depth) for depth in range(-1, thick + 1)])
+    level = float(np.median(band[1:-1].max(axis=0)))
+    for depth in range(-1, thick + 1):
+        at = tops + depth
+        inside = (at >= 0) & (at < height)
+        value = band[depth + 1]
+        if 0 <= depth < thick:
+            stays = crossing | (value > min(1.3 * level + 20, 254)) if level < 160 else crossing
+        else:  # its faint rim
+            stays = value > _INK
+        kept[at[inside], columns[inside]] = np.where(stays, value, 0)[inside]
+
+
+def _arc_between(near: np.ndarray, far: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Where a bow that a line covers must have run: between two ends that come closer to each other towards the line.
+
+    Args:
+        near: ink [w] beside the line; `far`, some pixels farther on the same side; `behind`, on the other side.
+    """
+    found = np.zeros(len(near), bool)
+    ends = _runs(near > _INK)
+    for (_, start), (end, _) in pairwise(ends):
+        middle = (start + end) // 2
+        left, right = np.flatnonzero(far[:middle] > _INK), np.flatnonzero(far[middle:] > _INK)
+        if len(left) == 0 or len(right) == 0 or (behind[start:end] > _INK).any():
+            continue
+        if end - start <= 0.75 * (middle + right[0] - left[-1] - 1) and (far[left[-1] + 1 : middle] <= _INK).all():
+            found[start:end] = True
+    return found
+
+
+def _wider(where: np.ndarray) -> np.ndarray:
+    wide = where.copy()
+    wide[1:] |= where[:-1]
+    wide[:-1] |= where[1:]
+    return wide

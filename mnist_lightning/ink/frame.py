@@ -1,0 +1,127 @@
+"""Where a picture's frame ends: bands of colour along its sides, as screenshots, scans and cut-out cells have them.
+
+A frame is found by its shape. What does not have the frame's colour fills a rectangle, with straight edges all along;
+ink on paper of that colour never does.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import cv2
+import numpy as np
+
+_TOLERANCE = 40  # colours (of 255) closer than this are one colour
+_FAINT_TOLERANCE = 16  # the same where a side of the picture is flat: a pale frame
+_SOME = 0.12  # share of a line that must not have the frame's colour if the line lies inside
+_STRAIGHT = 0.8  # the same of the inner rectangle's edges
+_FULL = 0.6  # the same of all its pixels
+_ALL = 0.95  # share of what does not have the frame's colour that must lie inside
+_NESTED = 4  # frames in frames that are looked for
+_SOFT = 2  # lines over which the edge of a frame may be blurred
+_MIN_SIDE = 8  # of what is left, pixels
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, pixels; right and bottom exclusive."""
+
+
+def inside_frame(image: np.ndarray) -> Box:
+    """The part of a picture that no frame covers.
+
+    Args:
+        image: uint8, grey [H, W] or BGR [H, W, 3].
+
+    Returns:
+        Left, top, right, bottom; the whole picture if it has no frame on any side.
+    """
+    left, top, right, bottom = 0, 0, image.shape[1], image.shape[0]
+    for _ in range(_NESTED):
+        found = _inner(image[top:bottom, left:right])
+        if found is None:
+            break
+        left, top, right, bottom = left + found[0], top + found[1], left + found[2], top + found[3]
+    return left, top, right, bottom
+
+
+def colour_distance(image: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """uint8 [H, W]: how far each pixel is from a colour, in the channel where it is farthest."""
+    difference = cv2.absdiff(image, np.full_like(image, colour))
+    if difference.ndim == 2:
+        return difference
+    blue, green, red = cv2.split(difference)
+    return cv2.max(cv2.max(blue, green), red)
+
+
+def _inner(image: np.ndarray) -> Box | None:
+    """Inside of the outermost frame, or None if there is none."""
+    if min(image.shape[:2]) < _MIN_SIDE:
+        return None
+    colours: list[np.ndarray] = []
+    flat: list[bool] = []
+    for rim in (image[0], image[-1], image[:, 0], image[:, -1]):
+        middle = np.sort(rim, axis=0)[len(rim) // 2].astype(int)
+        if all(np.abs(middle - colour).max() > _FAINT_TOLERANCE for colour in colours):
+            colours.append(middle)
+            flat.append(bool(np.abs(rim - middle).max() <= _FAINT_TOLERANCE))
+    distances = [colour_distance(image, colour) for colour in colours]
+    for tolerance in (_TOLERANCE, _FAINT_TOLERANCE):
+        # A pale frame counts if it is flat: else it may be the light on the paper.
+        apart = [
+            cv2.threshold(distance, tolerance, 255, cv2.THRESH_BINARY)[1]
+            for distance, even in zip(distances, flat, strict=True)
+            if even or tolerance == _TOLERANCE
+        ]
+        for count in range(1, len(apart) + 1):
+            for chosen in combinations(apart, count):
+                box = _filled_box(np.minimum.reduce(chosen) if count > 1 else chosen[0])
+                if box is not None and _has_content(image, box):
+                    return box
+    return None
+
+
+def _filled_box(mask: np.ndarray) -> Box | None:
+    """The box of the pixels above 0 if they fill it with straight edges and leave some of the picture, else None."""
+    height, width = mask.shape
+    lines, columns = (
+        np.flatnonzero(cv2.reduce(mask, axis, cv2.REDUCE_AVG).ravel() > _SOME * 255) for axis in (1, 0)
+    )
+    if len(lines) == 0 or len(columns) == 0:
+        return None
+    left, top, right, bottom = int(columns[0]), int(lines[0]), int(columns[-1]) + 1, int(lines[-1]) + 1
+    at_edge = left == 0, top == 0, right == width, bottom == height
+    if all(at_edge) or cv2.countNonZero(mask[top:bottom, left:right]) < _FULL * (bottom - top) * (right - left):
+        return None
+    for _ in range(_SOFT + 1):  # past the lines in which the frame's edge is blurred
+        if right - left < _MIN_SIDE or bottom - top < _MIN_SIDE:
+            return None
+        inner = mask[top:bottom, left:right]
+        filled = [np.count_nonzero(edge) / len(edge) for edge in (inner[:, 0], inner[0], inner[:, -1], inner[-1])]
+        soft = [not at and share < _STRAIGHT for at, share in zip(at_edge, filled, strict=True)]
+        if not any(soft):
+            break
+        left, top, right, bottom = left + soft[0], top + soft[1], right - soft[2], bottom - soft[3]
+    else:
+        return None
+    if min(filled) < 0.5 or (sum(at_edge) == 3 and _is_cut_close(inner, at_edge)):
+        return None
+    corners = inner[:3, :3], inner[:3, -3:], inner[-3:, :3], inner[-3:, -3:]  # a thick 8 is nearly a rectangle, too
+    if min(map(np.count_nonzero, corners)) < 6 or cv2.countNonZero(inner) < _ALL * cv2.countNonZero(mask):
+        return None
+    return left, top, right, bottom
+
+
+def _is_cut_close(inner: np.ndarray, at_edge: tuple[bool, ...]) -> bool:
+    """Whether what looks like a frame on one side may be the bar of a digit that the picture was cut close around.
+
+    The digit then reaches the opposite side too.
+    """
+    opposite = (inner[:, -1], inner[-1], inner[:, 0], inner[0])[at_edge.index(False)]
+    return bool(opposite.min() == 0)
+
+
+def _has_content(image: np.ndarray, box: Box) -> bool:
+    """Whether something is drawn inside, and not only its ground: a bar of ink is filled, too."""
+    left, top, right, bottom = box
+    inset = image[top + 1 : bottom - 1, left + 1 : right - 1]
+    ground = np.median(inset.reshape(-1, *image.shape[2:]), axis=0)
+    return bool((colour_distance(inset, ground) > _TOLERANCE).mean() > 0.005)
