@@ -97,6 +97,7 @@ _DATA = {
     "data.pen_digits": whole(0),
     "data.no_digits": whole(0),
     "data.noise_images": whole(0),
+    "data.embellished": whole(0),
     "data.drawings": maybe(text),
     "data.drawings_share": share,
     "data.drawings_aside": share,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_lightning.data import outliers, patterns, pen, sources
+from mnist_lightning.data import embellish, outliers, patterns, pen, sources
 from mnist_lightning.data.augment import Augment
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
@@ -146,6 +146,7 @@ class DigitsDataModule(pl.LightningDataModule):
         pen_digits: int = 0,
         no_digits: int = 0,
         noise_images: int = 0,
+        embellished: int = 0,
         drawings: str | None = None,
         drawings_share: float = 0.25,
         drawings_aside: float = 0.2,
@@ -160,6 +161,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.limit, self.split_seed = limit, split_seed
         self._how = (val_size, split_seed, limit, num_folds, fold)
         self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
+        self.embellished = embellished
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
 
@@ -175,6 +177,10 @@ class DigitsDataModule(pl.LightningDataModule):
         if self.requested == "auto" and source.name == "digits":
             self.batch_size = self.fallback_batch_size
         (images, labels), val = _parts(source, self._how)
+        if self.embellished:
+            drawn_on = embellish.embellished(images.numpy(), labels.numpy(), self.embellished)
+            images = torch.cat([images, torch.from_numpy(drawn_on[0])])
+            labels = torch.cat([labels, torch.from_numpy(drawn_on[1])])
         if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
             made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnist_lightning.data.pen import digit, in_some_hand, render
 from mnist_lightning.data.pen_paths import OTHERS
-from mnist_lightning.ink.normalise import SIZE, normalise
+from mnist_lightning.ink.normalise import SIZE, normalise_ink
 from mnist_lightning.ink.paths import smooth_path
 from mnist_lightning.ink.strokes import Stroke
 
@@ -35,7 +35,7 @@ def outlier_drawings(count: int, seed: int = 0) -> np.ndarray:
     for image in images:
         drawn = _KINDS[random.choice(len(_KINDS), p=shares / shares.sum())][1](random)
         if isinstance(drawn, np.ndarray):
-            image[:] = normalise(drawn, stroke_width=None)
+            image[:] = normalise_ink(drawn, None)
         else:
             image[:] = render(drawn, random, spread=0.35)
     return images

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from mnist_lightning.data.pen_paths import DIGITS
-from mnist_lightning.ink.normalise import SIZE, normalise
+from mnist_lightning.ink.normalise import SIZE, normalise_ink
 from mnist_lightning.ink.paths import smooth_path
 from mnist_lightning.ink.raster import STROKE_WIDTH, draw_digit
 from mnist_lightning.ink.strokes import Stroke, bounds
@@ -45,7 +45,7 @@ def digit(label: int, random: np.random.Generator) -> list[Stroke]:
 
 def render(strokes: list[Stroke], random: np.random.Generator, spread: float = 0.2) -> np.ndarray:
     """Strokes in the form of MNIST, drawn with a pen whose width varies by the factor exp(N(0, `spread`))."""
-    return normalise(draw_digit(strokes, STROKE_WIDTH * float(np.exp(random.normal(0, spread)))))
+    return normalise_ink(draw_digit(strokes, STROKE_WIDTH * float(np.exp(random.normal(0, spread)))))
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def variations(strokes: list[Stroke], count: int, seed: int = 0) -> np.ndarray:
     images = np.zeros((count, SIZE, SIZE), np.uint8)
     for number, image in enumerate(images):
         if number == 0:
-            image[:] = normalise(draw_digit(strokes))
+            image[:] = normalise_ink(draw_digit(strokes))
         else:
             whole = _slanted(random.normal(0, 0.1), float(np.exp(random.normal(0, 0.12))), random.normal(0, 0.06))
             image[:] = render(_bent(paths, whole, random), random)

@@ -153,7 +153,11 @@ class Reader:
         for past in range(1, len(pieces) + 1):
             for start in range(past):
                 run = runs.get((start, past))
-                if run is None or start not in best or (best[start][1] and _overlap(best[start][1][-1], run) > _OVERLAP):
+                if (
+                    run is None
+                    or start not in best
+                    or (best[start][1] and _overlap(best[start][1][-1], run) > _OVERLAP)
+                ):
                     continue
                 score = best[start][0] + math.log(max(self._least([run]), 1e-6))
                 if past not in best or score > best[past][0]:

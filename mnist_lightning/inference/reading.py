@@ -54,7 +54,9 @@ class Reading:
     def rows(self) -> tuple[tuple[DigitReading, ...], ...]:
         """The digits of each row; a row is a number."""
         ends = np.cumsum(self.row_lengths or (len(self.digits),)).tolist()
-        return tuple(self.digits[end - length : end] for end, length in zip(ends, self.row_lengths or ends, strict=True))
+        return tuple(
+            self.digits[end - length : end] for end, length in zip(ends, self.row_lengths or ends, strict=True)
+        )
 
     @property
     def text(self) -> str:

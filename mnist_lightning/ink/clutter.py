@@ -55,7 +55,12 @@ class _Pieces:
     def outlined(self) -> tuple[int, int, int, int]:
         """The box of a rectangle drawn around all else, such as a cell of a form; the whole picture if none is."""
         wide, high = self.right - self.left, self.bottom - self.top
-        large = (self.area < 0.35 * wide * high) & (wide > 0.4 * self.width) & (high > 0.4 * self.height) & (np.minimum(wide, high) >= 12)
+        large = (
+            (self.area < 0.35 * wide * high)
+            & (wide > 0.4 * self.width)
+            & (high > 0.4 * self.height)
+            & (np.minimum(wide, high) >= 12)
+        )
         for index in np.flatnonzero(large):
             left, top, right, bottom = self.left[index], self.top[index], self.right[index], self.bottom[index]
             piece = self.labels[top:bottom, left:right] == index + 1

@@ -82,9 +82,7 @@ def _inner(image: np.ndarray) -> Box | None:
 def _filled_box(mask: np.ndarray) -> Box | None:
     """The box of the pixels above 0 if they fill it with straight edges and leave some of the picture, else None."""
     height, width = mask.shape
-    lines, columns = (
-        np.flatnonzero(cv2.reduce(mask, axis, cv2.REDUCE_AVG).ravel() > _SOME * 255) for axis in (1, 0)
-    )
+    lines, columns = (np.flatnonzero(cv2.reduce(mask, axis, cv2.REDUCE_AVG).ravel() > _SOME * 255) for axis in (1, 0))
     if len(lines) == 0 or len(columns) == 0:
         return None
     left, top, right, bottom = int(columns[0]), int(lines[0]), int(columns[-1]) + 1, int(lines[-1]) + 1

@@ -69,5 +69,7 @@ def redraw(ink: np.ndarray, grow: float) -> np.ndarray:
     signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)
     if grow < 0:  # what is thin already is not thinned away
         half = cv2.dilate(inside, np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8)) - 0.5
-        return np.clip((signed + np.maximum(grow, np.minimum(_THINNEST - half, 0)) + 0.5) * 255, 0, 255).astype(np.uint8)
+        return np.clip((signed + np.maximum(grow, np.minimum(_THINNEST - half, 0)) + 0.5) * 255, 0, 255).astype(
+            np.uint8
+        )
     return np.clip((signed + grow + 0.5) * 255, 0, 255).astype(np.uint8)

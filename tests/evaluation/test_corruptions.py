@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import poisson
 
 from mnist_lightning.data.small import load_sklearn_digits
-from mnist_lightning.evaluation.corruptions import KINDS, corrupt, plasma
+from mnist_lightning.evaluation.corruptions import KINDS, _zigzags, corrupt, plasma
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +157,21 @@ def test_lines_have_the_dots_and_corners_of_the_paper():
     zigzag = corrupt(black, "zigzag")
     assert not zigzag[:, :, :2].any()
     assert not zigzag[:, :, 25:].any()
-    heights = zigzag.argmax(axis=1)[(zigzag > 0).any(axis=1)[:, 2:25].all(axis=1), 2:25]
-    turns = (np.diff(np.sign(np.diff(heights.astype(int), axis=1)), axis=1) != 0).sum(axis=1)
+    rows = np.arange(28)[:, None]
+    heights = (zigzag * rows).sum(axis=1)[:, 2:25] / np.maximum(zigzag.sum(axis=1)[:, 2:25], 1)
+    turns = (np.diff(np.sign(np.diff(heights, axis=1)), axis=1) != 0).sum(axis=1)
     assert np.median(turns) >= 5  # up and down, every four pixels
+
+
+def test_zigzags_add_up_the_ink_of_two_pieces_at_their_corners_as_the_authors_do():
+    level = _zigzags()[5, 13]  # neither rises nor falls, starts at height 13
+    # The piece from (2, 13) to (4, 15) and the one from (4, 15) to (8, 11) meet in column 4, which only the second has.
+    assert level[15, 4] == 1
+    # Column 8 belongs to the piece that rises again alone, columns 2 and 3 to the first.
+    assert level[13, 2] == 1 and level[14, 3] == 1
+    # A slanted zigzag has its corners between columns: there both pieces fill the column.
+    slanted = _zigzags()[0, 20]  # falls by 5 over the image, upwards
+    assert slanted.sum() > 1.1 * level.sum()
 
 
 def test_canny_edges_are_thin_outlines():
