@@ -1,37 +1,52 @@
 # Two commands do everything on a machine with Python (3.10 to 3.13), make and git:
-#   make train    set up, train, leave the artefacts     (make train ARGS="data=mnist trainer.max_epochs=3")
-#   make test     set up, pass the checks and the tests
-#   make bench    set up, measure speed, write benchmarks/results.md (ten minutes; needs MNIST in data/)
+#   make train       set up, train, leave the artefacts     (make train ARGS="data=mnist trainer.max_epochs=3")
+#   make test        set up, pass the checks and the tests
+#   make test-long   the long forms of the reliability tests (up to 25 minutes)
+#   make bench       set up, measure speed, write benchmarks/results.md (ten minutes; needs MNIST in data/)
+#   make docs        build the documentation site into site/, strictly
+# Without make, on any system: see "Install" in the README.
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
 
-.PHONY: train test bench constraints clean
+.PHONY: train test test-long bench docs constraints clean
 
 train: $(VENV)/installed
-	$(VENV)/bin/python scripts/train.py $(ARGS)
+	$(BIN)/python scripts/train.py $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under 90 $(ARGS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under 90 $(ARGS)
+
+test-long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 bench: $(VENV)/installed
-	$(VENV)/bin/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m mkdocs build --strict
 
 constraints: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' \
+	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' \
 		| sed 's/$$/ ; python_version >= "3.11"/' > constraints.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage*
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .coverage*
 
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): this downloads PyTorch once, several hundred megabytes to a few gigabytes."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
-	touch $@
+	$(BIN)/python -m pip install --progress-bar on --constraint constraints.txt --editable . | grep -v "already satisfied"
+	$(BIN)/python -c "open('$@', 'w').close()"
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -c "open('$@', 'w').close()"

@@ -26,7 +26,11 @@ sys.path.insert(0, str(HERE))
 
 import reference_loop  # noqa: E402
 
-from mnist_lightning import machine, training  # noqa: E402
+from mnist_lightning.run import (
+    machine,  # noqa: E402
+    provenance,
+)
+from mnist_lightning.tasks import train as training  # noqa: E402
 
 Result = dict[str, Any]
 RECIPES = ("experiment=fast", "experiment=quick", "defaults")
@@ -87,7 +91,7 @@ class Bench:
         asked = self._asked(overrides, seed)
         result = run([sys.executable, str(PROJECT / "scripts/train.py"), *asked], self.folder)
         latest = Path(asked[2].removeprefix("outputs=")) / "latest"
-        return {**result, **said(json.loads((latest / "training_metrics.json").read_text()))}
+        return {**result, **said(json.loads((latest / "training_metrics.json").read_text(encoding="utf-8")))}
 
     def reference(self, overrides: list[str], seed: int) -> Result:
         """Train the very same recipe by the reference loop, in this process."""
@@ -119,7 +123,7 @@ class Bench:
         """One epoch of the tutorial's loop, or its loader alone."""
         out = self.folder / "tutorial.json"
         command = [sys.executable, str(HERE / "tutorial_loop.py"), "--data", str(self.data), "--json", str(out)]
-        return {**run([*command, *flags], self.folder), **json.loads(out.read_text())}
+        return {**run([*command, *flags], self.folder), **json.loads(out.read_text(encoding="utf-8"))}
 
     def loader(self) -> float:
         """Images a second of the framework's own loader, batches of 64, shuffled; the best of three epochs."""
@@ -210,7 +214,7 @@ def plot(results: Result, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from mnist_lightning.evaluation import style
+    from mnist_lightning.plots import style
 
     figure = Figure(figsize=(8, 4.5), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -246,9 +250,9 @@ def measure(bench: Bench) -> Result:
     results: Result = {
         "machine": {
             "cores": os.cpu_count(),
-            "processor": machine.describe("cpu", "")["device"],
+            "processor": provenance.describe("cpu", "")["device"],
             "python": platform.python_version(),
-            **{name: version for name, version in machine.describe("cpu", "")["versions"].items() if name in
+            **{name: version for name, version in provenance.describe("cpu", "")["versions"].items() if name in
                ("torch", "lightning")},
             "day": time.strftime("%Y-%m-%d"),
         },
@@ -281,8 +285,8 @@ def main() -> None:
     machine.keep_freed_memory()  # before torch is imported, for both sides
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Bench(given.data, Path(folder)))
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "results.md").write_text(table(results))
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (HERE / "results.md").write_text(table(results), encoding="utf-8")
     plot(results, PROJECT / "docs/images/speed.png")
     print(table(results))
     print(f"measured in {(time.perf_counter() - began) / 60:.1f} minutes")

@@ -10,7 +10,8 @@ is drawn at once is read, which the title of the window says. Next to the bare `
 
 Needs a display, or Xvfb; the start-up xdotool as well.
 
-`--picture docs/images/canvas.png` measures nothing and writes what the window shows once 2026 is drawn.
+`--pictures docs/images` measures nothing and writes what the window shows: `canvas.png` once 2026 is drawn,
+`canvas_dark.png` with what decided, and the last drawings in the strip.
 """
 
 from __future__ import annotations
@@ -66,12 +67,13 @@ def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times
     import cv2
     import torch
 
-    from mnist_lightning import runs
     from mnist_lightning.apps.canvas import Canvas
+    from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
     from mnist_lightning.apps.window import Window, load_reader
     from mnist_lightning.ink.strokes import read_digits
     from mnist_lightning.models import checkpoint
-    from mnist_lightning.models.networks import to_input
+    from mnist_lightning.models.network import to_input
+    from mnist_lightning.run import folder as runs
 
     path = runs.find_checkpoint(ckpt, Path("outputs"))[0]
     reader = load_reader(path, "cpu", 0.8)
@@ -83,9 +85,10 @@ def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times
         network(image)
 
     digits = {digit.label: digit.strokes for digit in read_digits(STROKES)}
-    canvas = Canvas()
+    canvas = Canvas(folder=tempfile.mkdtemp())
     canvas.reader = reader
-    window = Window(canvas, (1100, 680))
+    window = Window(canvas, (BASE_WIDTH, BASE_HEIGHT))
+    sheet = canvas.layout.sheet
 
     def drawn(number: str) -> Iterator[tuple[float, float, float]]:
         side = 300 if len(number) == 1 else 150
@@ -95,7 +98,11 @@ def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times
             corner = np.concatenate(paths).min(axis=0)
             scale = side / np.ptp(np.concatenate(paths), axis=0).max()
             for path in paths:
-                points = np.round((path - corner) * scale + [60 + place * (side + 10), 150]).astype(int).tolist()
+                points = (
+                    np.round((path - corner) * scale + [sheet.left + 40 + place * (side + 10), sheet.top + 110])
+                    .astype(int)
+                    .tolist()
+                )
                 canvas.press(*points[0])
                 for x, y in points[1:]:
                     bare()
@@ -144,28 +151,45 @@ def xdotool(arguments: str, check: bool = True) -> str:
     return subprocess.run(["xdotool", *arguments.split()], capture_output=True, text=True, check=check).stdout
 
 
-def picture(ckpt: str, path: Path) -> None:
-    """Draw 2026 with the mouse and write the window's pixels as PNG."""
+def pictures(ckpt: str, folder: Path) -> None:
+    """Draw with the mouse and write the window's pixels as PNG, light and dark."""
     import cv2
 
-    from mnist_lightning import runs
     from mnist_lightning.apps.canvas import Canvas
     from mnist_lightning.apps.view import View
-    from mnist_lightning.apps.window import load_reader
+    from mnist_lightning.apps.window import load_reader, short_name
     from mnist_lightning.ink.strokes import read_digits
+    from mnist_lightning.run import folder as runs
 
     digits = {digit.label: digit.strokes for digit in read_digits(PROJECT / "tests/apps/hand_digits.jsonl")}
-    canvas = Canvas(pen_width=17)
-    canvas.reader = load_reader(runs.find_checkpoint(ckpt, Path("outputs"))[0], "cpu", 0.8)
-    for place, figure in enumerate((2, 0, 2, 6)):
-        left, top = 70 + 168 * place, (222, 232, 216, 226)[place]
-        for stroke in digits[figure]:
-            (first, *rest) = [(round(left + 1.5 * x), round(top + 1.5 * y)) for x, y in stroke.points]
-            canvas.press(*first)
-            for point in rest:
-                canvas.move(*point)
-            canvas.release()
-    cv2.imwrite(str(path), View().picture(canvas), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    path, word = runs.find_checkpoint(ckpt, Path("outputs"))
+    reader = load_reader(path, "cpu", 0.8)
+
+    def write(canvas: Canvas, number: str, left: int, top: int, scale: float) -> None:
+        sheet = canvas.layout.sheet
+        for place, figure in enumerate(number):
+            x0, y0 = sheet.left + left + 112 * scale * place, sheet.top + top + (6, 16, 0, 10)[place % 4]
+            for stroke in digits[int(figure)]:
+                (first, *rest) = [(round(x0 + scale * x), round(y0 + scale * y)) for x, y in stroke.points]
+                canvas.press(*first)
+                for point in rest:
+                    canvas.move(*point)
+                canvas.release()
+
+    for name, is_dark in (("canvas", False), ("canvas_dark", True)):
+        with tempfile.TemporaryDirectory() as drawings:
+            canvas = Canvas(18, drawings, is_dark, short_name(word))
+            canvas.reader = reader
+            for figure in "7314":
+                write(canvas, figure, 200, 60, 2)
+                canvas.act("clear" if figure == "3" else figure)
+            canvas.message = ""
+            if is_dark:
+                write(canvas, "69", 60, 70, 2.6)
+                canvas.act("why")
+            else:
+                write(canvas, "2026", 50, 140, 1.5)
+            cv2.imwrite(str(folder / f"{name}.png"), View().picture(canvas), [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def undisturbed(times: Times) -> float:
@@ -185,10 +209,10 @@ def main() -> None:
     parser.add_argument("--ckpt", default="pretrained", help="a .ckpt file, a run folder, latest or pretrained")
     parser.add_argument("--starts", type=int, default=5, help="how often draw.py is started, 0 for not at all")
     parser.add_argument("--rounds", type=int, default=10, help="how often each number is drawn")
-    parser.add_argument("--picture", type=Path, help="write the window's picture here and measure nothing")
+    parser.add_argument("--pictures", type=Path, help="write the window's pictures into this folder; measure nothing")
     given = parser.parse_args()
-    if given.picture:
-        picture(given.ckpt, given.picture)
+    if given.pictures:
+        pictures(given.ckpt, given.pictures)
         return
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
     with display():

@@ -23,7 +23,9 @@ sys.path.insert(0, str(PROJECT / "benchmarks"))
 
 from bench import compose  # noqa: E402
 
-from mnist_lightning import machine, runs, training  # noqa: E402
+from mnist_lightning.run import folder as runs  # noqa: E402
+from mnist_lightning.run import machine  # noqa: E402
+from mnist_lightning.tasks import train as training  # noqa: E402
 
 
 def main() -> None:

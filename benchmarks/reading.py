@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from omegaconf import OmegaConf
 
-from mnist_lightning import runs
-from mnist_lightning.config import CONF
+from mnist_lightning.cli.config import CONF
 from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink.normalise import bounding_box, normalise
 from mnist_lightning.ink.segment import segment_ink
+from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout without installation
 
-from mnist_lightning.machine import keep_freed_memory
+from mnist_lightning.run.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -88,11 +88,11 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
         `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, a validation accuracy an epoch.
     """
     import torch
+    from mnist_lightning.models.networks import build, to_input
+    from mnist_lightning.models.optim import build_optimizer, onecycle
     from torch.nn import functional as F
 
     from mnist_lightning.data.augment import Augment
-    from mnist_lightning.models.networks import build, to_input
-    from mnist_lightning.models.optim import build_optimizer, onecycle
 
     torch.manual_seed(recipe.seed)
     images, labels = data.train
@@ -171,7 +171,7 @@ def accuracy(network: nn.Module, split: tuple[Tensor, Tensor], bf16: bool) -> fl
     """Share of the split's images that the network names right, in evaluation mode."""
     import torch
 
-    from mnist_lightning.models.networks import to_input
+    from mnist_lightning.models.network import to_input
 
     network.eval()
     hits = torch.zeros((), device=split[0].device)
@@ -218,7 +218,7 @@ def main() -> None:
         )
     if given["json"]:
         machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": given["device"]}
-        given["json"].write_text(json.dumps({"machine": machine, "runs": runs}, indent=2))
+        given["json"].write_text(json.dumps({"machine": machine, "runs": runs}, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def command(outputs: Path, *overrides: str) -> list[str]:
 def table(outputs: Path, study: str) -> list[dict[str, str]]:
     """The lines of a study's trials.csv; none before the first trial has ended."""
     path = outputs / "search" / study / "trials.csv"
-    return list(csv.DictReader(path.open())) if path.exists() else []
+    return list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
 
 
 def killed(trials: int, kills: int, seed: int) -> bool:

@@ -31,7 +31,7 @@ def sweep(folder: Path, *overrides: str) -> tuple[float, float, list[dict[str, f
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-    records = [json.loads(path.read_text()) for path in outputs.rglob("training_metrics.json")]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in outputs.rglob("training_metrics.json")]
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall, used, [record["timing"] for record in records]
 

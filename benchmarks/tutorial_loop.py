@@ -34,7 +34,9 @@ def main() -> None:
             count += len(labels)
             if count >= 20_000:
                 break
-        given.json.write_text(json.dumps({"images_per_second": count / (time.perf_counter() - began)}))
+        given.json.write_text(
+            json.dumps({"images_per_second": count / (time.perf_counter() - began)}), encoding="utf-8"
+        )
         return
 
     network = nn.Sequential(
@@ -52,7 +54,7 @@ def main() -> None:
     network.eval()
     with torch.no_grad():
         hits = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in test)
-    given.json.write_text(json.dumps({"fit_seconds": seconds, "test_accuracy": hits / 10_000}))
+    given.json.write_text(json.dumps({"fit_seconds": seconds, "test_accuracy": hits / 10_000}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,6 @@
 """Score a trained network: `python scripts/eval.py ckpt=latest`; settings in conf/eval.yaml."""
 
-from pathlib import Path
-
-from mnist_lightning.cli import Settings, script
-
-
-@script("eval")
-def main(settings: Settings, run: Path) -> float:
-    """Score, and return the accuracy."""
-    from mnist_lightning.training import evaluate
-
-    return evaluate(settings, run)["accuracy"]
-
+from mnist_lightning.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main("eval")

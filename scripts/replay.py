@@ -1,17 +1,6 @@
 """Play pen strokes through the canvas: `python scripts/replay.py strokes=my.jsonl`; settings in conf/replay.yaml."""
 
-from pathlib import Path
-
-from mnist_lightning.cli import Settings, script
-
-
-@script("replay")
-def main(settings: Settings, run: Path) -> float:
-    """Print accuracy, writers, mistakes; return the accuracy."""
-    from mnist_lightning.apps.replay import replay
-
-    return replay(run, **settings)["accuracy"]
-
+from mnist_lightning.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main("replay")

@@ -1,17 +1,6 @@
 """What runs have reached: `python scripts/results.py runs=outputs`; settings in conf/results.yaml."""
 
-from pathlib import Path
-
-from mnist_lightning.cli import Settings, script
-
-
-@script("results", texts=("runs", "where", "compare"))
-def main(settings: Settings, run: Path) -> None:
-    """Filter, group, compare and export runs."""
-    from mnist_lightning.sweeps.results import results
-
-    results(settings)
-
+from mnist_lightning.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main("results")

@@ -78,13 +78,19 @@ def checkpoint_file(tmp_path_factory):
     """A checkpoint of a small untrained MLP, as a stripped one lies on disk."""
     import torch
 
-    from mnist_lightning.models import checkpoint, networks
+    from mnist_lightning.models import MLP, checkpoint
 
-    settings = {"name": "mlp", "hidden_sizes": [16]}
+    description = {"_target_": "mnist_lightning.models.MLP", "hidden_sizes": [16]}
     torch.manual_seed(0)
-    network = networks.build(settings, num_classes=10)
+    network = MLP(hidden_sizes=[16])
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    card = checkpoint.make_card(settings, 28, "mnist", tuple("0123456789"), {"seed": 0, "model": settings})
+    card = checkpoint.make_card(
+        description,
+        image_size=28,
+        dataset="mnist",
+        class_names=tuple("0123456789"),
+        settings={"seed": 0, "model": description},
+    )
     path = tmp_path_factory.mktemp("checkpoint") / "small.ckpt"
     torch.save({"state_dict": weights, checkpoint.CARD: card}, path)
     return path

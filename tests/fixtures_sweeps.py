@@ -8,21 +8,25 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent
 PROGRAM = f"""
 import os, sys
+from pathlib import Path
 sys.path.insert(0, {str(PROJECT)!r})
-from mnist_lightning.cli import script
+from mnist_lightning.cli.script import script
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 
 
 def report(sweep, asked):
     from mnist_lightning.sweeps.report import report
-    return report(sweep)
+    return report(sweep, Path(asked["outputs"]))
 
 
 @script("train", report=report)
 def main(settings, run):
     import signal
     from pathlib import Path
-    from mnist_lightning import multirun, runs
+    from mnist_lightning.cli import multirun
+    from mnist_lightning.run import folder as runs
     outputs = Path(settings["outputs"])
     latest = runs.latest(outputs)
     lr, seed = settings["optimizer"]["lr"], settings["seed"]
@@ -36,7 +40,7 @@ def main(settings, run):
     if lr == 0.125:
         os.kill(os.getpid(), signal.SIGKILL)
     accuracy = 0.9 + lr + seed / 1000
-    runs.write_json(run / runs.METRICS_FILE, {{
+    files.write_json(run / records.METRICS_FILE, {{
         "status": "finished", **multirun.asked_for(), "hyperparameters": settings, "seed": seed,
         "dataset": {{"name": "mnist"}}, "best": {{"epoch": 1, "val_loss": 0.1, "val_accuracy": accuracy}},
         "test": {{"accuracy": accuracy - 0.01, "loss": 0.2}}, "timing": {{"fit_seconds": 1.5}},
@@ -50,14 +54,19 @@ main()
 """
 
 
-def sweep(folder, *arguments, **environment):
-    """Run it in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+def run(folder, *arguments, **environment):
+    """Run it in `folder`: the finished process."""
     (folder / "program.py").write_text(PROGRAM)
     known = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "PYTHONPATH")}
-    done = subprocess.run(
-        [sys.executable, "program.py", "-m", *arguments],
+    return subprocess.run(
+        [sys.executable, "program.py", *arguments],
         cwd=folder, env=known | environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+def sweep(folder, *arguments, **environment):
+    """Run a sweep in `folder`: the finished process, and the sweep's folder (None where none is left)."""
+    done = run(folder, "-m", *arguments, **environment)
     folders = list((folder / "outputs" / "sweeps").glob("*/*"))
     assert len(folders) < 2, "the jobs of one sweep lie in one folder"
     return done, folders[0] if folders else None

@@ -11,16 +11,19 @@ PROJECT = Path(__file__).parent.parent
 
 # From the ground up. A room may import from its own level and from those below; scripts and benchmarks from all.
 LEVELS = (
-    {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
+    {"__init__", "errors", "untrusted", "record_check",
+     "rules", "settings", "runs", "ranks", "launcher", "machine", "signals", "loggers", "cli",
      "config", "multirun", "ink"},
-    {"data", "models", "inference"},
+    {"data", "models", "inference", "plots"},
     {"evaluation", "sweeps", "callbacks"},
     {"apps", "training", "trainer", "finish", "ensemble", "worker"},
 )  # fmt: skip
 # Importable in no time: what a script imports before it knows what to do. Its heavy imports stand in functions.
-LIGHT = {"__init__", "errors", "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
+LIGHT = {"__init__", "errors", "untrusted", "record_check",
+         "rules", "settings", "runs", "ranks", "launcher", "worker", "machine", "signals", "cli",
          "config", "multirun", "training", "ensemble", "inference.files",
-         "sweeps.collect", "sweeps.groups", "sweeps.tables", "sweeps.report", "sweeps.results", "scripts",
+         "sweeps.collect", "sweeps.conditions", "sweeps.records", "sweeps.groups", "sweeps.tables", "sweeps.report",
+         "sweeps.results", "scripts",
          "hydra_plugins"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",
          "onnxruntime", "optuna", "sqlalchemy", "fastapi"}  # fmt: skip
@@ -153,7 +156,7 @@ def test_every_import_keeps_the_rule():
         ),
         (
             "evaluation/scores.py",
-            "def f():\n    from mnist_lightning.training import train",
+            "def f():\n    from mnist_lightning.tasks.train import train",
             "mnist_lightning/evaluation/scores.py imports mnist_lightning/training.py, which lies above it.",
         ),
         (
@@ -208,10 +211,10 @@ def test_a_breach_is_told_with_both_files(tmp_path, path, line, told):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / f"{name}.py").touch()
     (package / "data").mkdir()
-    (package / "data" / "sources.py").write_text("from mnist_lightning.models.networks import to_input\n")
+    (package / "data" / "sources.py").write_text("from mnist_lightning.models.network import to_input\n")
     (package / "__init__.py").touch()
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "train.py").write_text("def f():\n    from mnist_lightning.training import train\n")
+    (tmp_path / "scripts" / "train.py").write_text("def f():\n    from mnist_lightning.tasks.train import train\n")
     assert faults(tmp_path) == []
     (package / path).parent.mkdir(exist_ok=True)
     (package / path).write_text(line + "\n")

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_lightning import ensemble, runs
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import files
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
+from mnist_lightning.tasks import ensemble
 
 PROJECT = Path(__file__).parent.parent
 SMALL = ["data=digits", "data.limit=200", "trainer.max_epochs=1", "logger=none", "model.channels=[4,4,4,4]"]
@@ -39,19 +42,19 @@ def test_every_network_of_the_sweep_votes(swept):
 
     done, sweep = swept
     assert done.returncode == 0, done.stderr
-    metrics = runs.read_metrics(sweep / "ensemble")
+    metrics = records.read_metrics(sweep / "ensemble")
     assert metrics["seed"] == [3, 4]
     images = (np.arange(3 * 28 * 28) % 256).astype(np.uint8).reshape(3, 28, 28)
     joined, *alone = (
         Predictor.load(sweep / name / runs.BEST, "cpu").probabilities(images) for name in ("ensemble", *"0123")
     )
     assert abs(joined - sum(alone) / 4).max() < 1e-6
-    assert metrics["parameters"] == 4 * runs.read_metrics(sweep / "0")["parameters"]
+    assert metrics["parameters"] == 4 * records.read_metrics(sweep / "0")["parameters"]
 
 
 def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
     done, sweep = swept
-    metrics = json.loads((sweep / "ensemble" / runs.METRICS_FILE).read_text())
+    metrics = json.loads((sweep / "ensemble" / records.METRICS_FILE).read_text())
     assert metrics["status"] == "finished"
     assert "experiment=ensemble" in metrics["command"]
     assert (sweep.parents[2] / "latest").resolve() == (sweep / "ensemble").resolve(), "experiment=distill learns of it"
@@ -83,7 +86,7 @@ def test_joining_again_takes_no_ensemble_for_a_member(swept, monkeypatch):
 def test_a_sweep_of_one_network_makes_none(tmp_path):
     run = tmp_path / "0"
     run.mkdir()
-    runs.write_json(run / runs.METRICS_FILE, {"status": "finished"})
+    files.write_json(run / records.METRICS_FILE, {"status": "finished"})
     with pytest.raises(UserError, match=r"needs two trained networks.* 1 finished"):
         ensemble.join(tmp_path, tmp_path)
 

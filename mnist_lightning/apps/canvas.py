@@ -6,85 +6,69 @@ pixels of the window; strokes are kept in units of the sheet (see `layout.py`), 
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_lightning.apps import actions, controls, keys, places
+from mnist_lightning.apps.album import Album, Sketch
+from mnist_lightning.apps.controls import Button
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH, Layout
-from mnist_lightning.errors import UserError
-from mnist_lightning.inference.reader import DigitReading, Reading
-from mnist_lightning.ink import drawings
+from mnist_lightning.inference.reading import DigitReading, Reading
 from mnist_lightning.ink.strokes import PEN_WIDTH, Drawing
-from mnist_lightning.runs import write_atomically, write_json
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader
 
-ERASER_RADIUS = 18.0  # units
-PEN_WIDTHS = (4.0, 60.0)  # thinnest and thickest, units
-ESCAPE = 27
-
-KEYS = {
-    "0-9": "keep the drawing as this digit",
-    "u, r": "undo, redo",
-    "c": "clear the sheet",
-    "[, ]": "thinner, thicker pen",
-    "h": "show which pixels decided",
-    "s": "save picture and strokes",
-    "?": "show these keys",
-    "q": "quit",
-}
-"""What each key does, for the help."""
+ERASER_RADIUS = 18.0  # units of the sheet
+NAME = "MNIST Lightning"
 
 
 class Canvas:
     """A sheet that is drawn on and read.
 
     Attributes:
-        drawing: the strokes on the sheet, in units.
+        drawing: the strokes on the sheet, in its units.
+        album: the last drawings, with their labels.
         layout: where things stand in the window.
-        reader: None until there is a network; drawing works without.
-        pen_width: of the next stroke, units.
+        network: what the title calls the network that reads.
+        pen_width: of the next stroke, units of the sheet.
         is_down: whether a button is held over the sheet.
         eraser: position in pixels while the eraser is down, else None.
+        erases: whether the left button erases.
+        hovered: the button that the mouse is over.
+        sketch: the drawing of the album that is chosen, to be labelled or deleted.
         message: what to tell the user about the last key; "" for nothing.
-        shows_help, shows_saliency: what `?` and `h` switch.
+        asked: the key that has to be pressed again to be obeyed.
+        deleted: the drawing that was deleted last, with its place in the album, for undo; None once more was done.
+        taken_back: drawings that undo took out of the album, for redo.
+        shows_help, shows_why, is_dark: what `?`, `h` and `d` switch.
         open: False once the user wants to quit.
     """
 
-    def __init__(self, pen_width: float = PEN_WIDTH, folder: str | Path = "drawings") -> None:
+    def __init__(
+        self, pen_width: float = PEN_WIDTH, folder: str | Path = "drawings", is_dark: bool = False, network: str = ""
+    ) -> None:
         """An empty sheet; `folder` takes what is labelled or saved."""
-        self.drawing = Drawing()
+        self.drawing, self.album = Drawing(), Album(folder)
         self.layout = Layout(BASE_WIDTH, BASE_HEIGHT)
-        self.pen_width = pen_width
-        self.folder = Path(folder)
+        self.network, self.pen_width = network, pen_width
         self.eraser: tuple[int, int] | None = None
+        self.hovered: Button | None = None
+        self.sketch: Sketch | None = None
         self.message = ""
-        self.shows_help = self.shows_saliency = False
-        self.open = True
+        self.erases = self.shows_help = self.shows_why = self.is_down = False
+        self.is_dark, self.open = is_dark, True
         self._reader: Reader | None = None
         self._reading = Reading()
         self._is_read = True
-        self.is_down = False
-        self._asked: str | None = None  # the digit key that waits to be pressed again
-        self._actions: dict[str, Callable[[], None]] = {
-            "u": self._undo,
-            "r": self._redo,
-            "c": self._clear,
-            "[": lambda: self._set_pen(self.pen_width / 1.25),
-            "]": lambda: self._set_pen(self.pen_width * 1.25),
-            "h": self._toggle_saliency,
-            "s": self._save,
-            "?": self._toggle_help,
-            "q": self._quit,
-            chr(ESCAPE): self._quit,
-        }
+        self._chosen: DigitReading | None = None
+        self.asked = ""
+        self.deleted: tuple[Sketch, int] | None = None
+        self.taken_back: list[Sketch] = []
 
     @property
     def reader(self) -> Reader | None:
-        """What reads the sheet."""
+        """What reads the sheet; None until there is a network, drawing works without."""
         return self._reader
 
     @reader.setter
@@ -102,36 +86,66 @@ class Canvas:
 
     @property
     def focus(self) -> DigitReading | None:
-        """The digit that was drawn last."""
+        """The digit that the user has chosen, or else that was drawn last."""
         digits = self.reading.digits
         if not digits:
             return None
+        if any(digit is self._chosen for digit in digits):
+            return self._chosen
         last = self.drawing.strokes[-1]
-        return next((digit for digit in digits if any(stroke is last for stroke in digit.strokes)), digits[-1])
+        x, y = last.points[-1]
+
+        def distance(digit: DigitReading) -> float:
+            left, top, right, bottom = digit.box
+            return max(left - x, x - right, top - y, y - bottom)
+
+        own = [digit for digit in digits if any(stroke is last for stroke in digit.strokes)]
+        return min(own or digits, key=distance)  # a stroke may be cut into several digits
 
     @property
     def title(self) -> str:
-        """Of the window: the number first, so that it can be read in a task bar."""
-        text = self.reading.text
-        return f"{text} - MNIST Lightning" if text else "MNIST Lightning"
+        """Of the window: the number first, so that it can be read in a task bar, and the network that reads it."""
+        return " - ".join(filter(None, (" ".join(self.reading.text.split()), NAME, self.network)))
+
+    @property
+    def hint(self) -> str:
+        """What the line under the sheet says: about the last key, what the mouse is over, or what can be done."""
+        if self.message:
+            return self.message
+        if self.hovered is not None:
+            return self.hovered.hint
+        if self.sketch is not None:
+            label = "no label yet" if self.sketch.label is None else f"label {self.sketch.label}"
+            return f"This drawing has {label}: 0 to 9 gives it one, Delete removes it, Esc leaves it."
+        tool = "Erase" if self.erases else "Draw"
+        return f"{tool} with the left button, erase with the right; a digit key keeps the drawing.  ? shows all keys."
 
     def resize(self, width: int, height: int) -> None:
         """The window has another size, in pixels."""
         self.layout = Layout(width, height)
 
     def press(self, x: int, y: int) -> None:
-        """The left button goes down: the pen touches the sheet, if the mouse is over it."""
-        if self._begin(x, y):
+        """The left button goes down: on the sheet it draws (or erases), elsewhere it chooses."""
+        if self.erases:
+            self.press_eraser(x, y)
+        elif self._begin(x, y):
             self.drawing.begin(*self._units(x, y), self.pen_width)
+        if not self.is_down:
+            self._click(x, y)
 
     def press_eraser(self, x: int, y: int) -> None:
         """The right button goes down: it erases until `release`."""
         if self._begin(x, y):
             self.eraser = (x, y)
-            self.drawing.begin_erase(*self._units(x, y), ERASER_RADIUS)
+            self.drawing.begin_erase(*self._units(x, y), self.eraser_radius)
+
+    @property
+    def eraser_radius(self) -> float:
+        """In units of the sheet."""
+        return max(ERASER_RADIUS, 0.75 * self.pen_width)
 
     def move(self, x: int, y: int) -> None:
-        """The mouse moves; beyond the edge the pen stays on it."""
+        """The mouse moves with a button held; beyond the edge the pen stays on it."""
         if not self.is_down:
             return
         self.drawing.move(*self._units(x, y))
@@ -139,97 +153,62 @@ class Canvas:
             self.eraser = (x, y)
         self._is_read = False
 
+    def hover(self, x: int, y: int) -> bool:
+        """The mouse moves without a button; whether that changes what is to be seen."""
+        before, self.hovered = self.hovered, controls.at(self.layout, x, y)
+        return before is not self.hovered
+
     def release(self) -> None:
         """The button goes up."""
         self.drawing.end()
         self.eraser, self.is_down = None, False
 
     def key(self, code: int) -> None:
-        """A key was pressed, by its ASCII code; others do nothing. Capitals are as good as small letters."""
-        name = chr(code).lower() if 0 < code < 128 else ""
+        """A key was pressed, by its code (see `keys.action`); keys without an action do nothing."""
+        action = keys.action(code)
         self.release()
-        asked, self._asked = self._asked, None
-        if name.isdigit():
-            self._label(name, sure=name == asked)
-        elif name in self._actions:
-            self.message = ""
-            self._actions[name]()
-        self._is_read = False
+        if action is None:
+            self.asked = ""
+        else:
+            self.act(action)
+
+    def act(self, action: str) -> None:
+        """Do what a key or a button stands for: a name in `keys.ACTIONS`, or a digit as text."""
+        actions.do(self, action)
+        self._is_read = False  # what was read meanwhile may be gone
 
     def _begin(self, x: int, y: int) -> bool:
         self.release()
-        self.message, self._asked, self.shows_help = "", None, False
-        self._is_read = False
         self.is_down = self.layout.sheet.holds(x, y)
+        if self.is_down:
+            self.message, self.asked, self.shows_help = "", "", False
+            self._chosen = self.sketch = self.deleted = None
+            self.taken_back = []
+            self._is_read = False
         return self.is_down
+
+    def _click(self, x: int, y: int) -> None:
+        """The left button goes down beside the sheet: on a button, a digit in the panel, or a drawing in the strip."""
+        button = controls.at(self.layout, x, y)
+        if button is not None:
+            if button.action != "pen":
+                self.act(button.action)
+            return
+        digits = self.reading.digits
+        thumbs = places.thumbs(self.layout, len(digits))
+        for digit, rect in zip(digits[thumbs.first :], thumbs.rects, strict=False):
+            if rect.holds(x, y):
+                self._chosen, self.message = digit, ""
+        for sketch, rect in zip(self.album.sketches, places.strip(self.layout, len(self.album.sketches)), strict=False):
+            if sketch is self.sketch and places.cross(self.layout, rect).holds(x, y):
+                self.act("delete")
+                return
+            if rect.holds(x, y):
+                self.sketch, self.message = (None if sketch is self.sketch else sketch), ""
+                return
 
     def _units(self, x: int, y: int) -> tuple[float, float]:
         """From pixels of the window to units of the sheet."""
         sheet, scale = self.layout.sheet, self.layout.scale
         x, y = min(max(x, sheet.left), sheet.right - 1), min(max(y, sheet.top), sheet.bottom - 1)
         return (x - sheet.left) / scale, (y - sheet.top) / scale
-
-    def _undo(self) -> None:
-        if not self.drawing.undo():
-            self.message = "Nothing to undo."
-
-    def _redo(self) -> None:
-        if not self.drawing.redo():
-            self.message = "Nothing to redo."
-
-    def _clear(self) -> None:
-        self.drawing.clear()
-
-    def _quit(self) -> None:
-        self.open = False
-
-    def _set_pen(self, width: float) -> None:
-        self.pen_width = min(max(width, PEN_WIDTHS[0]), PEN_WIDTHS[1])
-
-    def _toggle_saliency(self) -> None:
-        self.shows_saliency = not self.shows_saliency
-        if self.shows_saliency:
-            self.message = "Orange ink speaks for the digit, blue ink against it."
-
-    def _toggle_help(self) -> None:
-        self.shows_help = not self.shows_help
-
-    def _label(self, digit: str, sure: bool) -> None:
-        """Keep the drawing as `digit`, and clear the sheet for the next; what looks like several only if `sure`."""
-        count = len(self.reading.digits)
-        if not self.drawing.strokes:
-            self.message = "Draw a digit first; its key then keeps it."
-        elif count > 1 and not sure:
-            self._asked = digit
-            self.message = f"This reads as {count} digits. Press {digit} again to keep all of it as one {digit}."
-        else:
-            try:
-                kept = drawings.append(self.folder, self.drawing.strokes, int(digit))
-            except UserError as error:
-                self.message = str(error)
-                return
-            self.drawing.clear()
-            self.message = f"Kept as {digit}: drawing {kept:,} in {self.folder / drawings.FILE}"
-
-    def _save(self) -> None:
-        """Write the sheet as it looks, and its strokes with how they read."""
-        if not self.drawing.strokes:
-            self.message = "Nothing to save: the sheet is empty."
-            return
-        import cv2
-
-        from mnist_lightning.ink.raster import Layer
-
-        sheet, scale, reading = self.layout.sheet, self.layout.scale, self.reading
-        ink = Layer(sheet.height, sheet.width, scale).update(self.drawing.strokes)
-        digits = [{"label": each.label, "confidence": round(each.confidence, 4)} for each in reading.digits]
-        number = "".join(filter(str.isalnum, reading.best)) or "unread"
-        path = self.folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{number}_{secrets.token_hex(2)}.png"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, cv2.imencode(".png", 255 - ink)[1].tobytes())
-            write_json(path.with_suffix(".json"), {"text": reading.text, "digits": digits, **self.drawing.to_data()})
-        except OSError as error:
-            self.message = f"{path} cannot be written ({error.strerror}): choose another folder with drawings=."
-        else:
-            self.message = f"Saved {path} and its strokes."

@@ -1,4 +1,7 @@
-"""Whether a window can be opened here. Asked before OpenCV is: a Qt without a display aborts the whole process."""
+"""Whether a window can be opened here, and on how large a screen.
+
+Asked before OpenCV is: a Qt without a display aborts the whole process.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from mnist_lightning.apps import x11
 from mnist_lightning.errors import UserError
 
 INSTEAD = (
@@ -49,11 +53,18 @@ def _qt_plugins() -> list[Path]:
 
 def _x_answers() -> bool:
     """Whether the X server that DISPLAY names lets us in."""
-    try:
-        xcb = ctypes.CDLL("libxcb.so.1")
-    except OSError:
-        return True  # then it is for OpenCV to say
-    xcb.xcb_connect.restype = ctypes.c_void_p
-    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
-    # It stays open: a server that has no other client starts anew when the last one leaves, and would not answer Qt.
-    return xcb.xcb_connection_has_error(connection) == 0
+    server = x11.server()
+    return server is None or server.answers  # without libxcb it is for OpenCV to say
+
+
+def screen_size() -> tuple[int, int] | None:
+    """Width and height of the screen in pixels; None where it cannot be told."""
+    if sys.platform == "win32":
+        metrics = ctypes.windll.user32.GetSystemMetrics
+        return metrics(0), metrics(1)
+    if sys.platform == "darwin":
+        graphics = ctypes.CDLL("/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics")
+        screen = graphics.CGMainDisplayID()
+        return graphics.CGDisplayPixelsWide(screen), graphics.CGDisplayPixelsHigh(screen)
+    server = x11.server() if os.environ.get("DISPLAY") else None
+    return None if server is None else server.screen_size()

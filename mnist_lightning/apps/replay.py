@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
-from mnist_lightning import runs
 from mnist_lightning.apps.canvas import Canvas
-from mnist_lightning.apps.text import write
+from mnist_lightning.apps.failures import contact_sheet
+from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
 from mnist_lightning.errors import UserError
-from mnist_lightning.evaluation.style import percent
-from mnist_lightning.inference.reader import Reader, Reading
-from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.strokes import PEN_WIDTH, WrittenDigit, bounds, read_digits
+from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.reading import Reading
+from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
+from mnist_lightning.plots.style import percent
+from mnist_lightning.run import files
+from mnist_lightning.run import folder as runs
 
-SIZE = 300  # longest side of a drawing at scale 1, pixels; the sheet has 740 x 616
-FAILURES_SHOWN = 300
-_TILE_WIDTH, _TILE_HEIGHT, _COLUMNS = 104, 142, 15  # of the contact sheet, pixels
+SIZE = 300  # longest side of a drawing at scale 1, pixels
+WINDOW = (BASE_WIDTH, BASE_HEIGHT + 82)  # with a sheet of 760 x 620 pixels, on which drawings fit up to scale 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,6 @@ def play(
     reader: Reader,
     move: str | Sequence[float] | None = None,
     scale: float = 1.0,
-    pen: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Outcome]:
     """Draw each digit on an empty canvas with the mouse, and look at what it shows.
@@ -66,7 +65,6 @@ def play(
         move: where to draw: None for the middle of the sheet, "random", or shares of the room to the left and
             above, from (0, 0), the upper left corner, to (1, 1).
         scale: factor of the size at which the longer side of a drawing has 300 pixels.
-        pen: factor of the pen's width.
         seed: of the random places.
 
     Raises:
@@ -74,7 +72,8 @@ def play(
     """
     draw = random.Random(seed)
     for digit in digits:
-        canvas = Canvas(pen_width=PEN_WIDTH * pen)
+        canvas = Canvas()
+        canvas.resize(*WINDOW)
         canvas.reader = reader
         place = (draw.random(), draw.random()) if move == "random" else (0.5, 0.5) if move is None else move
         for first, *rest in _mouse_paths(canvas, digit, scale, place):
@@ -96,7 +95,7 @@ def _mouse_paths(
     factor = scale * SIZE / max(right - left, bottom - top, 1e-6)
     room = [sheet.width - 1 - (right - left) * factor, sheet.height - 1 - (bottom - top) * factor]
     if min(room) < 0:
-        raise UserError(f"scale={scale} does not do: the drawings would not fit the sheet; take 2 or less.")
+        raise UserError(f"The drawings do not fit the sheet at scale={scale}: expected 2 or less.")
     x0, y0 = (sheet.left + float(place[0]) * room[0], sheet.top + float(place[1]) * room[1])
     return [
         [(round(x0 + (x - left) * factor), round(y0 + (y - top) * factor)) for x, y in stroke.points]
@@ -154,38 +153,9 @@ def report(found: dict[str, Any]) -> str:
             f"mistakes        {', '.join(confusions) or 'none'}",
             f"not one digit   {several:,} read as several digits or as nothing",
             f"not sure        {doubt} shown as ?; {wrong} are wrong and sure",
-            f"time            {1000 * found['seconds_per_digit']:.2f} ms a digit",
+            f"time            {1000 * found['seconds_per_digit']:.2f} ms per digit",
         ]
     )
-
-
-def contact_sheet(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """The mistakes, the most confident first, at most 300: uint8 BGR [H, W, 3].
-
-    Under each drawing: label, reading and confidence; the writer.
-    """
-    wrong = [outcome for outcome in outcomes if not outcome.is_right]
-    wrong.sort(key=lambda outcome: -min((digit.confidence for digit in outcome.reading.digits), default=0.0))
-    tiles = wrong[:FAILURES_SHOWN]
-    ink, grey = (0x22, 0x22, 0x22), (0x76, 0x76, 0x76)
-    rows = -(-len(tiles) // _COLUMNS)
-    sheet = np.full((60 + max(rows, 1) * _TILE_HEIGHT, 20 + _COLUMNS * _TILE_WIDTH, 3), 255, np.uint8)
-    selection = "" if len(tiles) == len(wrong) else f", the {len(tiles)} most confident"
-    title = f"{len(wrong):,} of {len(outcomes):,} misread{selection}: label → reading, confidence, writer"
-    write(sheet, title, (20, 36), 18, ink, 600)
-    for place, outcome in enumerate(tiles):
-        left, top = 20 + place % _COLUMNS * _TILE_WIDTH, 60 + place // _COLUMNS * _TILE_HEIGHT
-        picture = draw_digit(outcome.digit.strokes)
-        height, width = picture.shape
-        y, x = top + (84 - height) // 2, left + (84 - width) // 2
-        sheet[y : y + height, x : x + width] = 255 - picture[:, :, None]
-        reading = outcome.reading
-        confidence = min((digit.confidence for digit in reading.digits), default=0.0)
-        caption = f"{outcome.digit.label} → {reading.best or 'nothing'}"
-        write(sheet, caption, (left, top + 104), 15, ink, 600)
-        write(sheet, f"{100 * confidence:.0f} %", (left + 84, top + 104), 13, grey, align="right")
-        write(sheet, outcome.digit.writer[:12], (left, top + 122), 13, grey)
-    return sheet
 
 
 def replay(
@@ -198,7 +168,6 @@ def replay(
     sure: float,
     move: str | Sequence[float] | None,
     scale: float,
-    pen: float,
     limit: int | None,
     seed: int,
 ) -> dict[str, Any]:
@@ -213,22 +182,19 @@ def replay(
     path, word = runs.find_checkpoint(ckpt, Path(outputs))
     digits = list(read_digits(strokes))
     if not digits:
-        raise UserError(f"{strokes} holds no digits: give a file of pen strokes.")
+        raise UserError(f"{strokes} holds no digits: expected a file of pen strokes.")
     if limit is not None and limit < len(digits):
         digits = random.Random(seed).sample(digits, limit)
 
-    import torch
-
     from mnist_lightning.inference.predictor import Predictor
 
-    torch.set_num_threads(1)  # one digit at a time: handing work to other threads takes longer than doing it
     print(f"checkpoint      {word}", flush=True)
-    reader = Reader(Predictor.load(path, device), sure)
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     began = time.perf_counter()
-    outcomes = list(play(digits, reader, move, scale, pen, seed))
+    outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)
-    runs.write_json(folder / "replay.json", found)
-    runs.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
+    files.write_json(folder / "replay.json", found)
+    files.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
     print(report(found))
     print(f"failures        {runs.shown(folder / 'failures.png')}")
     print(json.dumps({key: value for key, value in found.items() if not isinstance(value, dict | list)}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 
 import cv2
 import numpy as np
@@ -17,9 +18,16 @@ def _font() -> cv2.FontFace:
 
 
 @functools.lru_cache(maxsize=4096)
+def drawable(text: str) -> str:
+    """The text without what OpenCV cannot draw: half a surrogate pair ends the process, a control code has no shape."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
+
+
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: int, weight: int = 400) -> int:
     """Width of a line of text in pixels."""
-    return int(cv2.getTextSize((0, 0), text, (0, 0), _font(), size, weight)[2])
+    return int(cv2.getTextSize((0, 0), drawable(text), (0, 0), _font(), size, weight)[2])
 
 
 def write(
@@ -47,4 +55,18 @@ def write(
     x, y = at
     if align != "left":
         x -= text_width(text, size, weight) // (2 if align == "middle" else 1)
-    cv2.putText(image, text, (x, y), colour, _font(), size, weight)
+    cv2.putText(image, drawable(text), (x, y), colour, _font(), size, weight)
+
+
+def shortened(text: str, size: int, room: int, weight: int = 400) -> str:
+    """The text, cut off with an ellipsis where it is wider than `room` pixels."""
+    if text_width(text, size, weight) <= room:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        if text_width(text[:middle] + "…", size, weight) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + "…"

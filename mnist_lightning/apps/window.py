@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cv2
+from annotated_types import Ge, Le
 
-from mnist_lightning import machine, runs
-from mnist_lightning.apps.canvas import Canvas
-from mnist_lightning.apps.display import INSTEAD, require_display
+from mnist_lightning import compat
+from mnist_lightning.apps import x11
+from mnist_lightning.apps.canvas import NAME, Canvas
+from mnist_lightning.apps.display import INSTEAD, require_display, screen_size
+from mnist_lightning.apps.layout import fitting
 from mnist_lightning.apps.view import View
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reader import Reader
 
-NAME = "MNIST Lightning"
 _BUSY, _IDLE = 1, 15  # milliseconds to wait for events while the pen is down, and while it is not
-_KEYPAD_0 = 0xFFB0  # of X's number keys on the right; from there to 9 in order
 
 
 class Window:
     """A canvas on the screen."""
 
-    def __init__(self, canvas: Canvas, size: tuple[int, int]) -> None:
-        """Open the window, `size` being its width and height in pixels.
+    def __init__(self, canvas: Canvas, size: tuple[int, int] | None = None) -> None:
+        """Open the window, `size` being its width and height in pixels; None for what fits the screen.
 
         Raises:
             UserError: there is no display, or this OpenCV has no windows.
         """
         require_display()
+        size = size or fitting(screen_size())
         self.canvas, self.view = canvas, View()
         self._events: list[tuple[int, int, int, int]] = []
         self._title = NAME
@@ -47,6 +52,8 @@ class Window:
         cv2.resizeWindow(NAME, *size)
         canvas.resize(*size)
         cv2.setMouseCallback(NAME, self._on_mouse)
+        speaks_x = sys.platform not in ("win32", "darwin") and os.environ.get("DISPLAY")
+        self._keyboard = x11.server() if speaks_x else None
 
     def refresh(self) -> None:
         """Show the canvas as it is, at the next `step`, although no event came."""
@@ -87,8 +94,11 @@ class Window:
         for event, x, y, flags in events:
             self._hand_on_mouse(event, x, y, flags)
         if key != -1:
-            code = key & 0xFFFF  # above these are the modifier keys, in some builds
-            self.canvas.key(code - _KEYPAD_0 + ord("0") if 0 <= code - _KEYPAD_0 <= 9 else code)
+            self.canvas.key(key)
+            self._is_stale = True
+        for action in self._keyboard.pressed(NAME) if self._keyboard is not None else ():
+            self.canvas.release()
+            self.canvas.act(action)
             self._is_stale = True
 
     def _hand_on_mouse(self, event: int, x: int, y: int, flags: int) -> None:
@@ -98,6 +108,7 @@ class Window:
         elif event in (cv2.EVENT_RBUTTONDOWN, cv2.EVENT_RBUTTONDBLCLK):
             canvas.press_eraser(x, y)
         elif not canvas.is_down:
+            self._is_stale |= canvas.hover(x, y)
             return
         elif event in (cv2.EVENT_LBUTTONUP, cv2.EVENT_RBUTTONUP):
             canvas.release()
@@ -117,13 +128,14 @@ def _is_visible() -> bool:
 
 def draw(
     *,
-    ckpt: str | None,
-    outputs: str,
-    device: str,
-    sure: float,
-    pen_width: float,
-    drawings: str,
-    window: list[int],
+    ckpt: str | None = None,
+    outputs: str = "outputs",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
+    sure: Annotated[float, Ge(0), Le(1)] = 0.5,
+    pen_width: Annotated[float, Ge(4), Le(60)] = 20,
+    drawings: str = "drawings",
+    window: tuple[Annotated[int, Ge(200)], Annotated[int, Ge(200)]] | None = None,
+    theme: Literal["light", "dark"] = "light",
 ) -> None:
     """Open the window and let the user draw until it is closed; the settings are those of conf/draw.yaml.
 
@@ -133,8 +145,8 @@ def draw(
         UserError: no display, no such checkpoint, or one that cannot be read.
     """
     path, word = runs.find_checkpoint(ckpt, Path(outputs))
-    canvas = Canvas(pen_width, drawings)
-    screen = Window(canvas, (window[0], window[1]))
+    canvas = Canvas(pen_width, Path(drawings).expanduser(), theme == "dark", network=short_name(word))
+    screen = Window(canvas, None if window is None else (window[0], window[1]))
     print(f"Checkpoint: {word}", flush=True)
     with ThreadPoolExecutor(1) as pool:
         try:
@@ -149,20 +161,20 @@ def draw(
             screen.close()
 
 
-def load_reader(path: Path, device: str, sure: float) -> Reader:
-    """Import torch, load a checkpoint, and read once, so that the first reading is as fast as the others."""
-    with machine.heavy_imports():
-        import torch
+def short_name(word: str) -> str:
+    """What the window calls the network that `runs.find_checkpoint` describes like this."""
+    return "pretrained" if word.startswith("pretrained") else word
 
+
+def load_reader(path: Path, device: str, sure: float) -> Reader:
+    """Load a network, and read once, so that the first reading is as fast as the others."""
+    with compat.heavy_imports():
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.strokes import Stroke
 
-    # A single digit is read faster than handed to other threads, and a third faster in this order of memory.
-    torch.set_num_threads(1)
+    # A single digit is read faster than handed to other threads.
     cv2.setNumThreads(1)
-    predictor = Predictor.load(path, device)
-    predictor.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    reader = Reader(predictor, sure)
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
     return reader

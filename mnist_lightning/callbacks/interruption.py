@@ -8,8 +8,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from mnist_lightning import ranks, signals
+from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted
+from mnist_lightning.run import signals
 
 
 class Interruption(pl.Callback):

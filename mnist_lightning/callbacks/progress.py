@@ -1,4 +1,4 @@
-"""What a person sees while it trains: a bar on a terminal, and a plain line an epoch everywhere."""
+"""What a person sees while it trains: a bar on a terminal, and one line per epoch everywhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Progress(pl.Callback):
     def __init__(self, bar: bool = True) -> None:
         self.wants_bar = bar and sys.stderr.isatty()
         self.bar: tqdm[Any] | None = None
-        self.began = 0.0
+        self.began = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the epoch's bar."""
@@ -42,18 +42,21 @@ class Progress(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar and say the epoch's numbers."""
         self._close()
+        if not trainer.is_global_zero:
+            return
         now = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if trainer.is_global_zero:
-            log.info(
-                "epoch %*d/%d  train loss %.4f  validation loss %.4f  accuracy %.2f %%  %.1f s",
-                len(str(trainer.max_epochs)),
-                trainer.current_epoch + 1,
-                trainer.max_epochs,
-                now["train_loss"],
-                now["val_loss"],
-                100 * now["val_accuracy"],
-                time.perf_counter() - self.began,
+        words = [
+            f"{word} {now[name]:.4f}" if "loss" in name else f"{word} {100 * now[name]:.2f} %"
+            for name, word in (
+                ("train_loss", "train loss"),
+                ("val_loss", "validation loss"),
+                ("val_accuracy", "accuracy"),
             )
+            if name in now
+        ]
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 0
+        number = f"{epoch:>{len(str(last))}}/{last}" if last > 0 else str(epoch)
+        log.info("epoch %s  %s  %.1f s", number, "  ".join(words), time.perf_counter() - self.began)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave no half bar on the terminal."""

@@ -1,7 +1,7 @@
 """Where each data set is published, and how what is published there becomes four IDX files.
 
 Addresses and MD5 sums are torchvision's own tables, read when something has to be fetched: no second list
-that could fall behind. The four files have MNIST's names and form whatever the publisher's format, so one
+that could become outdated. The four files have MNIST's names and form whatever the publisher's format, so one
 reader serves every set.
 """
 
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from mnist_lightning.data.checksums import Checksums, sha256, stamp_of
 from mnist_lightning.data.download import download, mirror_urls, part_file, remove_dead_parts
 from mnist_lightning.data.idx import decode_idx, write_idx
 
@@ -40,10 +41,11 @@ class Archive:
     md5: str
     urls: tuple[str, ...]
     parts: tuple[str, ...]
-    unpack: Callable[[Path], Iterable[np.ndarray]]  # the published file -> one uint8 array a part
+    unpack: Callable[[Path], Iterable[np.ndarray]]  # the published file -> one uint8 array per part
+    largest: int = 100_000_000  # bytes that the published file has at most
 
 
-def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str]) -> None:
+def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str], checksums: Checksums) -> None:
     """Fetch a data set's published files and write the IDX files wanted of it, each at once or not at all.
 
     A published file that torchvision left below `folder` is taken before any mirror. Published files are
@@ -54,10 +56,11 @@ def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str])
         parts: names of the IDX files wanted.
         folder: data folder; the IDX files go to its `<torchvision's name>/raw`.
         mirrors: bases or folders, tried before the official addresses.
+        checksums: of the set; what is written is noted in it.
 
     Raises:
         Unavailable: no address has a file that is needed.
-        UserError: a mirror is no address.
+        UserError: a mirror is not an address.
         OSError: the folder cannot be written.
     """
     wanted, dead = set(parts), set[str]()
@@ -71,9 +74,10 @@ def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str])
         urls = [path.absolute().as_uri() for path in kept if path.is_file()]
         urls += [*mirror_urls(mirrors, archive.filename), *archive.urls]
         with part_file(raw / archive.filename) as published:
-            download(urls, published, archive.md5, dead)
+            download(urls, published, archive.md5, archive.largest, dead)
             for part, values in zip(archive.parts, archive.unpack(published), strict=True):
                 write_idx(raw / part, values)
+                checksums.note(part, sha256(values), stamp_of((raw / part).stat()))
 
 
 def _archives(name: str) -> list[Archive]:
@@ -87,7 +91,7 @@ def _archives(name: str) -> list[Archive]:
         ]
     if name == "emnist_digits":
         url, md5 = datasets.EMNIST.url, datasets.EMNIST.md5
-        return [Archive(_filename(url), md5, (url,), (*TRAIN, *TEST), _unpack_emnist_digits)]
+        return [Archive(_filename(url), md5, (url,), (*TRAIN, *TEST), _unpack_emnist_digits, 1_000_000_000)]
     if name == "usps":
         return [
             Archive(filename, md5, (url,), pair, _unpack_usps)
@@ -121,7 +125,7 @@ def _unpack_emnist_digits(published: Path) -> Iterator[np.ndarray]:
 
 def _unpack_usps(published: Path) -> Iterator[np.ndarray]:
     """LIBSVM lines `label 1:value ... 256:value`, labels 1 to 10, values from -1 (paper) to 1 (ink), 16x16."""
-    from mnist_lightning.data.small import enlarge  # OpenCV, which the other sets do without
+    from mnist_lightning.data.small import enlarge  # imports OpenCV, which the other sets do not need
 
     table = np.array(bz2.decompress(published.read_bytes()).replace(b":", b" ").split(), np.float32)
     table = table.reshape(-1, 1 + 2 * 256)

@@ -4,18 +4,23 @@ No loop over images, no `.item()`: the draws of a batch are a few small tensors,
 pixels (affine and elastic together) is one `grid_sample`. A knob at 0 costs nothing. Knows no labels.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
 
 import torch
+from annotated_types import Len
 from torch import Tensor
 from torch.nn import functional as F
 
 from mnist_lightning.data import appearance
 from mnist_lightning.errors import UserError
 from mnist_lightning.models.prepare import pixel_centres
+from mnist_lightning.types import Degrees, Fraction, NonNegative, Positive, PositiveInt, Probability, Slant
 
-FILLS = ("black", "grey", "image")
+Fill = Literal["black", "grey", "image"]
 
 
 class Augment:
@@ -50,22 +55,22 @@ class Augment:
 
     def __init__(
         self,
-        degrees: float = 0.0,
-        translate: float = 0.0,
-        scale: Sequence[float] = (1.0, 1.0),
-        shear: float = 0.0,
-        elastic: float = 0.0,
-        elastic_cells: int = 4,
-        erase: float = 0.0,
-        erase_size: Sequence[float] = (0.1, 0.3),
-        erase_with: str = "black",
-        stroke: float = 0.0,
-        overlay: float = 0.0,
-        filter: float = 0.0,
-        tone: float = 0.0,
-        wave: float = 0.0,
-        noise: float = 0.0,
-        clean: float = 0.0,
+        degrees: Degrees = 0.0,
+        translate: NonNegative = 0.0,
+        scale: Annotated[Sequence[Positive], Len(2, 2)] = (1.0, 1.0),
+        shear: Slant = 0.0,
+        elastic: NonNegative = 0.0,
+        elastic_cells: PositiveInt = 4,
+        erase: Probability = 0.0,
+        erase_size: Annotated[Sequence[Fraction], Len(2, 2)] = (0.1, 0.3),
+        erase_with: Fill = "black",
+        stroke: Probability = 0.0,
+        overlay: Probability = 0.0,
+        filter: Probability = 0.0,
+        tone: Probability = 0.0,
+        wave: NonNegative = 0.0,
+        noise: NonNegative = 0.0,
+        clean: Probability = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         amounts = {"degrees": degrees, "translate": translate, "shear": shear, "elastic": elastic}
@@ -80,8 +85,8 @@ class Augment:
             raise UserError(f"augment.scale={list(scale)} must be two rising factors above 0.")
         if len(erase_size) != 2 or not 0 < erase_size[0] <= erase_size[1] <= 1:
             raise UserError(f"augment.erase_size={list(erase_size)} must be two rising fractions.")
-        if erase_with not in FILLS:
-            raise UserError(f"augment.erase_with={erase_with} must be one of {', '.join(FILLS)}.")
+        if erase_with not in get_args(Fill):
+            raise UserError(f"augment.erase_with={erase_with} must be one of {', '.join(get_args(Fill))}.")
         if shear >= 90:
             raise UserError(f"augment.shear={shear} must be under 90 degrees.")
         if elastic_cells < 1:

@@ -47,9 +47,9 @@ class Order(Sampler[int]):
 class Batches(BatchSampler):
     """Cuts an order into global batches and yields one process's share of each, as an int64 array.
 
-    No image comes twice, and shares differ by one image at most. For training an epoch's last batch is left out where
-    it has not two images for each process, since batch norm cannot do with fewer; for scoring nothing is left out, and
-    a share may be empty.
+    No image comes twice, and shares differ by one image at most. For training the last batch of an epoch is left out
+    where it has fewer than two images for each process, since batch norm needs two; for scoring nothing is left out,
+    and a share may be empty.
 
     Args:
         order: the images.
@@ -57,6 +57,9 @@ class Batches(BatchSampler):
         rank: which of the processes this is, from 0.
         ranks: how many there are.
         every_image: leave out nothing.
+
+    Attributes:
+        skip: batches that the next iteration leaves out at its beginning, for a run that is resumed within an epoch.
     """
 
     sampler: Order
@@ -65,7 +68,8 @@ class Batches(BatchSampler):
         self, order: Order, batch_size: int, rank: int = 0, ranks: int = 1, *, every_image: bool = False
     ) -> None:
         super().__init__(order, batch_size, drop_last=False)
-        self.rank, self.ranks, self.every_image = rank, ranks, every_image or ranks == 1
+        self.rank, self.ranks, self.every_image = rank, ranks, every_image
+        self.skip = 0
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)
@@ -83,6 +87,7 @@ class Batches(BatchSampler):
     def __iter__(self) -> Iterator[np.ndarray]:  # type: ignore[override]
         # As an array, a slice of it costs the least: to cut, to send to a loader process, and to turn into a tensor.
         order = self.sampler.indices().numpy()
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        first, self.skip = self.skip, 0
+        for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             batch = order[start : start + self.batch_size]
             yield batch if self.ranks == 1 else np.array_split(batch, self.ranks)[self.rank]

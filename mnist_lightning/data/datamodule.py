@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mnist_lightning.data import embellish, outliers, patterns, pen, sources
-from mnist_lightning.data.augment import Augment
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
+from mnist_lightning.types import Count, PositiveInt, Share, Text
 
 Batch = tuple[Tensor, Tensor]
 
@@ -54,7 +54,7 @@ def as_is(batch: Any) -> Any:
 
 @functools.lru_cache(maxsize=2)
 def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
-    """Load a set once a process, so that a sweep's later jobs find it in memory."""
+    """Load a set once per process, so that later jobs of a sweep find it in memory."""
     if name == "auto":
         return sources.load_auto(Path(folder), mirrors)
     return sources.load(name, Path(folder), mirrors)
@@ -99,11 +99,17 @@ def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
 
 @functools.lru_cache(maxsize=2)
 def _made(digits: int, others: int, noise: int) -> Batch:
-    """Pen digits and things that are none, made from nothing once a process."""
+    """Synthetic pen digits and outliers, made once per process."""
     images, labels = pen.pen_digits(digits)
     images = np.concatenate([images, outliers.outlier_drawings(others), patterns.noise_images(noise)])
     labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
     return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _with_embellished(images: Tensor, labels: Tensor, count: int) -> Batch:
+    """The images and labels, and `count` of them once more with lines drawn onto them."""
+    made, classes = embellish.embellished(images.numpy(), labels.numpy(), count)
+    return torch.cat([images, torch.from_numpy(made)]), torch.cat([labels, torch.from_numpy(classes)])
 
 
 def _variations(drawn: Sequence[WrittenDigit], count: int) -> InMemory:
@@ -114,47 +120,79 @@ def _variations(drawn: Sequence[WrittenDigit], count: int) -> InMemory:
 
 
 class DigitsDataModule(pl.LightningDataModule):
-    """Training, validation and test images of one data set.
+    """Training, validation and test images of one data set, for any Lightning Trainer.
 
-    The arguments are the settings of `conf/data/`, with their comments; `augment` changes training batches, `seed`
-    draws their order. Where several processes train together, each loads its share of every batch.
+    Where several processes train together, each loads its share of every batch.
+
+    Args:
+        name: the published set; `auto` takes MNIST if it is on disk or can be fetched, else scikit-learn's small digits.
+        folder: where downloads lie, in torchvision's layout.
+        mirrors: `https://`, `http://` or `file://` bases that are tried before the official ones.
+        source: returns a `Source`, a data set of your own, which then takes the place of the published one.
+        batch_size: images in a training batch, over all devices together.
+        fallback_batch_size: the same where `auto` falls back to the small set, whose few images make too few large
+            batches to learn from.
+        eval_batch_size: images in a batch that is only scored, over all devices together.
+        shuffle: a new order of the training images in each epoch.
+        num_workers: loader processes; 0 is fastest, since a batch is one indexing operation in memory.
+        val_size: images set aside for validation; None for a twelfth of the training set.
+        split_seed: draws the validation images.
+        limit: use only so many training images, and at most as many for validation and test.
+        num_folds: number of folds of a cross-validation; 0 for the plain split.
+        fold: which fold validates, 0 to `num_folds` - 1.
+        pen_digits: number of synthetic pen digits added to the training set.
+        no_digits: number of letters, signs and scribbles added as outliers (see `models.Loss`).
+        noise_images: number of patterns and noise images added as outliers.
+        embellished: number of the set's own training digits that are added once more with a line drawn onto them.
+        drawings: folder of labelled drawings to train on as well, which the drawing window fills.
+        drawings_share: about this share of the training set is drawings, in many variations of each.
+        drawings_aside: share of the drawings that is not trained on, to measure what the others are worth.
+        augment: changes training batches, float [N, 1, 28, 28] -> the same.
+        seed: draws the order of the training images.
 
     Attributes (after `prepare_data` and `setup`):
-        source: the loaded set, whole.
+        source: the loaded set, a `Source`; None before `setup`.
         train, val, test: the parts as `InMemory`.
         aside: drawings that are not trained on; None without `drawings`.
 
     Raises:
-        UserError: the set cannot be had, or the sizes asked for do not fit it.
+        UserError: the set cannot be loaded, or the sizes asked for do not fit it.
     """
 
     def __init__(
         self,
-        name: str,
-        folder: str = "data",
-        mirrors: Sequence[str] = (),
-        batch_size: int = 128,
-        fallback_batch_size: int = 32,
-        eval_batch_size: int = 250,
+        name: Text = "auto",
+        folder: Text = "data",
+        mirrors: Sequence[Text] = (),
+        source: Callable[[], sources.Source] | None = None,
+        batch_size: PositiveInt = 128,
+        fallback_batch_size: PositiveInt = 32,
+        eval_batch_size: PositiveInt = 250,
         shuffle: bool = True,
-        num_workers: int = 0,
-        val_size: int | None = None,
-        split_seed: int = 0,
-        limit: int | None = None,
-        num_folds: int = 0,
-        fold: int = 0,
-        pen_digits: int = 0,
-        no_digits: int = 0,
-        noise_images: int = 0,
-        embellished: int = 0,
-        drawings: str | None = None,
-        drawings_share: float = 0.25,
-        drawings_aside: float = 0.2,
-        augment: Augment | None = None,
-        seed: int = 0,
+        num_workers: Count = 0,
+        val_size: PositiveInt | None = None,
+        split_seed: Count = 0,
+        limit: PositiveInt | None = None,
+        num_folds: Count = 0,
+        fold: Count = 0,
+        pen_digits: Count = 0,
+        no_digits: Count = 0,
+        noise_images: Count = 0,
+        embellished: Count = 0,
+        drawings: Text | None = None,
+        drawings_share: Share = 0.25,
+        drawings_aside: Share = 0.2,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        seed: Count = 0,
     ) -> None:
         super().__init__()
-        self.requested, self._place = name, (name, folder, tuple(mirrors))
+        if num_folds == 1:
+            raise UserError("data.num_folds=1 is not allowed: cross-validation needs 2 or more (0: the plain split).")
+        if num_folds and fold >= num_folds:
+            raise UserError(
+                f"data.fold={fold} is not a fold: with data.num_folds={num_folds} it is 0 to {num_folds - 1}."
+            )
+        self.requested, self.own_source, self._place = name, source, (name, folder, tuple(mirrors))
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.fallback_batch_size = fallback_batch_size
         self.shuffle, self.num_workers = shuffle, num_workers
@@ -164,35 +202,52 @@ class DigitsDataModule(pl.LightningDataModule):
         self.embellished = embellished
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
+        self.source: sources.Source | None = None
+        self._resumed: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
         """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
-        _load(*self._place)
+        if self.own_source is None:
+            _load(*self._place)
 
     def setup(self, stage: str | None = None) -> None:
         """Load into memory and split; a second call changes nothing."""
-        if hasattr(self, "source"):
+        if self.source is not None:
             return
-        self.source = source = _load(*self._place)
-        if self.requested == "auto" and source.name == "digits":
+        self.source = loaded = self.own_source() if self.own_source is not None else _load(*self._place)
+        if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
-        (images, labels), val = _parts(source, self._how)
+        (images, labels), val = _parts(loaded, self._how)
         if self.embellished:
-            drawn_on = embellish.embellished(images.numpy(), labels.numpy(), self.embellished)
-            images = torch.cat([images, torch.from_numpy(drawn_on[0])])
-            labels = torch.cat([labels, torch.from_numpy(drawn_on[1])])
+            images, labels = _with_embellished(images, labels, self.embellished)
         if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
             made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])
         self.train = InMemory(images, labels)
         self.aside: InMemory | None = None
         if self.drawings:
-            self._add_drawings(Path(self.drawings) / folder_of_drawings.FILE)
+            self._add_drawings(Path(self.drawings).expanduser() / folder_of_drawings.FILE)
         self.val = InMemory(*val)
-        self.test = InMemory(source.test_images[: self.limit], source.test_labels[: self.limit])
+        self.test = InMemory(loaded.test_images[: self.limit], loaded.test_labels[: self.limit])
+
+    @property
+    def name(self) -> str:
+        """The set that was really loaded; before `setup`, the one that was asked for."""
+        return self.requested if self.source is None else self.source.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name per class, in the order of the labels; known after `setup`."""
+        return () if self.source is None else self.source.class_names
+
+    @property
+    def split_facts(self) -> dict[str, Any]:
+        """What decides which images train and which validate, as plain data."""
+        keys = ("val_size", "split_seed", "limit", "num_folds", "fold")
+        return {"name": self.name, **dict(zip(keys, self._how, strict=True))}
 
     def _add_drawings(self, path: Path) -> None:
-        """Train on a person's own drawings besides, each in many variations, but keep a share of them aside."""
+        """Add a person's drawings to the training set, each in many variations, but keep a share of them aside."""
         drawn = list(read_digits(path)) if path.is_file() else []
         if not drawn:
             raise UserError(
@@ -230,11 +285,38 @@ class DigitsDataModule(pl.LightningDataModule):
         # Overfitting is on the same few batches each epoch.
         overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         seed = self.seed if self.shuffle and not overfits else None
-        return self._loader(self.train, self.batch_size, seed, every_image=False)
+        loader = self._loader(self.train, self.batch_size, seed, every_image=False)
+        self._batches: Batches = loader.batch_sampler  # type: ignore[assignment]
+        if self._resumed is not None:
+            self._batches.sampler.set_epoch(self._resumed["epoch"])
+            self._batches.skip, self._resumed = self._resumed["batches"], None
+        return loader
+
+    # A checkpoint holds the place in the epoch. Lightning would load the state of a DataLoader too, but not where a
+    # schedule asks for the length of the run, which makes the loaders before the checkpoint is read.
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches are done."""
+        if self.trainer is None or not hasattr(self, "_batches"):
+            return {}
+        done, epoch = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready, self._batches.sampler.epoch
+        return {"epoch": epoch + 1, "batches": 0} if done >= len(self._batches) else {"epoch": epoch, "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on there."""
+        self._resumed = dict(state_dict) or None
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of `eval_batch_size` over all processes, in order, each image once."""
         return self._loader(self.val, self.eval_batch_size, None, every_image=True)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test images, in order, each once."""
+        return self._loader(self.test, self.eval_batch_size, None, every_image=True)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The same as `test_dataloader`."""
+        return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: uint8 to float in [0, 1], and in training the augmentation, each batch as a whole."""

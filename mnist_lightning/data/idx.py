@@ -16,7 +16,7 @@ _LONGEST_HEADER = 16  # bytes: the magic number and three sizes
 
 
 class BrokenFile(Exception):
-    """A file that is no IDX file, or not the whole of one, or not of the kind that it should be."""
+    """A file that is not IDX, is incomplete, or holds the wrong kind of values."""
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -27,15 +27,23 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises:
         BrokenFile: not IDX, not of bytes, or longer or shorter than its header says.
-        OSError: not there, or not readable.
+        OSError: the file is missing or cannot be read.
     """
+    return read_idx_with_status(path)[0]
+
+
+def read_idx_with_status(path: Path) -> tuple[np.ndarray, os.stat_result]:
+    """As `read_idx`, with the status of the very file that the values were read from."""
     with path.open("rb", buffering=0) as file:
-        dtype, shape, offset = _parse_header(file.read(_LONGEST_HEADER), os.fstat(file.fileno()).st_size)
+        status = os.fstat(file.fileno())
+        dtype, shape, offset = _parse_header(file.read(_LONGEST_HEADER), status.st_size)
         if dtype != np.uint8:
             raise BrokenFile("does not hold bytes")
         file.seek(offset)
         values = np.fromfile(file, dtype)
-    return values.reshape(shape)
+    if values.size != math.prod(shape):
+        raise BrokenFile("was cut short while it was read")
+    return values.reshape(shape), status
 
 
 def decode_idx(content: bytes) -> np.ndarray:
@@ -49,26 +57,31 @@ def decode_idx(content: bytes) -> np.ndarray:
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
-    """Write uint8 values [N, ...], at most three axes, so that `path` at any moment is a whole file or not there.
+    """Write uint8 values [N, ...], at most three axes, so that `path` at any moment is a whole file or missing.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
     with part_file(path) as part:
         with part.open("xb") as file:
-            file.write(np.array([0x0800 + values.ndim, *values.shape], ">u4").tobytes())
+            file.write(encode_header(values))
             file.write(np.ascontiguousarray(values, np.uint8).data)
             file.flush()
             os.fsync(file.fileno())  # or a power cut may keep the new name and lose the content
         part.replace(path)
 
 
+def encode_header(values: np.ndarray) -> bytes:
+    """The header of the IDX file that holds these uint8 values."""
+    return np.array([0x0800 + values.ndim, *values.shape], ">u4").tobytes()
+
+
 def _parse_header(header: bytes, size: int) -> tuple[np.dtype, tuple[int, ...], int]:
     """Type, shape and length in bytes of the header, checked against the size of the whole file in bytes."""
     axes = header[3] if len(header) >= 4 else 0
     offset = 4 + 4 * axes
-    if header[:2] != b"\0\0" or header[2] not in _TYPES or not 1 <= axes <= 3 or len(header) < offset:
-        raise BrokenFile("is no IDX file")
+    if not 1 <= axes <= 3 or len(header) < offset or header[:2] != b"\0\0" or header[2] not in _TYPES:
+        raise BrokenFile("is not an IDX file")
     dtype = _TYPES[header[2]]
     shape = tuple(int(n) for n in np.frombuffer(header, ">u4", count=axes, offset=4))
     expected = offset + dtype.itemsize * math.prod(shape)

@@ -1,6 +1,6 @@
 """Named data sets as uint8 tensors in memory, fetched once and then read straight from IDX files.
 
-Knows where they lie and what makes one whole; not how they are split, batched or augmented.
+Knows where they lie and what makes one complete and genuine; not how they are split, batched or augmented.
 """
 
 import logging
@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_lightning.cli.check import nearest
 from mnist_lightning.data.archives import TEST, TORCHVISION, TRAIN, fetch
+from mnist_lightning.data.checksums import Checksums, sha256, stamp_of
 from mnist_lightning.data.download import Unavailable
-from mnist_lightning.data.idx import BrokenFile, read_idx
+from mnist_lightning.data.idx import BrokenFile, read_idx_with_status, write_idx
 from mnist_lightning.errors import UserError
-from mnist_lightning.settings import nearest
 
 logger = logging.getLogger("mnist_lightning")
 
@@ -31,20 +32,21 @@ _CLASS_NAMES = {
     ),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
-_DIGITS_TRAIN = 1500  # scikit-learn's digits come writer by writer: the last 297 are from other hands
+_DIGITS_TRAIN = 1500  # scikit-learn's digits come writer by writer: the last 297 are by other people
+_SET_ASIDE = ".replaced"  # ending of the name that a file gets whose content is not published anywhere
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One data set in memory; equal to itself alone.
+    """One data set in memory; equal only to itself.
 
     Attributes:
-        name: what was really loaded, one of `NAMES`.
+        name: what was loaded in the end, one of `NAMES`.
         train_images: uint8 [N, 28, 28], bright ink (255) on dark (0).
         train_labels: int64 [N], from 0 to `num_classes` - 1.
         test_images: uint8 [M, 28, 28].
         test_labels: int64 [M].
-        class_names: one a class, in the order of the labels.
+        class_names: one per class, in the order of the labels.
     """
 
     name: str
@@ -61,16 +63,18 @@ class Source:
 
 
 def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
-    """Load a data set from the data folder; what is missing there or broken is fetched first.
+    """Load a data set from the data folder; what is missing or damaged there is fetched first.
+
+    Every file is compared with its published checksum, once until it changes (see `data/checksums.py`).
 
     Args:
         name: one of `NAMES`.
-        folder: data folder in torchvision's layout (`<folder>/MNIST/raw/...`), made if it is not there.
+        folder: data folder in torchvision's layout (`<folder>/MNIST/raw/...`), made if it is missing.
         mirrors: https://, http:// or file:// bases or folders, tried before the official addresses. For
             MNIST those in the environment variable `MNIST_MIRROR` (separated by commas) follow them.
 
     Raises:
-        UserError: no such set, it cannot be fetched, or the folder cannot be read or written.
+        UserError: there is no such set, it cannot be fetched, or the folder cannot be read or written.
     """
     if name not in NAMES:
         near = nearest(name, list(NAMES))
@@ -108,16 +112,10 @@ def _load_files(name: str, folder: Path, mirrors: Sequence[str]) -> Source:
     if name == "mnist":
         mirrors = [*mirrors, *filter(None, map(str.strip, os.environ.get("MNIST_MIRROR", "").split(",")))]
     try:
-        arrays, faults = _read(raw, len(class_names))
+        checksums = Checksums(raw, name)
+        arrays, faults = _read(checksums, len(class_names))
         if faults:
-            logger.info("Fetching %s into %s", TORCHVISION[name], raw)
-            try:
-                fetch(name, faults, folder, mirrors)
-            except Unavailable as error:
-                broken = [f"{raw / part} {fault}" for part, fault in faults.items() if fault]
-                subject = f"{broken[0]} and" if broken else TORCHVISION[name]
-                raise Unavailable(f"{subject} cannot be fetched ({error})") from error
-            arrays, faults = _read(raw, len(class_names))
+            arrays, faults = _replace(checksums, arrays, faults, folder, mirrors, len(class_names))
     except OSError as error:
         path = str(error.filename or raw)
         raise UserError(
@@ -131,14 +129,47 @@ def _load_files(name: str, folder: Path, mirrors: Sequence[str]) -> Source:
     return Source(name, images[0], labels[0].long(), images[1], labels[1].long(), class_names)
 
 
-def _read(raw: Path, num_classes: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The four IDX files, and what is wrong with those that are missing ("") or broken (half a sentence)."""
+def _replace(
+    checksums: Checksums,
+    arrays: dict[str, np.ndarray],
+    faults: dict[str, str],
+    folder: Path,
+    mirrors: Sequence[str],
+    num_classes: int,
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Fetch the files that have a fault and read all again; what `_read` returns.
+
+    A complete file whose content is not published anywhere may be somebody's own work: it is set aside, not lost.
+    """
+    raw, title = checksums.raw, TORCHVISION[checksums.name]
+    logger.info("Fetching %s into %s", title, raw)
+    try:
+        fetch(checksums.name, faults, folder, mirrors, checksums)
+    except Unavailable as error:
+        broken = [f"{raw / part} {fault}" for part, fault in faults.items() if fault]
+        subject = f"{broken[0]}, and {title}" if broken else title
+        raise Unavailable(f"{subject} cannot be fetched ({error})") from error
+    fresh, remaining = _read(checksums, num_classes)
+    published = {checksums.expected(part) for part in (*TRAIN, *TEST)}
+    for part in faults.keys() & arrays.keys():
+        if sha256(arrays[part]) not in published:
+            aside = raw / f"{part}{_SET_ASIDE}"
+            write_idx(aside, arrays[part])
+            logger.warning("%s %s: it was replaced, and is now %s.", raw / part, faults[part], aside.name)
+    return fresh, remaining
+
+
+def _read(checksums: Checksums, num_classes: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The four IDX files, and what is wrong with those that are missing ("") or damaged (half a sentence)."""
+    raw = checksums.raw
     arrays: dict[str, np.ndarray] = {}
+    stamps = {}
     faults: dict[str, str] = {}
     for part in (*TRAIN, *TEST):
         try:
-            arrays[part] = read_idx(raw / part)
-        except (FileNotFoundError, NotADirectoryError):  # noqa: PERF203
+            arrays[part], status = read_idx_with_status(raw / part)
+            stamps[part] = stamp_of(status)
+        except (FileNotFoundError, NotADirectoryError):
             faults[part] = ""
         except BrokenFile as error:
             faults[part] = str(error)
@@ -149,11 +180,14 @@ def _read(raw: Path, num_classes: int) -> tuple[dict[str, np.ndarray], dict[str,
             faults[labels] = f"does not hold labels from 0 to {num_classes - 1}"
         if faults.keys().isdisjoint((images, labels)) and len(arrays[images]) != len(arrays[labels]):
             faults[images] = faults[labels] = f"and {labels} are not of the same length"
+    for part, stamp in stamps.items():
+        if part not in faults and (fault := checksums.fault(part, arrays[part], stamp)):
+            faults[part] = fault
     return arrays, faults
 
 
 def _load_digits() -> Source:
-    from mnist_lightning.data.small import load_sklearn_digits  # OpenCV, which the other sets do without
+    from mnist_lightning.data.small import load_sklearn_digits  # imports OpenCV, which the other sets do not need
 
     images, labels = (torch.from_numpy(values) for values in load_sklearn_digits())
     labels = labels.long()

@@ -1,6 +1,6 @@
-"""Is a network that says 90 % right nine times in ten? Proper scores, calibration error, temperature scaling.
+"""Calibration: whether a network that says 90 % is right nine times in ten. Proper scores, ECE, temperature scaling.
 
-From logits and labels to plain numbers; knows nothing of networks, data sets or files.
+From logits and labels to plain numbers; independent of networks, data sets and files.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def wilson(right: int, total: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The number above 0 that logits are to be divided by so that their mean negative log-likelihood is smallest.
+    """The number above 0 by which logits are divided to minimise their mean negative log-likelihood.
 
     Temperature scaling: C. Guo et al., "On Calibration of Modern Neural Networks", 2017 (arXiv:1706.04599). It changes
-    no prediction, only how sure the network is.
+    no prediction, only the confidence.
 
     Args:
         logits: [N, C] of validation images, which the network was not trained on.

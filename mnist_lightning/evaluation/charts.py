@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from mnist_lightning.evaluation import style
-from mnist_lightning.evaluation.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, SMALL_SIZE, TEXT_SIZE, VERMILLION
+from mnist_lightning.plots import style
+from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, SMALL_SIZE, TEXT_SIZE, VERMILLION
 
 _PAGE_COLOURS = {INK: "ink", GREY: "muted", FAINT: "line", BLUE: "blue", VERMILLION: "orange"}
 _WIDTH, _HEIGHT = 660, 450  # pixels at 150 a inch: text stays readable where a phone shows it 320 wide
@@ -69,7 +69,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
     axes.errorbar(confidence, accuracy, np.maximum(spread, 0), fmt="o", color=VERMILLION, ms=3.5, lw=1.2)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return figure
 
 
@@ -87,9 +87,9 @@ def coverage(declined: ArrayLike, accuracy: ArrayLike, most: float = 0.2) -> Fig
     axes.plot(shares[seen], accuracies[seen], color=BLUE, lw=2)
     axes.set_xlim(0, most)
     axes.xaxis.set_major_locator(MultipleLocator(0.05))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g} %"))
     return figure
 
 

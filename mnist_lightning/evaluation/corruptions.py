@@ -311,7 +311,8 @@ def _zigzag_corners(rise: int) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     """Draw ten of scikit-learn's digits under every kind into the file that is named."""
     from mnist_lightning.data.small import load_sklearn_digits
-    from mnist_lightning.evaluation import charts, style
+    from mnist_lightning.evaluation import charts
+    from mnist_lightning.plots import style
 
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("picture", type=Path)

@@ -1,7 +1,8 @@
-"""Images that show no digit: letters, scribbles, noise, textures, shapes; made here, each by a draw of its own.
+"""Out-of-distribution images: synthetic letters, scribbles, noise, textures and shapes, each drawn independently.
 
-What a person could draw (letters, scribbles) goes through `ink.normalise` like any drawing. A test: nothing here is
-used in training. `python -m mnist_lightning.evaluation.outlier_sets picture.png` shows twelve of each set.
+What a person could draw (letters, scribbles) goes through `ink.normalise` like any drawing. For evaluation only:
+nothing here is used in training. `python -m mnist_lightning.evaluation.outlier_sets
+picture.png` shows twelve of each set.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ def letter(rng: Generator) -> np.ndarray:
 
 
 def scribble(rng: Generator) -> np.ndarray:
-    """Two to four smooth strokes that wander over each other, as a pen that is tried out does.
+    """Two to four smooth strokes that wander over each other, as in trying out a pen.
 
-    One stroke alone would now and then be a one, a six or an eight.
+    A single stroke would sometimes be a one, a six or an eight.
     """
     strokes = []
     for _ in range(rng.integers(2, 5)):
@@ -78,7 +79,7 @@ def scribble(rng: Generator) -> np.ndarray:
 
 
 def noise(rng: Generator) -> np.ndarray:
-    """Pixels that mean nothing: even, Gaussian, black and white, or blurred into blobs."""
+    """Random pixels: uniform, Gaussian, black and white, or blurred into blobs."""
     field: np.ndarray
     kind = rng.integers(4)
     if kind == 0:
@@ -190,7 +191,7 @@ def _heart(count: int = 40) -> np.ndarray:
 
 _PLUS = np.array([(1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3), (-1, -3), (-1, -1), (-3, -1), (-3, 1), (-1, 1),
                   (-1, 3)]) / 3  # fmt: skip
-_SHAPES = {  # name -> corners on a circle of radius 1, and whether its outline is no digit either
+_SHAPES = {  # name -> corners on a circle of radius 1, and whether its outline does not look like a digit
     "triangle": (_regular(3, 1), True),
     "square": (_regular(4, 1), False),
     "pentagon": (_regular(5, 1), False),
@@ -205,12 +206,13 @@ _SHAPES = {  # name -> corners on a circle of radius 1, and whether its outline 
 
 def main() -> None:
     """Draw twelve of each set into the file that is named."""
-    from mnist_lightning.evaluation import charts, style
+    from mnist_lightning.evaluation import charts
+    from mnist_lightning.plots import style
 
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("picture", type=Path)
     rows = {name.capitalize(): make(name, 12) for name in SETS}
-    style.save(charts.contact_sheet("Things that are no digits", rows), parser.parse_args().picture)
+    style.save(charts.contact_sheet("Out-of-distribution images", rows), parser.parse_args().picture)
 
 
 if __name__ == "__main__":

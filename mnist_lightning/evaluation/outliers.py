@@ -1,4 +1,4 @@
-"""Does the network notice what is no digit? Scores that tell known from unknown, and how well they do.
+"""Out-of-distribution detection: scores of how familiar an image is, and how well they separate.
 
 Knows nothing of how the images were made (`outlier_sets.py`) or of networks.
 """
@@ -13,7 +13,7 @@ KEPT = 0.95  # share of the known images that is to be accepted
 
 
 def max_softmax(logits: Tensor) -> Tensor:
-    """Probability of the likeliest class, [N] from logits [N, C]: the higher, the better known.
+    """Probability of the likeliest class, [N] from logits [N, C]: the higher, the more familiar.
 
     D. Hendrycks and K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", 2017.
     """
@@ -21,7 +21,7 @@ def max_softmax(logits: Tensor) -> Tensor:
 
 
 def energy(logits: Tensor) -> Tensor:
-    """Negative free energy at temperature 1, the log of the summed exponentials, [N]: the higher, the better known.
+    """Negative free energy at temperature 1, the log of the summed exponentials, [N]: the higher, the more familiar.
 
     W. Liu et al., "Energy-based Out-of-distribution Detection", 2020 (arXiv:2010.03759).
     """
@@ -32,7 +32,7 @@ SCORES = {"max_softmax": max_softmax, "energy": energy}
 
 
 def detection(known: Tensor, unknown: Tensor, val: Tensor) -> dict[str, float]:
-    """How well a score tells known images from unknown ones.
+    """How well a score separates in-distribution images (known) from out-of-distribution ones (unknown).
 
     Args:
         known: [N] scores of test images.
@@ -40,15 +40,15 @@ def detection(known: Tensor, unknown: Tensor, val: Tensor) -> dict[str, float]:
         val: [K] scores of validation images, which choose the threshold.
 
     Returns:
-        `auroc`: chance that a known image scores higher than an unknown one. `fpr95`: share of the unknown that passes
-        where 95 % of the known do (the customary figure: its threshold is that of the test images themselves).
+        `auroc`: probability that a known image scores higher than an unknown one. `fpr95`: share of the unknown that
+        passes where 95 % of the known do (the customary figure: its threshold is that of the test images themselves).
         `threshold`: which 95 % of the validation images pass; with it, `known_accepted` of the test images and
         `unknown_accepted` pass. All but the threshold are fractions.
     """
     scores = torch.cat([known, unknown])
     is_known = torch.cat([torch.ones(len(known)), torch.zeros(len(unknown))]).int()
-    # Ranks say the same to both measures, and keep apart what single precision would not: torchmetrics goes on in it,
-    # and puts whatever lies outside 0 to 1 through a sigmoid.
+    # Both measures depend on the ranks only. torchmetrics computes in single precision, where close scores would be
+    # equal, and applies a sigmoid to whatever lies outside 0 to 1.
     ranks = scores.unique(return_inverse=True)[1].double() / len(scores)
     specificity, _ = binary_specificity_at_sensitivity(ranks, is_known, min_sensitivity=KEPT)
     threshold = val.quantile(1 - KEPT).item()

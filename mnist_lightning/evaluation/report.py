@@ -1,7 +1,7 @@
 """The suite's page: what `report.json` holds, and pictures, as one self-contained HTML file.
 
 Needs nothing from outside when it is read: style, charts (SVG) and pictures (data URIs) lie in it. The words are in
-`report.html.jinja`. Knows nothing of torch, networks or runs.
+`report.html.jinja`. Independent of torch, networks and runs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from mnist_lightning.evaluation import charts, style
+from mnist_lightning.evaluation import charts
 from mnist_lightning.evaluation.corruptions import KINDS
+from mnist_lightning.plots import style
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 _SCORES = {"max_softmax": "confidence (probability of the likeliest class)", "energy": "negative energy"}
@@ -30,7 +31,7 @@ class Pictures:
     Attributes:
         mistakes: uint8 [M, 28, 28], in the order of the report's `most_confident_mistakes`.
         corruptions: uint8 [K, 28, 28] examples of `clean` and of each corruption.
-        outliers: uint8 [K, 28, 28] examples of each unknown set.
+        outliers: uint8 [K, 28, 28] examples of each out-of-distribution set.
         scores: by score and set the scores of all its images; of each score the first set is the known one.
     """
 
@@ -67,7 +68,7 @@ def render(report: dict[str, Any], pictures: Pictures) -> str:
         )
     loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     loader.filters |= {"percent": style.percent, "si": _si}
-    return loader.from_string(_TEMPLATE.read_text()).render(
+    return loader.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
         charts={name: Markup(svg) for name, svg in drawn.items()},  # our own, and without anybody's words in it
         kinds=KINDS,

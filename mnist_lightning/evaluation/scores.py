@@ -1,6 +1,6 @@
 """The numbers of a trained network: from logits and labels to plain Python numbers, ready for JSON.
 
-Knows nothing of networks, data sets or files.
+Independent of networks, data sets and files.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""What a network gains when it may decline: accuracy against coverage.
+"""Selective prediction: accuracy against coverage, where a network may decline.
 
-Y. Geifman and R. El-Yaniv, "Selective Classification for Deep Neural Networks", 2017 (arXiv:1705.08500). Knows nothing
-of networks, data sets or files.
+Y. Geifman and R. El-Yaniv, "Selective Classification for Deep Neural Networks", 2017 (arXiv:1705.08500). Independent
+of networks, data sets and files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast a network answers and how large it is."""
+"""Throughput, latency and size of a network."""
 
 from __future__ import annotations
 

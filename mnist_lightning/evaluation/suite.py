@@ -1,4 +1,4 @@
-"""The whole truth about a trained network: one report on accuracy, calibration, corruptions, outliers, speed.
+"""One report on a trained network: accuracy, calibration, corruptions, out-of-distribution images, speed, size.
 
 The test images choose nothing: temperature and thresholds come from validation images.
 """
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_lightning import machine, runs
-from mnist_lightning.data import sources
+from mnist_lightning.cli.check import nearest
+from mnist_lightning.data import corrections, sources
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import (
@@ -32,7 +32,8 @@ from mnist_lightning.evaluation import (
     speed,
 )
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.settings import nearest
+from mnist_lightning.run import files, provenance
+from mnist_lightning.run import folder as runs
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ def evaluate_suite(
     precision: str,
     data: Mapping[str, Any],
     seed: int,
-    unknown: Sequence[str],
-    unknown_images: int,
+    out_of_distribution: Sequence[str],
+    images_per_set: int,
     speed_seconds: float,
 ) -> dict[str, Any]:
     """Measure a trained network from all sides; `report.html` and `report.json` lie in `run` afterwards.
@@ -65,19 +66,20 @@ def evaluate_suite(
         tta: the settings of `conf/tta/`, for everything but the size of the network.
         precision: that it multiplies with: auto, 32-true, bf16-mixed or 16-mixed.
         data: the settings of `conf/data/`.
-        seed: draws corruptions and unknown images.
-        unknown: what is no member of the classes: names of `outlier_sets.SETS`, or of data sets.
-        unknown_images: how many of each, at most.
+        seed: draws corruptions and out-of-distribution images.
+        out_of_distribution: sets whose images belong to none of the classes: names of `outlier_sets.SETS`, or of data
+            sets.
+        images_per_set: how many of each, at most.
         speed_seconds: how long each batch size is timed.
 
     Returns:
         What `report.json` holds.
 
     Raises:
-        UserError: checkpoint or data cannot be had or do not fit each other, or there is no such unknown set.
+        UserError: checkpoint or data are missing or do not match, or there is no such out-of-distribution set.
     """
     began = time.perf_counter()
-    _check_names(unknown, data["name"])
+    _check_names(out_of_distribution, data["name"])
     log.info("Checkpoint: %s", runs.shown(checkpoint))
     predictor = Predictor.load(checkpoint, device, tta, precision)
     digits, split = _load(predictor, checkpoint, data)
@@ -86,9 +88,14 @@ def evaluate_suite(
     logits, val_logits = predictor.logits(images, batch), predictor.logits(digits.val.images, batch)
     temperature = calibration.fit_temperature(val_logits, digits.val.labels)
     found = scores.score(logits, labels, len(predictor.class_names))
+    if (corrected := corrections.score(digits.source.name, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
     mistakes = int((logits.argmax(1) != labels).sum())
     log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}",
              digits.source.name)  # fmt: skip
+    if corrected is not None:
+        log.info("                 %.2f %% of %s images with corrected labels", 100 * corrected["accuracy"],
+                 f"{corrected['images']:,}")  # fmt: skip
     result: dict[str, Any] = {
         "schema_version": 1,
         "checkpoint": runs.shown(checkpoint),
@@ -117,32 +124,32 @@ def evaluate_suite(
         log.info("%-16s NLL %.4f, Brier score %.4f, calibration error %.2f %%", name.replace("_", " "), each["nll"],
                  each["brier"], 100 * each["ece"])  # fmt: skip
     result["corruptions"], corrupted = _corruptions(predictor, images, labels, seed, batch)
-    result["outliers"], strangers, distributions = _outliers(
-        predictor, {"test": logits, "validation": val_logits}, data, unknown, unknown_images, seed
+    result["outliers"], examples, distributions = _outliers(
+        predictor, {"test": logits, "validation": val_logits}, data, out_of_distribution, images_per_set, seed
     )
     result["size"] = speed.measure_size(predictor.network, checkpoint, predictor.card["image_size"])
     result["speed"] = speed.measure_speed(predictor, images, speed_seconds)
     result |= {
         "seed": seed,
         "command": shlex.join(["python", *sys.argv]),
-        "environment": machine.describe(predictor.device.type, predictor.precision),
+        "environment": provenance.describe(predictor.device.type, predictor.precision),
         "seconds": time.perf_counter() - began,
     }
     pictures = report.Pictures(
         mistakes=images[[each["index"] for each in result["most_confident_mistakes"]]].numpy(),
         corruptions={"clean": images[:_EXAMPLES].numpy(), **corrupted},
-        outliers=strangers,
+        outliers=examples,
         scores=distributions,
     )
-    runs.write_json(run / "report.json", result)
-    runs.write_atomically(run / "report.html", report.render(result, pictures).encode())
+    files.write_json(run / "report.json", result)
+    files.write_atomically(run / "report.html", report.render(result, pictures).encode())
     log.info("report           %s", runs.shown(run / "report.html"))
     return result
 
 
-def _check_names(unknown: Sequence[str], evaluated: str) -> None:
+def _check_names(names: Sequence[str], evaluated: str) -> None:
     known = [*outlier_sets.SETS, *sources.NAMES]
-    for name in unknown:
+    for name in names:
         if name not in known:
             near = nearest(name, known)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
@@ -218,7 +225,7 @@ def _outliers(
     count: int,
     seed: int,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """How well each unknown set is told from the test images; its first images; and all scores, by score and set."""
+    """How well each set is separated from the test images; its first images; and all scores, by score and set."""
     found: dict[str, Any] = {}
     examples: dict[str, np.ndarray] = {}
     distributions = {score: {"test": apply(known["test"]).numpy()} for score, apply in outliers.SCORES.items()}

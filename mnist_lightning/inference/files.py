@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
-from mnist_lightning import machine, runs
+from mnist_lightning import compat
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.types import Device, Probability
 
 if TYPE_CHECKING:
     from mnist_lightning.inference.reading import DigitReading, Reading
@@ -22,9 +23,10 @@ def predict_files(
     image: str,
     ckpt: str | None = None,
     outputs: str = "outputs",
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: Device = "auto",
     digits: Literal[1] | None = None,
-    sure: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    sure: Probability = 0.5,
+    allow: Sequence[str] = (),
 ) -> None:
     """Print what a network reads in image files: the settings are those of conf/predict.yaml.
 
@@ -37,6 +39,7 @@ def predict_files(
         device: auto, cpu, cuda or mps.
         digits: 1 if each picture is one digit; None for as many as are on it.
         sure: probability from which on a digit counts as sure.
+        allow: modules outside of this package whose networks may be built.
 
     Raises:
         UserError: there is no such file or checkpoint, or a file is not an image.
@@ -44,7 +47,7 @@ def predict_files(
     paths = find_images(image)
     path, word = runs.find_checkpoint(ckpt, Path(outputs))
 
-    with machine.heavy_imports():
+    with compat.heavy_imports():
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.images import read_picture
@@ -56,7 +59,7 @@ def predict_files(
     for name in paths:
         picture = read_picture(name)
         if predictor is None:
-            predictor = Predictor.load(path, device)
+            predictor = Predictor.load(path, device, allow=allow)
             print(f"Checkpoint: {word}", file=sys.stderr)
         if picture.has_more:
             print(f"{name} has several pages or frames: the first is read.", file=sys.stderr)
@@ -78,7 +81,7 @@ def find_images(image: str) -> list[str]:
     for name in (image, expanded):
         if Path(name).exists():
             return [name]
-    found = sorted(name for name in glob.glob(expanded, recursive=True) if not Path(name).is_dir())  # noqa: PTH207
+    found = sorted(name for name in glob.glob(expanded, recursive=True) if not Path(name).is_dir())
     if not found:
         raise UserError(f"There is no image {image}: give a file, or a glob in quotes such as 'photos/*.png'.")
     return found

@@ -1,64 +1,59 @@
 """One Predictor for every trained network: images in, logits or probabilities out.
 
-Needs no config and no Lightning; the card in the checkpoint says all.
+The front of two engines: PyTorch reads `.ckpt` and `.safetensors` files, ONNX Runtime reads `.onnx` files. Each is
+imported when a file of its kind is loaded. Needs no config and no Lightning; the card in the file holds everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mnist_lightning import machine
 from mnist_lightning.errors import UserError
-from mnist_lightning.inference.views import Views
-from mnist_lightning.models import checkpoint
-from mnist_lightning.models.networks import to_input
+
+if TYPE_CHECKING:
+    import torch
+
+ONNX = ".onnx"
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """`cpu`, `cuda`, `mps`, or with `auto` the fastest that is there.
+@dataclass(frozen=True, eq=False)
+class FeatureMaps:
+    """What one layer computes from an image.
 
-    Raises:
-        UserError: the device asked for is not there.
+    Attributes:
+        layer: its name.
+        maps: float32 [C, H, W].
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, usable in there.items() if usable))
-    if not there[name]:
-        raise UserError(f"There is no {name} device on this machine: take auto, which picks one that is there, or cpu.")
-    return torch.device(name)
+
+    layer: str
+    maps: np.ndarray
 
 
 class Predictor:
     """A trained network as a function of images.
 
     Attributes:
-        network: the network itself, which reads an image once.
-        class_names: one name a class, in the order of the logits.
-        card: the checkpoint's card (see `models/checkpoint.py`).
+        class_names: one name per class, in the order of the logits.
+        card: the card in the file (see `models/card.py`).
+        temperature: the logits are divided by it before the softmax (see `evaluation/calibration.py`).
         precision: Lightning's name of it: `32-true`; `bf16-mixed` or `16-mixed`, as training multiplies with it, which
             is several times as fast where the hardware has it, and moves probabilities by some thousandths.
+        network: the `torch.nn.Module`, which reads an image once; None for an ONNX file.
+        device: the `torch.device`; None for an ONNX file, which is read by the CPU.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        card: dict[str, Any],
-        device: torch.device,
-        tta: Mapping[str, float] | None = None,
-        precision: str = "32-true",
-    ) -> None:
-        # Float32 convolutions on a CPU take half the time with the channels last.
-        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network, self.card, self.device = network.eval(), card, device
-        self._reads = Views(network, **tta) if tta and any(tta.values()) else network
+    network: Any = None
+    device: Any = None
+
+    def __init__(self, card: dict[str, Any], precision: str = "32-true") -> None:
+        self.card, self.precision = card, precision
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
-        self.precision = precision
+        self.temperature = float(card.get("temperature", 1.0))
 
     @classmethod
     def load(
@@ -67,33 +62,72 @@ class Predictor:
         device: str = "auto",
         tta: Mapping[str, float] | None = None,
         precision: str = "32-true",
+        threads: int | None = None,
+        allow: Sequence[str] = (),
     ) -> Predictor:
-        """Load a checkpoint file, to read each image once or, with the settings of `conf/tta/`, several times.
+        """Load a `.ckpt`, `.safetensors` or `.onnx` file. An `.onnx` file is read without PyTorch.
 
-        `precision` may be auto too: the fastest that this machine trains in. Raises UserError where the file is none of
-        ours or broken.
+        Args:
+            path: the file.
+            device: auto, cpu, cuda or mps.
+            tta: settings of `conf/tta/`, to read each image several times.
+            precision: as the attribute, or auto: the fastest that this machine trains in.
+            threads: that multiply, of the whole process; None leaves the choice to the engine. One digit at a time is
+                read fastest by 1.
+            allow: modules outside of this package whose networks may be built.
+
+        Raises:
+            UserError: the file is broken or not of this project, or the engine cannot do what was asked.
         """
-        network, card = checkpoint.restore(path)
-        place = pick_device(device)
-        return cls(network, card, place, tta, machine.pick_precision(place.type) if precision == "auto" else precision)
+        engine: Any = cls
+        if cls is Predictor and path.suffix == ONNX:
+            from mnist_lightning.inference.onnx_predictor import OnnxPredictor as engine
+        elif cls is Predictor:
+            from mnist_lightning.inference.torch_predictor import TorchPredictor as engine
+        return engine.open(path, device, tta, precision, threads, allow)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:
-        """Raise UserError where the data set `name` has not as many classes as this network, loaded from `path`."""
+        """Raise UserError unless the data set `name` has as many classes as this network, loaded from `path`."""
         if len(self.class_names) != count:
             raise UserError(
                 f"{path} tells {len(self.class_names)} classes apart, {name} has {count}: choose the data= it was "
                 "trained on."
             )
 
-    @torch.inference_mode()
-    def logits(self, images: Tensor | np.ndarray, batch_size: int = 250) -> Tensor:
-        """Logits, float32 [N, C] on the CPU, of images uint8 [N, 28, 28], bright ink on 0."""
-        images = torch.as_tensor(images)
-        mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
-        with torch.autocast(self.device.type, mixed, enabled=mixed is not None):
-            parts = [self._reads(to_input(part.to(self.device))).float().cpu() for part in images.split(batch_size)]
-        return torch.cat(parts) if parts else torch.empty(0, len(self.class_names))
+    def logits(self, images: Any, batch_size: int = 250) -> Any:
+        """Logits, float32 [N, C], of images uint8 [N, 28, 28], bright ink on 0.
 
-    def probabilities(self, images: Tensor | np.ndarray) -> np.ndarray:
-        """Probabilities, float32 [N, C] that add up to 1 in each row, of images uint8 [N, 28, 28]."""
-        return self.logits(images).softmax(1).numpy()
+        A tensor on the CPU from PyTorch, a NumPy array from ONNX Runtime.
+        """
+        raise NotImplementedError
+
+    def probabilities(self, images: Any) -> np.ndarray:
+        """Probabilities, float32 [N, C], each row with a sum of 1, of images uint8 [N, 28, 28]."""
+        return softmax(np.asarray(self.logits(images)), self.temperature)
+
+    def feature_maps(self, image: np.ndarray) -> list[FeatureMaps]:
+        """What each convolutional layer computes from an image, uint8 [28, 28], in the order of the layers."""
+        raise NotImplementedError
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Softmax over the last axis of logits divided by a temperature, in their type."""
+    scaled = (logits - logits.max(axis=-1, keepdims=True, initial=-np.inf)) / np.float32(temperature)
+    exponentials = np.exp(scaled)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`cpu`, `cuda`, `mps`, or with `auto` the fastest that this machine has.
+
+    Raises:
+        UserError: this machine does not have the device.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, usable in there.items() if usable))
+    if not there[name]:
+        raise UserError(f"There is no {name} device on this machine: take auto, which picks one that is there, or cpu.")
+    return torch.device(name)

@@ -9,15 +9,14 @@ of what a digit looks like. Digits that touch in pixels, or are written in one s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from mnist_lightning.ink.extract import FAINT
-from mnist_lightning.ink.width import measure_stroke_width
 from mnist_lightning.ink.strokes import Stroke
+from mnist_lightning.ink.width import measure_stroke_width
 
 # Shares of the height of the two pieces together, or of the narrower one's width.
 _SHORT = 0.75  # a digit is about as high as its neighbour; a piece lower than this may be half a digit

@@ -1,4 +1,4 @@
-"""What the pen did: strokes, a drawing with undo and redo, and the file format they are kept in.
+"""What the pen did: strokes, a drawing with undo and redo, and the file format that stores them.
 
 Knows neither pixels nor windows. Coordinates are floats in whatever unit the source uses (canvas pixels,
 tablet units); x points right and y down, as on a screen.
@@ -7,19 +7,31 @@ tablet units); x points right and y down, as on a screen.
 from __future__ import annotations
 
 import gzip
-import json
+import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink.paths import cut_path, smooth_path
+from mnist_lightning.run.untrusted import parse_json, short, text_fault
 
 PEN_WIDTH = 20.0  # of a stroke that does not say its own, in units of its coordinates
+MOST_UNDOS = 500  # gestures that can be taken back; older ones are forgotten, or a long session would keep all its ink
 MAX_POINTS = 100_000  # of one drawing read from outside; an hour of drawing has fewer
+MAX_STROKES = 1_000  # of one drawing read from outside
+
+# Limits of a stroke file. A person's file meets none of them: its longest line has some kilobytes, and gzip makes a
+# drawing four times as small, not a hundred times.
+_LONGEST_LINE = 4 << 20  # bytes
+_MOST_BLANK_LINES = 1 << 19  # one after another: half a line that was wiped out may be one per byte
+_MOST_EXPANSION = 100  # bytes that come out of a byte of a .gz file ...
+_EXPANSION_CHECKED = 2 << 20  # ... from so many bytes on
+_LONGEST_NAME = 200  # letters of an id or a writer
 
 
 @dataclass
@@ -34,9 +46,9 @@ class Stroke:
     _path: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
 
     def path(self) -> np.ndarray:
-        """The points as float64 [n, 2], not to be written to."""
+        """The points as float64 [n, 2], read-only."""
         known = 0 if self._path is None else len(self._path)
-        if self._path is None or known != len(self.points):  # asked for several times a mouse move: convert once
+        if self._path is None or known != len(self.points):  # called several times per mouse move: convert once
             added = np.asarray(self.points[known:], dtype=np.float64).reshape(-1, 2)
             self._path = added if self._path is None else np.concatenate([self._path, added])
             self._path.flags.writeable = False
@@ -48,7 +60,7 @@ class Drawing:
     """Strokes on a sheet, with undo and redo of every gesture (a stroke, an erasure, a clearing).
 
     A gesture is `begin` or `begin_erase`, any number of `move`, and `end`: the three things a mouse does.
-    A finished stroke is never changed in place, so whoever keeps one may compare it by identity.
+    A finished stroke is never changed in place, so strokes may be compared by identity.
     """
 
     strokes: list[Stroke] = field(default_factory=list)
@@ -70,7 +82,7 @@ class Drawing:
         self.move(x, y)
 
     def move(self, x: float, y: float) -> None:
-        """Move the pen or the eraser; without one on the sheet nothing happens."""
+        """Move the pen or the eraser; nothing happens if neither is down."""
         x, y = float(x), float(y)
         if self._pen is not None and self._pen.points[-1] != (x, y):
             self._pen.points.append((x, y))
@@ -100,8 +112,18 @@ class Drawing:
         """Do again what `undo` took back; False if there is nothing, or something was drawn since."""
         return self._step(self._future, self._past)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a gesture to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a gesture to do again."""
+        return bool(self._future)
+
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON: `strokes` as in the stroke files, and `widths`, one a stroke."""
+        """Plain data for JSON: `strokes` as in the stroke files, and `widths`, one per stroke."""
         return {
             "strokes": [[[round(x, 2), round(y, 2)] for x, y in stroke.points] for stroke in self.strokes],
             "widths": [round(stroke.width, 2) for stroke in self.strokes],
@@ -112,24 +134,29 @@ class Drawing:
         """The inverse of `to_data`; `widths` may be missing. The history is empty.
 
         Raises:
-            UserError: `data` is no such thing, a coordinate is not finite, or there are over 100,000 points.
+            UserError: `data` has another form, a coordinate is not finite, or there are over 1,000 strokes or
+                100,000 points.
         """
         if not isinstance(data, dict) or "strokes" not in data:
             raise UserError('A drawing is {"strokes": [[[x, y], ...], ...]}; the key "strokes" is missing.')
-        strokes = [[_point(point) for point in _list(points)] for points in _list(data["strokes"])]
-        widths = _list(data.get("widths", [PEN_WIDTH] * len(strokes)))
-        if len(widths) != len(strokes):
-            raise UserError(f"A drawing has {len(strokes)} strokes but {len(widths)} widths; give one each.")
-        if sum(map(len, strokes)) > MAX_POINTS:
-            raise UserError(f"A drawing may have at most {MAX_POINTS} points; thin the strokes out.")
+        given = [_list(points) for points in _list(data["strokes"])]
+        widths = _list(data.get("widths", [PEN_WIDTH] * len(given)))
+        if len(widths) != len(given):
+            raise UserError(f"A drawing has {len(given)} strokes but {len(widths)} widths; give one each.")
+        if len(given) > MAX_STROKES:
+            raise UserError(f"A drawing may have at most {MAX_STROKES:,} strokes, not {len(given):,}.")
+        if sum(map(len, given)) > MAX_POINTS:
+            raise UserError(f"A drawing may have at most {MAX_POINTS:,} points; thin the strokes out.")
+        strokes = [[_point(point) for point in points] for points in given]
         for width in widths:
             if not _is_number(width) or width <= 0:
-                raise UserError(f"A pen width is a positive number, not {width!r}.")
+                raise UserError(f"A pen width is a positive number, not {short(width)}.")
         return cls([Stroke(points, float(w)) for points, w in zip(strokes, widths, strict=True) if points])
 
     def _remember(self) -> None:
         self.end()
         self._past.append(list(self.strokes))
+        del self._past[:-MOST_UNDOS]
         self._future.clear()
 
     def _step(self, source: list[list[Stroke]], target: list[list[Stroke]]) -> bool:
@@ -152,25 +179,43 @@ class WrittenDigit:
 
 
 def read_digits(path: str | Path) -> Iterator[WrittenDigit]:
-    """Read a stroke file: one JSON object a line, `.jsonl` or `.jsonl.gz`.
+    """Read a stroke file: one JSON object per line, `.jsonl` or `.jsonl.gz`.
 
     Each line is `{"id": str, "label": 0-9, "writer": str, "strokes": [[[x, y], ...], ...]}`, y pointing
-    down; `id`, `writer` and `widths` (one a stroke) may be missing. Blank lines are skipped.
+    down; `id`, `writer` and `widths` (one per stroke) may be missing. Blank lines are skipped.
 
     Raises:
-        UserError: there is no such file, or a line is not in this form (the text names the line).
+        UserError: there is no such file, a line is not in this form (the text names the line), or the file is larger
+            inside than any file of strokes.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no stroke file {path}; check the path.")
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _digit(line, f"{path}, line {number}")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no stroke file that can be read: {error}.") from error
+        with path.open("rb") as file:
+            for number, line in _lines(file, path):
+                yield read_digit(line, f"{path}, line {number}")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is not a stroke file that can be read: {error}.") from error
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers. Raises UserError for a file that no person made."""
+    lines = io.BufferedReader(gzip.GzipFile(fileobj=file), 1 << 16) if path.suffix == ".gz" else file  # type: ignore[arg-type]
+    number = blank = size = 0
+    while line := lines.readline(_LONGEST_LINE + 1):
+        number, blank, size = number + 1, blank + 1, size + len(line)
+        if len(line) > _LONGEST_LINE:
+            raise UserError(f"{path}, line {number}: the line has more than {_LONGEST_LINE:,} bytes.")
+        if size > _EXPANSION_CHECKED and size > _MOST_EXPANSION * file.tell():
+            raise UserError(
+                f"{path} holds over {_MOST_EXPANSION} times as much as it takes on disk: these are not drawings."
+            )
+        if line.strip():
+            blank = 0
+            yield number, line
+        elif blank > _MOST_BLANK_LINES:
+            raise UserError(f"{path}, line {number}: there are over {_MOST_BLANK_LINES:,} blank lines before it.")
 
 
 def bounds(strokes: Iterable[Stroke]) -> tuple[float, float, float, float] | None:
@@ -188,7 +233,7 @@ def transformed(strokes: Iterable[Stroke], scale: float, dx: float, dy: float) -
 
 
 def _without(stroke: Stroke, start: tuple[float, float], end: tuple[float, float], radius: float) -> list[Stroke]:
-    """What an eraser that moves from `start` to `end` leaves of a stroke: itself if it is not touched."""
+    """What an eraser that moves from `start` to `end` leaves of a stroke: the stroke itself if it is not touched."""
     # The round cap that the rest ends in must not reach back under the eraser.
     reach = radius + stroke.width / 2
     path = smooth_path(stroke.path(), spacing=max(radius / 4, 0.5))
@@ -202,16 +247,32 @@ def _same(first: Sequence[Stroke], second: Sequence[Stroke]) -> bool:
     return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
 
 
-def _digit(line: str, where: str) -> WrittenDigit:
+def read_digit(line: str | bytes, where: str) -> WrittenDigit:
+    """Read one line of a stroke file; `where` names it in the error.
+
+    Raises:
+        UserError: the line is not in the form that `read_digits` describes.
+    """
+    data = parse_json(line, where)
     try:
-        data = json.loads(line)
         drawing = Drawing.from_data(data)
         label = data.get("label")
-        if isinstance(label, bool) or label not in range(10):
-            raise UserError(f'"label" must be a digit from 0 to 9, not {label!r}.')
-    except (json.JSONDecodeError, UserError) as error:
+        if isinstance(label, bool) or not isinstance(label, int | float) or label not in range(10):
+            raise UserError(f'"label" must be a digit from 0 to 9, not {short(label)}.')
+        identity, writer = _name(data, "id"), _name(data, "writer")
+    except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    return WrittenDigit(str(data.get("id", "")), int(label), str(data.get("writer", "")), drawing.strokes)
+    return WrittenDigit(identity, int(label), writer, drawing.strokes)
+
+
+def _name(data: dict[str, Any], key: str) -> str:
+    """A text, or a number as text; "" if it is missing."""
+    value = data.get(key, "")
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return "" if value is None else short(value)
+    if fault := text_fault(value, _LONGEST_NAME):
+        raise UserError(f'"{key}" {fault}.')
+    return value
 
 
 def _list(value: Any) -> list[Any]:
@@ -222,7 +283,7 @@ def _list(value: Any) -> list[Any]:
 
 def _point(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
-        raise UserError(f"A point of a stroke is [x, y] with two finite numbers, not {value!r}.")
+        raise UserError(f"A point of a stroke is [x, y] with two finite numbers below 1e9, not {short(value)}.")
     return float(value[0]), float(value[1])
 
 

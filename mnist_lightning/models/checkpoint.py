@@ -1,15 +1,12 @@
 """A checkpoint as plain data: what goes in beside the weights, and how a network comes out again.
 
-A file is read with `weights_only=True` and networks are built by name from our own table, so a file from a
-stranger runs nothing of the stranger's.
+A file is read with `weights_only=True`, and a network is built only if this package offers it or the user allows it by
+name (see `build.py`): a file from a stranger runs nothing.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,26 +15,25 @@ import torch
 from torch import nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models import networks
+from mnist_lightning.models import limits, safetensors
+from mnist_lightning.models.build import build, describe_class
+from mnist_lightning.models.card import CARD, FORMAT, check_card
+from mnist_lightning.models.ensemble import Ensemble
 
-CARD = "mnist_lightning"
-"""Key of a checkpoint under which its card lies."""
-
-FORMAT = 1
 _PREFIX = "network."
 
 
 def make_card(
-    network: Mapping[str, Any], image_size: int, dataset: str, class_names: Sequence[str], settings: Mapping[str, Any]
+    network: Mapping[str, Any], *, image_size: int, dataset: str, class_names: Sequence[str], **more: Any
 ) -> dict[str, Any]:
     """What rebuilds a network, and says where it comes from.
 
     Args:
-        network: its settings, {"name": ..., **knobs}.
-        image_size: side of the images it takes, pixels.
+        network: `{"_target_": ..., **arguments}`.
+        image_size: height and width of the images it takes, pixels.
         dataset: name of the set it was trained on.
-        class_names: one name a class, in the order of the logits.
-        settings: the whole config of its run, as plain data.
+        class_names: one name per class, in the order of the logits.
+        **more: plain data, such as `settings` (the whole config of its run) and `data` (the split it was trained on).
     """
     return {
         "format": FORMAT,
@@ -45,51 +41,75 @@ def make_card(
         "image_size": image_size,
         "dataset": dataset,
         "class_names": list(class_names),
-        "settings": dict(settings),
+        **more,
     }
 
 
+def card_of(network: nn.Module, datamodule: Any) -> dict[str, Any] | None:
+    """The card of a network that was not built from a config; None where it does not know its own arguments.
+
+    Args:
+        network: its `arguments` attribute, which `Network` brings, rebuilds it.
+        datamodule: whose `name`, `class_names` and `split_facts` say what it was trained on, where it has them.
+    """
+    arguments = getattr(network, "arguments", None)
+    if arguments is None:
+        return None
+    arguments = {name: value for name, value in arguments.items() if name != "num_classes"}
+    digits = [str(number) for number in range(network.arguments.get("num_classes", 10))]
+    return make_card(
+        {"_target_": describe_class(type(network)), **arguments},
+        image_size=arguments.get("image_size", 28),
+        dataset=getattr(datamodule, "name", "unknown"),
+        class_names=getattr(datamodule, "class_names", None) or digits,
+        settings={},
+        data=getattr(datamodule, "split_facts", {}),
+    )
+
+
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint file, to the CPU.
+    """Read a checkpoint file, `.ckpt` or `.safetensors`, to the CPU.
 
     Raises:
         UserError: it cannot be read, is cut off, holds more than plain data, or is not one of ours.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"The checkpoint {path} cannot be read: {error.strerror}.") from None
-    try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise UserError(
-                f"{path} is no checkpoint of this project, or holds more than plain data, and is not loaded."
-            ) from None
-        raise UserError(f"The checkpoint {path} is broken: train it again or take another.") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError):
-        raise UserError(f"The checkpoint {path} is broken or cut off: train it again or take another.") from None
+    if path.suffix == safetensors.SUFFIX:
+        return safetensors.read(path)
+    if path.suffix == ".onnx":
+        raise UserError(f"{path} is an ONNX file, which cannot be trained further: take the checkpoint it came from.")
+    checkpoint = limits.load_plain(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CARD), dict):
-        raise UserError(f"{path} is no checkpoint of this project: it does not say which network it holds.")
-    if checkpoint[CARD].get("format", 0) > FORMAT:
-        raise UserError(f"{path} was written by a later version of this project: update to read it.")
+        raise UserError(f"{path} is not a checkpoint of this project: it does not say which network it holds.")
+    check_card(checkpoint[CARD], str(path))
+    limits.check_weights(checkpoint.get("state_dict"), path)
     return checkpoint
 
 
-def restore(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def restore(path: Path, allow: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
     """The trained network in a checkpoint file, in evaluation mode on the CPU, and its card.
 
+    Args:
+        path: the file.
+        allow: modules outside of this package whose networks may be built.
+
     Raises:
-        UserError: as `read`, or the weights do not fit the network that the card names.
+        UserError: as `read`; the network is neither offered nor allowed; or the weights do not fit it.
     """
     checkpoint = read(path)
     card = checkpoint[CARD]
-    try:
-        network = networks.build(card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"The checkpoint {path} is broken: its card lacks or garbles {error}.") from None
-    load_weights(network, checkpoint, path)
-    return network.eval(), card
+    weights = _weights(checkpoint)
+    limits.check_finite(weights, path)
+    network = limits.build_checked(
+        lambda: build(
+            card["network"], num_classes=len(card["class_names"]), image_size=card["image_size"], allow=allow
+        ),
+        weights,
+        card["image_size"],
+        path,
+        _misfit(checkpoint, path),
+    )
+    network.load_state_dict(weights)
+    return network, card
 
 
 def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) -> None:
@@ -98,18 +118,23 @@ def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: Path) 
     Raises:
         UserError: they belong to another architecture.
     """
-    weights = {
-        name.removeprefix(_PREFIX): value
-        for name, value in checkpoint.get("state_dict", {}).items()
-        if name.startswith(_PREFIX)
-    }
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(_weights(checkpoint))
     except RuntimeError:
-        raise UserError(
-            f"The weights in {path} do not fit this network: they belong to "
-            f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
-        ) from None
+        raise UserError(_misfit(checkpoint, path)) from None
+
+
+def _weights(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, named as in the network's `state_dict`."""
+    weights = checkpoint.get("state_dict", {})
+    return {name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)}
+
+
+def _misfit(checkpoint: Mapping[str, Any], path: Path) -> str:
+    return (
+        f"The weights in {path} do not fit this network: they belong to "
+        f"{describe(checkpoint[CARD])}. Choose the same settings of model= and data=."
+    )
 
 
 def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -124,26 +149,19 @@ def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name, value in each["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    network = {"name": "ensemble", "members": [dict(each[CARD]["network"]) for each in checkpoints]}
+    network = {"_target_": describe_class(Ensemble), "members": [dict(each[CARD]["network"]) for each in checkpoints]}
     return {"state_dict": weights, CARD: {**checkpoints[0][CARD], "network": network}}
 
 
 def describe(card: Mapping[str, Any]) -> str:
     """A network in a few words, as one would type it: `model=cnn model.channels=[8] with 10 classes`."""
-    settings = dict(card["network"])
-    name = settings.pop("name")
-    knobs = " ".join(f"model.{key}={json.dumps(value)}" for key, value in settings.items())
-    return f"model={name} {knobs}".strip() + f" with {len(card['class_names'])} classes"
+    arguments = dict(card["network"])
+    name = str(arguments.pop("name", None) or arguments.pop("_target_", "?").rpartition(".")[2]).lower()
+    words = " ".join(f"model.{key}={json.dumps(value)}" for key, value in arguments.items())
+    return f"model={name} {words}".strip() + f" with {len(card['class_names'])} classes"
 
 
 def strip(source: Path, target: Path) -> None:
     """Write a checkpoint's weights and card alone, without what resuming needs: a third of the size."""
     checkpoint = read(source)
     torch.save({"state_dict": checkpoint["state_dict"], CARD: checkpoint[CARD]}, target)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=strip.__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    strip(**vars(parser.parse_args()))

@@ -1,11 +1,14 @@
-"""The LightningModule: what one training step does, and what an epoch measures.
+"""The LightningModule: what a step of training does, and what an epoch measures.
 
 Knows nothing of files, data sets or the config as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,166 +17,265 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from mnist_lightning import ranks
-from mnist_lightning.models.checkpoint import CARD
-from mnist_lightning.models.optim import build_optimizer, build_schedule
+from mnist_lightning.distributed import ranks
+from mnist_lightning.errors import UserError
+from mnist_lightning.models import checkpoint as checkpoints
+from mnist_lightning.models.loss import Distillation, Loss
+from mnist_lightning.models.optimizer import DEFAULT, MakeOptimizer, build_optimizer
+from mnist_lightning.models.schedule import Schedule, as_schedule, onecycle
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a network said of labelled images, after `Trainer.test`.
+
+    Attributes:
+        images: uint8 [N, H, W].
+        labels: int64 [N].
+        logits: float32 [N, C], on the CPU.
+    """
+
+    images: Tensor
+    labels: Tensor
+    logits: Tensor
 
 
 class Classifier(pl.LightningModule):
-    """Trains a network to tell classes apart.
+    """Trains, validates, tests and runs a network that tells classes apart, with any Lightning Trainer.
 
     Args:
-        network: float images [N, 1, 28, 28] in [0, 1] -> logits [N, C].
-        optimizer: settings of `conf/optimizer/`.
-        scheduler: settings of `conf/scheduler/`.
-        label_smoothing: share of the target spread over all classes, in what training minimises.
-        card: plain data that goes into each checkpoint under `CARD`.
-        exposed: whether training batches hold images of no digit, labelled -1.
-        teacher: a trained network whose answers this one learns to give; not with `exposed`.
-        distill_weight: share of the loss that is the distance from the teacher's answers, 0 to 1.
-        temperature: by which the answers of both are softened.
+        network: float images [N, 1, H, W] in [0, 1] -> logits [N, C].
+        optimizer: from parameter groups to an optimizer, such as `functools.partial(torch.optim.Adam, lr=0.001)`.
+        scheduler: a Schedule; or from an optimizer to a schedule of `torch.optim.lr_scheduler`, stepped per epoch; or
+            None. Left out, it is `onecycle()`.
+        loss: what training minimises; see `Loss`.
+        distillation: a teacher to learn from besides the labels; not with `loss.outliers`.
+        card: plain data that goes into each checkpoint and rebuilds the network. Left out, it is made of
+            `network.arguments` and what the Trainer's DataModule knows of its classes.
+
+    Attributes:
+        scored: what the last `Trainer.test` read, else None.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        optimizer: Mapping[str, Any],
-        scheduler: Mapping[str, Any],
-        label_smoothing: float = 0.0,
+        optimizer: MakeOptimizer = DEFAULT,
+        scheduler: Schedule | Callable[..., Any] | None = onecycle(),
+        loss: Loss = Loss(),
+        distillation: Distillation | None = None,
         card: Mapping[str, Any] | None = None,
-        exposed: bool = False,
-        teacher: nn.Module | None = None,
-        distill_weight: float = 0.0,
-        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
-        self.optimizer_settings, self.scheduler_settings = optimizer, scheduler
-        self.label_smoothing = label_smoothing
-        self.card, self.exposed = card, exposed
-        # In a list, and so no part of this module: its weights are not trained, averaged or saved.
-        self.teachers = [] if teacher is None else [teacher.eval().requires_grad_(False)]
-        self.distill_weight, self.temperature = distill_weight, temperature
-        self.is_one_of_several = ranks.place().world > 1
+        self.make_optimizer, self.schedule = optimizer, as_schedule(scheduler)
+        self.loss, self.distillation, self.card = loss, distillation, card
+        self.scored: Scored | None = None
+        self.several_ranks = ranks.place().world > 1
+        self.example_input_array = getattr(network, "example", torch.zeros(2, 1, 28, 28))
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes in this attribute which hook it is in, some forty times a step. The Module's own way, which
-        # looks whether the value is a parameter, costs more than the forward pass of a small network.
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, *, allow: Sequence[str] = (), map_location: Any = "cpu", **arguments: Any
+    ) -> Classifier:
+        """A Classifier around the trained network of a checkpoint file, which is read as plain data.
+
+        Args:
+            checkpoint_path: written by any Trainer that trained a Classifier.
+            allow: modules outside of this package whose networks may be built.
+            map_location: device of the network.
+            **arguments: of the constructor, to train it further.
+
+        Raises:
+            UserError: the file is not such a checkpoint.
+        """
+        network, card = checkpoints.restore(Path(checkpoint_path), allow)
+        return cls(network.to(map_location), **{"card": card, **arguments}).eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float images [N, 1, 28, 28] in [0, 1] -> logits [N, C]."""
+        """Float images [N, 1, H, W] in [0, 1] -> logits [N, C]."""
         return self.network(images)
 
-    # The sums of an epoch stay on the device: reading one in a step would make the step wait for it, and self.log in a
-    # step costs as much as a small network. They are no buffers, since weight averaging averages buffers.
+    # The sums of an epoch stay on the device: reading one in a step would make the step wait for it, and self.log or a
+    # torchmetrics update in a step costs as much as a small network. They are not buffers, since weight averaging
+    # averages buffers.
 
     def on_fit_start(self) -> None:
-        """Move the teacher to the device."""
-        for teacher in self.teachers:
-            teacher.to(self.device)
+        """Move the teacher to the device. It is not part of this module: nothing of it is trained or saved."""
+        if self.distillation is not None:
+            self.distillation.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the epoch's sums anew."""
-        self.train_loss = torch.zeros((), device=self.device)
-        self.train_images: int | Tensor = 0  # a tensor where only the device knows how many are digits
+        """Begin the sums of the epoch anew."""
+        self._train = _Sums(self.device)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin the validation's sums anew."""
-        self.val_loss, self.val_hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        self.val_images = 0
+        """Begin the sums of the validation anew."""
+        self._val = _Sums(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Mean cross-entropy of one batch, with label smoothing (Szegedy et al. 2016).
-
-        What is summed up for the record is the cross-entropy without it, so that it compares with the validation's.
-        """
+        """The mean loss of one batch: images float [N, 1, H, W] in [0, 1], labels int64 [N]."""
         images, labels = batch
         logits = self.network(images).float()
-        log_probabilities = logits.log_softmax(1)
-        if self.exposed:
-            loss = self._exposed_loss(log_probabilities, labels)
-        else:
-            loss = F.nll_loss(log_probabilities, labels)
-            self.train_loss.add_(loss.detach(), alpha=len(labels))
-            self.train_images += len(labels)
-            if self.label_smoothing:
-                loss = (1 - self.label_smoothing) * loss - self.label_smoothing * log_probabilities.mean()
-            for teacher in self.teachers:
-                loss = torch.lerp(loss, self._distance(logits, teacher(images)), self.distill_weight)
-        if self.is_one_of_several:
+        log_probs = logits.log_softmax(1)
+        loss, plain, count = self.loss(log_probs, labels)
+        self._train.add(plain, (log_probs.detach().argmax(1) == labels).sum(), count)
+        if self.distillation is not None:
+            loss = self.distillation(loss, logits, images)
+        if self.trainer.accumulate_grad_batches > 1:
+            loss = loss * self._share_of_step(batch_idx)
+        if self.several_ranks:
             loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
 
-    def _distance(self, logits: Tensor, taught: Tensor) -> Tensor:
-        """Kullback-Leibler divergence from the teacher's answers, both softened, in the scale of a cross-entropy.
-
-        Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015, with their factor of the squared
-        temperature. Teacher and network see the same augmented images (Beyer et al., CVPR 2022).
-        """
-        own, wanted = ((each.float() / self.temperature).log_softmax(1) for each in (logits, taught))
-        return F.kl_div(own, wanted, reduction="batchmean", log_target=True) * self.temperature**2
-
-    def _exposed_loss(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """The same where some labels are -1, no digit: their target is spread over all classes evenly.
-
-        Outlier exposure (Hendrycks, Mazeika and Dietterich, ICLR 2019), all weights equal. Only digits are summed up
-        for the record.
-        """
-        losses = F.nll_loss(log_probabilities, labels, ignore_index=-1, reduction="none")
-        digits = labels >= 0
-        self.train_loss += losses.detach().sum()
-        self.train_images += digits.sum()
-        spread = torch.where(digits, self.label_smoothing, 1.0)
-        return ((1 - spread) * losses - spread * log_probabilities.mean(1)).mean()
+    def _share_of_step(self, batch_idx: int) -> float:
+        """Corrects Lightning's division by `accumulate_grad_batches` where the last step of an epoch has fewer batches."""
+        wanted, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
+        if batches == float("inf"):
+            return 1.0
+        return wanted / min(wanted, int(batches) - batch_idx // wanted * wanted)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add one batch to the validation sums: cross-entropy, and hits."""
+        """Add one batch to the sums of the validation."""
         images, labels = batch
         logits = self.network(images).float()
-        self.val_loss += F.cross_entropy(logits, labels, reduction="sum")
-        self.val_hits += (logits.argmax(1) == labels).sum()
-        self.val_images += len(labels)
+        self._val.loss += F.cross_entropy(logits, labels, reduction="sum")
+        self._val.hits += (logits.argmax(1) == labels).sum()
+        self._val.images += len(labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's means; validation closes every epoch, so the training loss is complete here too."""
-        counts = torch.tensor([float(self.train_images), float(self.val_images)], device=self.device)
-        sums = torch.cat([torch.stack([self.train_loss, self.val_loss, self.val_hits]), counts])
+        """Log the means; validation closes every epoch, so the training loss is complete here too."""
+        trained = self._train if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking else None
+        self._log_means(train=trained, val=self._val)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training means where no validation has done so, and step a schedule that watches a metric.
+
+        Lightning steps such a schedule only after the checkpoint of the epoch was saved, so a resumed run would lose it.
+        """
+        if "train_loss" not in self.trainer.callback_metrics or self.trainer.limit_val_batches == 0:
+            self._log_means(train=self._train)
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau) and (self.current_epoch + 1) % config.frequency == 0:
+                config.scheduler.step(self.trainer.callback_metrics[str(config.monitor)])
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule; one that watches a metric has been stepped by `on_train_epoch_end`."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_test_epoch_start(self) -> None:
+        """Collect anew."""
+        self._read: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Collect what the network says of one batch."""
+        images, labels = batch
+        self._read.append((images, labels, self.network(images).float()))
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test_loss` and `test_accuracy`, and keep what was read in `scored`."""
+        images, labels, logits = (torch.cat(parts) for parts in zip(*self._read, strict=True))
+        self._read.clear()
+        total = _Sums(self.device)
+        total.loss += F.cross_entropy(logits, labels, reduction="sum")
+        total.hits += (logits.argmax(1) == labels).sum()
+        total.images += len(labels)
+        self._log_means(test=total)
+        pixels = (images.squeeze(1) * 255).round().byte()
+        self.scored = Scored(pixels.cpu(), labels.cpu(), logits.cpu())
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Probabilities [N, C] of one batch, labelled or not."""
+        images = batch[0] if isinstance(batch, tuple | list) else batch
+        return self.network(images).float().softmax(1)
+
+    def _log_means(self, **sums: _Sums | None) -> None:
+        """Log `<stage>_loss` and `<stage>_accuracy` of each stage, over all ranks."""
+        given = {stage: each for stage, each in sums.items() if each is not None}
+        packed = torch.cat([each.packed() for each in given.values()])
         if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
-        train_loss, val_loss, val_hits, train_images, val_images = sums.double().tolist()
-        self.log_dict(
-            {
-                "train_loss": train_loss / max(train_images, 1),
-                "val_loss": val_loss / max(val_images, 1),
-                "val_accuracy": val_hits / max(val_images, 1),
-            }
-        )
+            packed = self.trainer.strategy.reduce(packed, reduce_op="sum")  # type: ignore[assignment]
+        values = packed.double().tolist()
+        means: dict[str, float] = {}
+        for number, stage in enumerate(given):
+            loss, hits, images = values[3 * number : 3 * number + 3]
+            means |= {f"{stage}_loss": loss / max(images, 1), f"{stage}_accuracy": hits / max(images, 1)}
+        if "train_loss" in means and not all(map(math.isfinite, means.values())):
+            raise UserError(
+                f"The loss is {means['train_loss']} in epoch {self.current_epoch + 1}: the training has diverged. Lower "
+                "optimizer.lr, or set trainer.gradient_clip_val=1."
+            )
+        fits = self.trainer.state.fn == "fit"
+        self.log_dict(means, logger=not fits)
+        if fits and not self.trainer.sanity_checking:
+            # By hand: Lightning would draw what is measured once per epoch over steps.
+            grouped = {name.replace("_", "/"): value for name, value in means.items()}
+            for logger in self.loggers:
+                logger.log_metrics(grouped, self.current_epoch + 1)
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and, unless there is none, schedule with its interval, frequency and monitored metric."""
-        optimizer = build_optimizer(self.optimizer_settings, self.network)
-        interval = self.scheduler_settings.get("interval", "epoch")
-        length = self.trainer.estimated_stepping_batches if interval == "step" else self.trainer.max_epochs
-        schedule = build_schedule(self.scheduler_settings, optimizer, int(length or 1))
-        if schedule is None:
+        """The optimizer and, unless there is none, its schedule as Lightning wants it described."""
+        optimizer = build_optimizer(self.make_optimizer, self.network)
+        if self.schedule is None:
             return optimizer
-        # Lightning counts a frequency in batches, and from the start of each epoch: good only for plateau.
-        watches = isinstance(schedule, ReduceLROnPlateau)
+        per_step = self.schedule.interval == "step"
+        length = self.trainer.estimated_stepping_batches if per_step else (self.trainer.max_epochs or 1)
+        if math.isinf(length) or length < 0:
+            raise UserError("A schedule needs a run of known length: set max_epochs or max_steps, or scheduler=None.")
         return {
             "optimizer": optimizer,
             "lr_scheduler": {
-                "scheduler": schedule,
-                "interval": interval,
-                "frequency": self.scheduler_settings["frequency"] if watches else 1,
-                "monitor": self.scheduler_settings.get("monitor", "val_loss"),
+                "scheduler": self.schedule.build(optimizer, int(length)),
+                "interval": self.schedule.interval,
+                "frequency": self.schedule.frequency,
+                "monitor": self.schedule.monitor,
             },
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the card in."""
+        if self.card is None:
+            self.card = checkpoints.card_of(self.network, getattr(self.trainer, "datamodule", None))
         if self.card is not None:
-            checkpoint[CARD] = dict(self.card)
+            checkpoint[checkpoints.CARD] = dict(self.card)
+        if hasattr(self, "_train"):
+            checkpoint[_EPOCH_SUMS] = self._train.packed().cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the sums of the epoch, which a run that is resumed within one does not begin anew."""
+        if (sums := checkpoint.get(_EPOCH_SUMS)) is not None:
+            self._train = _Sums.unpacked(sums.to(self.device))
+
+
+_EPOCH_SUMS = "epoch_sums"
+
+
+class _Sums:
+    """Loss, hits and images of an epoch so far, on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss, self.hits = torch.zeros((), device=device), torch.zeros((), device=device)
+        self.images: int | Tensor = 0  # a tensor where only the device knows how many images have a class
+
+    @classmethod
+    def unpacked(cls, values: Tensor) -> _Sums:
+        """What `packed` has packed."""
+        sums = cls(values.device)
+        sums.loss, sums.hits = values[0].clone(), values[1].clone()
+        sums.images = int(values[2])
+        return sums
+
+    def add(self, mean: Tensor, hits: Tensor, count: int | Tensor) -> None:
+        """Add a batch whose mean loss is known."""
+        if isinstance(count, int):
+            self.loss.add_(mean, alpha=count)
+        else:
+            self.loss.addcmul_(mean, count.to(mean.dtype))
+        self.hits += hits
+        self.images += count
+
+    def packed(self) -> Tensor:
+        """Loss, hits and images as float [3]."""
+        images = torch.as_tensor(float(self.images), device=self.loss.device)
+        return torch.stack([self.loss, self.hits.to(self.loss.dtype), images])

@@ -4,6 +4,7 @@ It is part of the network, so a checkpoint or an export takes raw pixels, and no
 """
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +17,16 @@ MNIST_STD = 0.3081
 _FAINTEST = 0.01  # images with less contrast than this are not brought to a standard deviation of 1
 _STEEPEST = 0.8  # pixels sideways per pixel upwards, the most slant that is taken out
 
-INPUTS = ("image", "deslanted")
+Input = Literal["image", "deslanted"]
 
 
 class Prepare(nn.Module):
     """Central crop and normalisation of the image, and of the image without its slant.
 
-    Takes float [N, 1, H, W] and returns [N, channels, size, size].
-
-    Args:
-        image_size: H and W.
-        inputs: the channels, in their order: `image`, as it is; `deslanted`, its slant taken out.
-        crop: side of the square that is kept, None for all. MNIST centres a 20x20 digit by its mass in 28x28: 24x24
-            loses next to nothing and saves a quarter of the work.
-        mean: of the pixels, as a fraction of white: subtracted.
-        std: of the pixels, as a fraction of white: divided by.
-        standardize: bring each channel of each image to mean 0 and standard deviation 1 by its own pixels, whatever
-            `mean` and `std` say: neither brightness nor contrast then reach the network.
+    Takes float [N, 1, H, W] and returns [N, channels, size, size]. `Network` documents the arguments and their defaults.
 
     Raises:
-        UserError: a knob makes no sense.
+        UserError: an argument makes no sense.
     """
 
     mean: Tensor
@@ -44,15 +35,15 @@ class Prepare(nn.Module):
     def __init__(
         self,
         image_size: int,
-        inputs: Sequence[str] = ("image",),
-        crop: int | None = None,
-        mean: float = MNIST_MEAN,
-        std: float = MNIST_STD,
-        standardize: bool = False,
+        inputs: Sequence[Input],
+        crop: int | None,
+        mean: float,
+        std: float,
+        standardize: bool,
     ) -> None:
         super().__init__()
-        if not inputs or not set(inputs) <= set(INPUTS):
-            raise UserError(f"model.inputs={list(inputs)} must name one or more of {', '.join(INPUTS)}.")
+        if not inputs or not set(inputs) <= set(get_args(Input)):
+            raise UserError(f"model.inputs={list(inputs)} must name one or more of {', '.join(get_args(Input))}.")
         if crop is not None and not 0 < crop <= image_size:
             raise UserError(f"model.crop={crop} does not fit the {image_size}x{image_size} images; use null or less.")
         if std <= 0:

@@ -1,4 +1,4 @@
-"""Run folders -> runs: found, read, and chosen by their settings.
+"""Run folders -> runs: found and read.
 
 Reads `training_metrics.json` and nothing else, so that a thousand folders take a second. Imports nothing heavy.
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import glob
 import json
-import operator
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs as run_folders
-from mnist_lightning import settings
+from mnist_lightning.cli import check as settings
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as run_folders
+from mnist_lightning.sweeps import records
 
 # How often or where a recipe was run, not what it is: two runs that differ in nothing else belong together.
 REPLICATES = ("seed", "data.fold")
@@ -43,13 +43,15 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Everything a run can be told apart by: settings as `optimizer.lr`, choices as `model`, and a few facts."""
+        """Everything that distinguishes runs: settings as `optimizer.lr`, choices as `model`, and a few facts."""
         metrics = self.metrics
         known = dict(metrics.get("choices") or {})
         known |= dict(settings.dotted(metrics.get("hyperparameters") or {}))
         known["experiment"] = metrics.get("experiment")
         known["status"] = metrics.get("status")
-        known["dataset"] = (metrics.get("dataset") or {}).get("name")
+        if loaded := (metrics.get("dataset") or {}).get("name"):
+            # Not what was asked for: data=auto is MNIST here and scikit-learn's digits there.
+            known["dataset"] = known["data"] = known["data.name"] = loaded
         known["commit"] = self.commit
         known["command"] = " ".join(self.recipe)
         return known
@@ -65,6 +67,11 @@ class Run:
     def overrides(self) -> dict[str, str]:
         """What its command line said, key -> value as typed."""
         return dict(word.lstrip("+").split("=", 1) for word in self.metrics.get("overrides") or [] if "=" in word)
+
+    @property
+    def replicate(self) -> tuple[str, ...]:
+        """What tells it from other runs of its recipe: seed and fold, as texts."""
+        return tuple(json.dumps(self.settings.get(key) or 0) for key in REPLICATES)
 
     @property
     def recipe(self) -> list[str]:
@@ -96,17 +103,20 @@ class Run:
 def find(place: str | Path) -> list[Path]:
     """The run folders in a folder at any depth, or in each that a glob matches, in order of their names."""
     # Of pathlib's globs none takes a path from the root as well as one from here.
-    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]  # noqa: PTH207
+    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]
     return sorted({folder for root in roots if root.is_dir() for folder in _below(root)}, key=_natural)
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    if (folder / run_folders.METRICS_FILE).exists():
-        yield folder  # and nothing within: checkpoints and the loggers' files are no runs
+    try:
+        if (folder / run_folders.METRICS_FILE).is_file():
+            yield folder  # and nothing within: checkpoints and the loggers' files are not runs
+            return
+        with os.scandir(folder) as entries:
+            # No links: outputs/latest would name a run twice.
+            inside = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # a folder that may not be read, or has just been removed
         return
-    with os.scandir(folder) as entries:
-        # No links: outputs/latest would name a run twice.
-        inside = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for path in inside:
         yield from _below(Path(path))
 
@@ -120,15 +130,22 @@ def read(folders: list[Path]) -> tuple[list[Run], list[str]]:
     """The runs in these folders, and a sentence for each that cannot be read and is left out."""
     found, broken = [], []
     for folder in folders:
+        path = folder / run_folders.METRICS_FILE
         try:
+            if path.stat().st_size > records.LARGEST:
+                broken.append(f"{path} is larger than {records.LARGEST >> 20} MiB.")
+                continue
             metrics = run_folders.read_metrics(folder)
         except (UserError, OSError) as error:
             broken.append(str(error))
             continue
-        if isinstance(metrics, dict) and isinstance(metrics.get("status"), str):
-            found.append(Run(run_folders.shown(folder.absolute()), metrics))
+        except RecursionError:
+            broken.append(f"{path} is nested too deeply.")
+            continue
+        if fault := records.what_is_wrong(metrics):
+            broken.append(f"{path} is not a record of a run: {fault}.")
         else:
-            broken.append(f"{folder / run_folders.METRICS_FILE} is no record of a run.")
+            found.append(Run(run_folders.shown(folder.absolute()), metrics))
     return found, broken
 
 
@@ -155,7 +172,7 @@ def export(runs: list[Run]) -> dict[str, Any]:
     def without_places(words: list[str]) -> list[str]:
         return [word for word in words if word.split("=")[0] not in _PLACES]
 
-    told = []
+    rows = []
     for run in runs:
         kept = {key: run.metrics[key] for key in KEPT if run.metrics.get(key) is not None}
         for key, parts in _SHORTENED.items():
@@ -166,64 +183,23 @@ def export(runs: list[Run]) -> dict[str, Any]:
         if "overrides" in kept:
             kept["overrides"] = without_places(kept["overrides"])
         if data := kept.get("hyperparameters", {}).get("data"):
-            told_of_data = {key: value for key, value in data.items() if f"data.{key}" not in _PLACES}
-            kept["hyperparameters"] = {**kept["hyperparameters"], "data": told_of_data}
-        told.append({"folder": run.folder, **kept})
-    return {"schema_version": 1, "runs": told}
+            data_settings = {key: value for key, value in data.items() if f"data.{key}" not in _PLACES}
+            kept["hyperparameters"] = {**kept["hyperparameters"], "data": data_settings}
+        rows.append({"folder": run.folder, **kept})
+    return {"schema_version": 1, "runs": rows}
 
 
 def load(path: Path) -> list[Run]:
     """The runs that `export` put into a file.
 
     Raises:
-        UserError: it is no such file.
+        UserError: it is not such a file.
     """
     try:
-        return [Run(each.pop("folder"), each) for each in json.loads(path.read_text())["runs"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} holds no runs: give a folder, a glob, or what format=json has written.") from None
-
-
-Condition = Callable[[Run], bool]
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "<": operator.lt,
-    ">": operator.gt,
-}
-
-
-def where(text: str, runs: list[Run]) -> list[Run]:
-    """The runs that fulfil every condition of `text`, such as `model=cnn, optimizer.lr<0.01, status=finished`.
-
-    Raises:
-        UserError: a condition cannot be read, or names a setting that none of the runs has.
-    """
-    chosen = runs
-    # A comma inside brackets belongs to a value: model.channels=[16,32].
-    for part in re.split(r",(?![^\[]*\])", text):
-        match = re.fullmatch(r"\s*([\w./]+)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*", part)
-        if match is None:
-            raise UserError(
-                f"where={text} does not do: write conditions such as 'where=model=cnn, optimizer.lr<0.01', "
-                "with =, !=, <, <=, > or >=."
-            )
-        key, sign, value = match.groups()
-        known = sorted({name for run in runs for name in run.settings})
-        if runs and key not in known:
-            raise UserError(f"None of the runs has a setting {key}{settings.did_you_mean(key, known)}")
-        chosen = [run for run in chosen if _holds(run.settings.get(key), sign, value)]
-    return chosen
-
-
-def _holds(value: Any, sign: str, text: str) -> bool:
-    try:
-        wanted = json.loads(text)
-    except ValueError:
-        wanted = text
-    if sign in ("=", "!="):
-        same = value == wanted or str(value) == text
-        return same if sign == "=" else not same
-    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (value, wanted))
-    return numbers and _OPERATORS[sign](value, wanted)
+        rows = json.loads(path.read_text())["runs"]
+        fault = next((fault for each in rows if (fault := records.what_is_wrong(each))), None)
+        if fault is None:
+            return [Run(str(each.pop("folder")), each) for each in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        fault = "it is not what format=json writes"
+    raise UserError(f"{path} holds no runs ({fault}): give a folder, a glob, or what format=json has written.")

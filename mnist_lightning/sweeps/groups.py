@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -33,10 +34,17 @@ def spread(values: list[float]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that share these settings."""
+    """Runs that share these settings, one for each seed and fold.
+
+    Attributes:
+        values: the settings.
+        runs: of several with the same seed and fold the newest.
+        repeats: how many others there are.
+    """
 
     values: dict[str, Any]
     runs: list[Run]
+    repeats: int = 0
 
     def spread(self, name: str) -> Spread | None:
         """Mean and spread of a number (see `Run.number`) over the runs that have it."""
@@ -88,12 +96,29 @@ def differing(runs: list[Run]) -> list[str]:
 
 
 def group(runs: list[Run], keys: list[str]) -> list[Group]:
-    """The runs in groups of equal values of `keys`, in the order in which they come."""
-    found: dict[str, Group] = {}
+    """The runs in groups of equal values of `keys`, in the order in which they come.
+
+    A seed that was run twice counts once: it is deterministic, and tells nothing of the spread.
+    """
+    found: dict[str, tuple[dict[str, Any], list[Run]]] = {}
     for run in runs:
         values = {key: run.settings.get(key) for key in keys}
-        found.setdefault(json.dumps(values), Group(values, [])).runs.append(run)
-    return list(found.values())
+        found.setdefault(json.dumps(values), (values, []))[1].append(run)
+    grouped = []
+    for values, members in found.values():
+        newest: dict[tuple[str, ...], Run] = {}
+        for run in members:
+            other = newest.get(run.replicate)
+            if other is None or _made(run) >= _made(other):
+                newest[run.replicate] = run
+        grouped.append(Group(values, list(newest.values()), len(members) - len(newest)))
+    return grouped
+
+
+def _made(run: Run) -> str:
+    """When its folder was made, as the folder's name says it; "" where it does not."""
+    match = re.search(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", run.folder)
+    return match[0] if match else ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,7 @@ def compare(first: list[Run], second: list[Run], metric: str) -> Comparison:
     Raises:
         UserError: fewer than two common seeds, or several runs of one seed.
     """
-    ours, theirs = _by_seed(first, metric), _by_seed(second, metric)
+    ours, theirs = (_by_seed(distinct(side), metric) for side in (first, second))
     common = sorted(ours.keys() & theirs.keys())
     if len(common) < 2:
         raise UserError(
@@ -133,6 +158,11 @@ def compare(first: list[Run], second: list[Run], metric: str) -> Comparison:
 
     t = float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
     return Comparison(len(pairs), found, t, float(stats.wilcoxon(differences).pvalue))
+
+
+def distinct(runs: list[Run]) -> list[Run]:
+    """The runs without those that repeat another one's settings, seed and fold."""
+    return [run for each in group(runs, differing(runs)) for run in each.runs]
 
 
 def _by_seed(runs: list[Run], metric: str) -> dict[tuple[Any, ...], float]:

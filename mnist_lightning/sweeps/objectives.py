@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning import runs
+from mnist_lightning.run import record as records
 from mnist_lightning.sweeps.study import Direction, Outcome
 
 DIRECTIONS: dict[str, Direction] = {
@@ -35,11 +35,11 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
         objectives: what to read of a finished one.
     """
     try:
-        metrics = json.loads((folder / runs.METRICS_FILE).read_text())
+        metrics = json.loads((folder / records.METRICS_FILE).read_text(encoding="utf-8"))
         status = metrics["status"]
         if status == "finished":
             values = [float(_READ[name](metrics)) for name in objectives]
-    except (OSError, ValueError, KeyError, TypeError):  # TypeError: a loss of NaN, which JSON has not, reads as null
+    except (OSError, ValueError, KeyError, TypeError):  # TypeError: a loss of NaN is written as null
         return _unreadable(folder)
     if status == "finished":
         if all(map(math.isfinite, values)):
@@ -53,6 +53,14 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
     return None
 
 
+def epochs_of(folder: Path) -> int:
+    """How many epochs the trial in `folder` has finished; 0 if it does not say."""
+    try:
+        return len(json.loads((folder / records.METRICS_FILE).read_text())["history"]["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def _unreadable(folder: Path) -> Outcome | None:
-    path = folder / runs.METRICS_FILE
+    path = folder / records.METRICS_FILE
     return Outcome("failed", error=f"{path} does not hold what is searched for") if path.is_file() else None

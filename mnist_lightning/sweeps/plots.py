@@ -1,97 +1,24 @@
-"""What runs show as a picture: each setting against the metric, and groups side by side."""
+"""Runs -> the picture of a sweep, written to a file."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
-
-from mnist_lightning.evaluation import style
-from mnist_lightning.sweeps import tables
+from mnist_lightning.plots import style
+from mnist_lightning.plots.sweep import settings_graph
 from mnist_lightning.sweeps.collect import Run
-
-WIDTH, HEIGHT = 480, 360  # of a panel's axes, pixels
-LEFT, BOTTOM, GAP = 120, 96, 40
-LABELS = {
-    "val_accuracy": "validation accuracy, %",
-    "test_accuracy": "test accuracy, %",
-    "val_loss": "validation loss",
-    "test_loss": "test loss",
-    "fit_seconds": "seconds of training",
-    "parameters": "parameters",
-}
 
 
 def knobs(runs: Sequence[Run], keys: Sequence[str], metric: str, path: Path) -> None:
-    """Write a panel for each setting: every run a dot, and where values repeat a bar at their mean.
+    """Write a panel for each setting as PNG: the metric of each run against the setting's value.
 
     Args:
         runs: those without the metric are left out.
         keys: the settings, at least one.
-        metric: one of `LABELS`.
+        metric: one of `plots.sweep.LABELS`.
         path: the PNG file.
     """
-    shown = [run for run in runs if run.number(metric) is not None]
-    columns = min(3, len(keys))
-    rows = -(-len(keys) // columns)
-    width = columns * (LEFT + WIDTH) + style.MARGIN
-    height = style.HEADER + rows * (HEIGHT + BOTTOM) + (rows - 1) * GAP
-    figure = style.blank(width, height, LABELS[metric].split(",")[0].capitalize())
-    style.subtitle(figure, f"{style.count(len(shown), 'run')}, each a dot; bars: means")
-    for place, key in enumerate(keys):
-        row, column = divmod(place, columns)
-        bottom = height - style.HEADER - HEIGHT - row * (HEIGHT + BOTTOM + GAP)
-        axes = style.place_axes(figure, LEFT + column * (LEFT + WIDTH), bottom, WIDTH, HEIGHT)
-        _panel(axes, shown, key, metric)
-        axes.set_xlabel(key, color=style.INK, fontsize=style.TEXT_SIZE)
-        if column == 0:
-            axes.set_ylabel(LABELS[metric], color=style.INK, fontsize=style.TEXT_SIZE)
-    style.save(figure, path)
-
-
-def _panel(axes: Axes, runs: Sequence[Run], key: str, metric: str) -> None:
-    scale = 100 if "accuracy" in metric else 1
-    at: dict[str, list[float]] = {}
-    values = {}
-    for run in runs:
-        value = run.settings.get(key)
-        values[json.dumps(value)] = value
-        at.setdefault(json.dumps(value), []).append(scale * (run.number(metric) or 0))
-    # The range of the data, not of the frame: accuracies crowd below 100 %.
-    axes.grid(axis="y", color=style.FAINT, lw=0.8)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    places = {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    numbers = list(places.values())
-    if numbers and len(numbers) == len(values):
-        if min(numbers) > 0 and max(numbers) >= 8 * min(numbers):
-            axes.set_xscale("log")
-        elif all(number.is_integer() for number in numbers):
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axes.margins(x=0.12)
-        if len(numbers) <= 6 and axes.get_xscale() == "log":
-            axes.set_xticks(sorted(numbers))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
-        means = sorted((places[name], mean(found)) for name, found in at.items())
-        if any(len(found) > 1 for found in at.values()):
-            axes.plot([x for x, _ in means], [y for _, y in means], color=style.FAINT, lw=1.5, zorder=1)
-    else:
-        places = {name: float(index) for index, name in enumerate(sorted(values))}
-        names = [tables.value(values[name]) for name in sorted(values)]
-        slanted = sum(style.text_width(name, style.TEXT_SIZE) + 20 for name in names) > WIDTH
-        axes.set_xticks(list(places.values()), [name if len(name) < 16 else name[:14] + "…" for name in names])
-        if slanted:
-            axes.tick_params(axis="x", labelrotation=20)
-        axes.set_xlim(-0.6, len(places) - 0.4)
-    for name, found in at.items():
-        axes.plot([places[name]] * len(found), found, "o", color=style.BLUE, markersize=5, alpha=0.75, lw=0, zorder=3)
-        if len(found) > 1:
-            axes.plot(places[name], mean(found), "_", color=style.VERMILLION, markersize=18, mew=2.5, zorder=4)
+    scored = [(run, value) for run in runs if (value := run.number(metric)) is not None]
+    tried = {key: [run.settings.get(key) for run, _ in scored] for key in keys}
+    style.save(settings_graph(tried, [value for _, value in scored], metric), path)

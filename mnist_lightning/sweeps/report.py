@@ -8,15 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnist_lightning import runs as run_folders
+from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import collect, groups, tables
 from mnist_lightning.sweeps.collect import REPLICATES, Run
 
 METRIC = "val_accuracy"  # what jobs are ranked by; the test images choose nothing
 
 
-def report(sweep: Path) -> int:
+def report(sweep: Path, outputs: Path) -> int:
     """Add up the jobs in a sweep's folder: print, and leave `results.csv`, `results.md` and `results.png` there.
+
+    Args:
+        sweep: its folder.
+        outputs: gets `latest`, which points to the best finished job then; where none finished, it stays what it was.
 
     Returns:
         The exit code: 0 where every job finished or was pruned, 2 where the user can put right whatever failed, else 1.
@@ -24,6 +28,8 @@ def report(sweep: Path) -> int:
     runs, broken = collect.read(collect.find(sweep))
     if runs:
         print(f"\n{summarise(runs, sweep)}", flush=True)
+    if best := _ranked([run for run in runs if run.metrics["status"] == "finished"]):
+        run_folders.mark_latest(Path(best[0].folder), outputs)
     failed, keys = _failed(runs), _swept(runs)
     for line in [*broken, *(_failure(run, keys, sweep) for run in failed)]:
         print(line, file=sys.stderr)
@@ -40,28 +46,35 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
         sweep: the folder that gets the files.
     """
     keys = _swept(runs)
-    ranked = sorted(runs, key=lambda run: -(run.number(METRIC) or 0))
-    told = Counter(run.metrics["status"] for run in runs)
+    ranked = _ranked(runs)
+    statuses = Counter(run.metrics["status"] for run in runs)
     title = f"{run_folders.shown(sweep.absolute())}: {len(runs)} jobs, " + ", ".join(
-        f"{count} {status}" for status, count in told.items()
+        f"{count} {status}" for status, count in statuses.items()
     )
-    told_in_rows, plain = [_job_rows(ranked, keys, sweep)], []
+    blocks, plain = [_job_rows(ranked, keys, sweep)], []
     scored = [run for run in runs if run.number(METRIC) is not None]
     others = [key for key in keys if key not in REPLICATES]
     grouped = groups.group(scored, others)
     grouped.sort(key=lambda group: -(group.spread(METRIC) or groups.Spread(0, 0, None, 0, 0)).mean)
     if any(len(group.runs) > 1 for group in grouped):
-        told_in_rows.append(tables.group_rows(grouped, others))
+        blocks.append(tables.group_rows(grouped, others))
     folds = any(len(group.distinct("data.fold")) > 1 for group in grouped)
     if folds:
         plain.append(
             "The mean over folds is that of each fold's best epoch on the fold held out, which also chose the epoch."
         )
+    if any(run.settings.get("data.num_folds") for run in scored):
+        from mnist_lightning.sweeps import fold_report
+
+        finished = groups.group([run for run in scored if run.metrics["status"] == "finished"], others)
+        rows, said = fold_report.report(finished, others, sweep)
+        blocks += [rows] * bool(rows)
+        plain += said
     best = _best(grouped, ranked)
     if best:
         plain.append(best)
     (sweep / "results.csv").write_text(_csv(ranked, keys, sweep))
-    written = [f"# {title}", *map(tables.markdown, told_in_rows)]
+    written = [f"# {title}", *map(tables.markdown, blocks)]
     if scored and keys:
         from mnist_lightning.sweeps import plots
 
@@ -71,7 +84,12 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     if failed := _failed(runs):
         written.append("\n".join(f"- {_failure(run, keys, sweep)}" for run in failed))
     (sweep / "results.md").write_text("\n\n".join(written) + "\n")
-    return "\n\n".join([title, *map(tables.terminal, told_in_rows), *plain])
+    return "\n\n".join([title, *map(tables.terminal, blocks), *plain])
+
+
+def _ranked(runs: Sequence[Run]) -> list[Run]:
+    """The runs, the best first; of equals the earlier one."""
+    return sorted(runs, key=lambda run: -(run.number(METRIC) or 0))
 
 
 def _failed(runs: Sequence[Run]) -> list[Run]:

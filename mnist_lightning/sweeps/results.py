@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mnist_lightning import runs as run_folders
+from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
-from mnist_lightning.settings import did_you_mean
-from mnist_lightning.sweeps import collect, groups, tables
+from mnist_lightning.run import folder as run_folders
+from mnist_lightning.sweeps import collect, conditions, groups, tables
 from mnist_lightning.sweeps.collect import Run
+
+if TYPE_CHECKING:
+    from mnist_lightning.sweeps.out_of_fold import OutOfFold
 
 log = logging.getLogger(__name__)
 
@@ -29,29 +33,58 @@ def results(settings: dict[str, Any]) -> str:
         What was printed or written.
 
     Raises:
-        UserError: there are no such runs, or what is asked of them cannot be had.
+        UserError: there are no such runs, or they do not hold what is asked for.
     """
     runs = _runs(settings["runs"])
     if settings["where"]:
-        runs = collect.where(settings["where"], runs)
+        runs = conditions.where(settings["where"], runs)
+    if "status" not in conditions.names(f"{settings['where'] or ''},{settings['compare'] or ''}".replace(" vs ", ",")):
+        unfinished = [run for run in runs if run.metrics["status"] != "finished"]
+        runs = [run for run in runs if run.metrics["status"] == "finished"]
+        if unfinished:
+            _note(f"{len(unfinished)} runs did not finish and are left out; where=status!=running counts them too.")
     scored = [run for run in runs if run.number(settings["metric"]) is not None]
     if not scored:
         raise UserError(f"None of the {len(runs)} runs under runs={settings['runs']} has a {settings['metric']}.")
     if len(scored) < len(runs):
-        print(f"{len(runs) - len(scored)} of {len(runs)} runs have no {settings['metric']}.", file=sys.stderr)
+        _note(f"{len(runs) - len(scored)} of {len(runs)} runs have no {settings['metric']}.")
     keys = settings["by"] if settings["by"] is not None else groups.differing(scored)
     _check_known(keys, scored)
+    if "command" not in keys and len({run.settings.get("dataset") for run in scored}) > 1:
+        keys = [*(key for key in keys if key not in ("data", "data.name")), "dataset"]  # no mean over different sets
+        keys = list(dict.fromkeys(keys))
     grouped = _sort(groups.group(scored, keys), settings["sort"], settings["metric"])
+    if repeats := sum(each.repeats for each in grouped):
+        _note(f"{repeats} runs repeat the settings, seed and fold of a newer one and are left out.")
     text = _compared(settings, scored) if settings["compare"] else _exported(settings["format"], scored, grouped, keys)
     if settings["out"]:
         run_folders.write_atomically(Path(settings["out"]), text.encode())
     else:
         print(text, end="")
+    if settings["out_of_fold"]:
+        _write_out_of_fold(Path(settings["out_of_fold"]), grouped)
     if settings["plot"]:
         from mnist_lightning.sweeps import plots
 
         plots.knobs(scored, keys or ["seed"], settings["metric"], Path(settings["plot"]))
     return text
+
+
+def _write_out_of_fold(path: Path, grouped: list[groups.Group]) -> None:
+    """Write the out-of-fold predictions of the one recipe that is left."""
+    from mnist_lightning.sweeps import out_of_fold
+
+    found = [each for group in grouped if (each := _out_of_fold(group.runs)) is not None]
+    if len(found) != 1:
+        raise UserError(
+            f"out_of_fold={path} takes the predictions of one recipe whose folds are all there, and there are "
+            f"{len(found)}: narrow the runs with where=, or sweep over 'data.fold=range(5)' with data.num_folds=5."
+        )
+    out_of_fold.write(path, found[0])
+
+
+def _note(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def _runs(place: str) -> list[Run]:
@@ -60,7 +93,7 @@ def _runs(place: str) -> list[Run]:
         return collect.load(Path(place))
     runs, broken = collect.read(collect.find(place))
     for sentence in broken:
-        print(f"Left out: {sentence}", file=sys.stderr)
+        _note(f"Left out: {sentence}")
     if not runs:
         raise UserError(f"There are no runs under runs={place}: give a folder of runs, or a glob in quotes.")
     return runs
@@ -70,7 +103,7 @@ def _check_known(keys: list[str], runs: list[Run]) -> None:
     known = sorted({name for run in runs for name in run.settings})
     for key in keys:
         if key not in known:
-            raise UserError(f"by={key} does not do: none of the runs has such a setting{did_you_mean(key, known)}")
+            raise UserError(f"by={key}: none of the runs has such a setting{did_you_mean(key, known)}")
 
 
 def _sort(grouped: list[groups.Group], by: str | None, metric: str) -> list[groups.Group]:
@@ -94,7 +127,22 @@ def _exported(form: str, runs: list[Run], grouped: list[groups.Group], keys: lis
         ]  # fmt: skip
         return tables.comma_separated(["folder", *keys, "seed", "fold", "status", *numbers, "commit"], records)
     rows = tables.group_rows(grouped, keys)
+    if any(found := [_out_of_fold(group.runs) for group in grouped]):
+        from mnist_lightning.sweeps import fold_report
+
+        head = ["out-of-fold errors", "out-of-fold accuracy"]
+        cells = [[fold_report.errors(each), fold_report.accuracy(each)] if each else ["", ""] for each in found]
+        rows = [[*row, *more] for row, more in zip(rows, [head, *cells], strict=True)]
+    if form == "table":  # a table that is kept, as Markdown, outlives the folders
+        rows = [[*row, where] for row, where in zip(rows, ["folder", *map(_folder, grouped)], strict=True)]
     return (tables.markdown(rows) if form == "markdown" else tables.terminal(rows)) + "\n"
+
+
+def _folder(group: groups.Group) -> str:
+    """Where its runs lie: the folder that they share, or that of the only one."""
+    folders = [run.folder for run in group.runs]
+    shared = os.path.commonpath(folders) if len({Path(each).is_absolute() for each in folders}) == 1 else ""
+    return shared or ", ".join(folders)
 
 
 def _compared(settings: dict[str, Any], runs: list[Run]) -> str:
@@ -102,10 +150,10 @@ def _compared(settings: dict[str, Any], runs: list[Run]) -> str:
     sides = [side.strip() for side in settings["compare"].split(" vs ")]
     if len(sides) != 2:
         raise UserError(
-            f"compare={settings['compare']} does not do: write two conditions, as in 'compare=model=cnn vs model=mlp'."
+            f"compare={settings['compare']} cannot be read: write two conditions: 'compare=model=cnn vs model=mlp'."
         )
     metric = settings["metric"]
-    found = groups.compare(collect.where(sides[0], runs), collect.where(sides[1], runs), metric)
+    found = groups.compare(conditions.where(sides[0], runs), conditions.where(sides[1], runs), metric)
     scale, unit = (100, " points") if "accuracy" in metric else (1, "")
     spread = found.difference
     line = (
@@ -113,6 +161,23 @@ def _compared(settings: dict[str, Any], runs: list[Run]) -> str:
         f"(std {scale * (spread.std or 0):.4g}, {scale * spread.low:+.4g} to {scale * spread.high:+.4g}), "
         f"{found.pairs} common seeds"
     )
-    if found.t is None:
-        return f"{line}\nNo test: every pair differs by the same.\n"
-    return f"{line}\npaired t-test p = {found.t:.3g}, Wilcoxon signed-rank test p = {found.wilcoxon:.3g}\n"
+    line += (
+        "\nNo test: every pair differs by the same.\n"
+        if found.t is None
+        else (f"\npaired t-test p = {found.t:.3g}, Wilcoxon signed-rank test p = {found.wilcoxon:.3g}\n")
+    )
+    ours, theirs = (_out_of_fold(groups.distinct(conditions.where(side, runs))) for side in sides)
+    if ours is None or theirs is None:
+        return line
+    from mnist_lightning.sweeps import fold_report
+
+    return line + fold_report.compared(ours, theirs, sides)
+
+
+def _out_of_fold(runs: list[Run]) -> OutOfFold | None:
+    """The out-of-fold predictions of runs of one recipe; None where there are none."""
+    if not any(run.settings.get("data.num_folds") for run in runs):
+        return None
+    from mnist_lightning.sweeps import out_of_fold
+
+    return out_of_fold.gather(runs)

@@ -34,7 +34,7 @@ class Reseeded(BaseSampler):
         startup_trials: random trials before `tpe` and `gp` learn from them.
 
     Raises:
-        UserError: the sampler does not do for this space.
+        UserError: the sampler does not support this space.
     """
 
     def __init__(self, name: str, space: Space, seed: int, startup_trials: int) -> None:
@@ -86,7 +86,7 @@ class Reseeded(BaseSampler):
         return self.current.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Hand on what came out; the grid needs it not, and would stop a `Study.optimize` that is not there."""
+        """Pass the result on; the grid does not need it, and would stop a `Study.optimize` that does not run here."""
         if self.name != "grid":
             self._make(trial.number).after_trial(study, trial, state, values)
 

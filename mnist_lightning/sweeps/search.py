@@ -1,4 +1,4 @@
-"""The search itself: asks the study for trials, has Hydra's launcher train them, reads from their folders what became.
+"""The search itself: asks the study for trials, has Hydra's launcher train them, reads the results in their folders.
 
 One trial, one folder: `<outputs>/search/<study>/<number of the trial>`. How a trial ended stands in the
 `training_metrics.json` there, which outlives a search that is killed.
@@ -13,18 +13,20 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
-from mnist_lightning import runs, settings
+from mnist_lightning.cli import multirun, settings
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
+from mnist_lightning.sweeps import returns, storage, study_report
 from mnist_lightning.sweeps import space as spaces
-from mnist_lightning.sweeps import storage, study_report
-from mnist_lightning.sweeps.objectives import DIRECTIONS, outcome_of
+from mnist_lightning.sweeps.objectives import DIRECTIONS, epochs_of, outcome_of
 from mnist_lightning.sweeps.samplers import Reseeded, pruner
 from mnist_lightning.sweeps.study import Ledger, Outcome
 
@@ -44,7 +46,7 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
         launcher: runs jobs, each given by its overrides.
 
     Raises:
-        UserError: something asked for does not do, or trial after trial fails.
+        UserError: a setting is not allowed, or trial after trial fails.
     """
     given = _plain(config)
     settings.check(given)
@@ -54,32 +56,49 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
     space = spaces.Space(chosen)
     sampler = Reseeded(wanted["sampler"], space, wanted["seed"], wanted["startup_trials"])
     folder = Path(config.hydra.sweep.dir)
+    address = storage.url(wanted, folder)
     if wanted["storage"]:
-        storage.connect(wanted["storage"])  # before there is a folder, lest a typing error leaves one
+        storage.connect(address)  # before there is a folder, lest a typing error leaves one
+    elif not (folder / storage.FILE).exists():
+        _refuse_leftovers(folder, wanted["study"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be made ({error.strerror}): choose `outputs=`.") from None
-    ledger = Ledger(
-        name=wanted["study"],
-        folder=folder,
-        address=storage.url(wanted, folder),
-        local=wanted["storage"] is None,
-        total=wanted["n_trials"],
-        directions=[DIRECTIONS[name] for name in wanted["objectives"]],
-        sampler=sampler,
-        pruner=pruner(wanted, given["trainer"]["max_epochs"]),
-        terms={
-            "objectives": wanted["objectives"],
-            "space": space.as_text(),
-            "command line": sorted(each for each in fixed if not each.lstrip("+").startswith(FREE)),
-        },
-        read_outcome=lambda number: outcome_of(folder / str(number), wanted["objectives"]),
-    )
+    with storage.readable(address, opening=True):
+        ledger = Ledger(
+            name=wanted["study"],
+            folder=folder,
+            address=address,
+            local=wanted["storage"] is None,
+            total=wanted["n_trials"],
+            directions=[DIRECTIONS[name] for name in wanted["objectives"]],
+            sampler=sampler,
+            pruner=pruner(wanted, given["trainer"]["max_epochs"]),
+            terms={
+                "objectives": wanted["objectives"],
+                "space": space.as_text(),
+                "command line": sorted(each for each in fixed if not each.lstrip("+").startswith(FREE)),
+            },
+            read_outcome=lambda number: outcome_of(folder / str(number), wanted["objectives"]),
+        )
+        begun = bool(ledger.trials())
+    if not begun:
+        _refuse_leftovers(folder, wanted["study"])
     if wanted["n_jobs"] > 1 and config.hydra.launcher._target_.endswith("BasicLauncher"):
         _say("search.n_jobs has no effect with hydra/launcher=basic, which runs one job after another.")
     OmegaConf.save(config, folder / "multirun.yaml")
-    Search(config, fixed, loader, launcher, ledger, folder, given).run()
+    with storage.readable(address):
+        Search(config, fixed, loader, launcher, ledger, folder, given).run()
+
+
+def _refuse_leftovers(folder: Path, study: str) -> None:
+    """A new study is not to write over the trials of another, whose storage was deleted or was another one."""
+    if any(folder.glob(f"*/{records.METRICS_FILE}")):
+        raise UserError(
+            f"{folder} holds trials that are not in the study {study}: move the folder away, or begin another study "
+            "with search.study=."
+        )
 
 
 class Search:
@@ -103,25 +122,36 @@ class Search:
         self.report = study_report.Report(ledger, folder, self.wanted["objectives"], config.hydra.job.name, words)
 
     def run(self) -> None:
-        """Run trials until there are enough, then draw."""
-        done, total = self.ledger.counted(), self.ledger.total
+        """Run trials until there are enough, then draw; `latest` is the best trial's run then."""
+        patiently = storage.patiently
+        done, total = patiently(self.ledger.counted), patiently(lambda: self.ledger.total)
         _say(f"Study {self.wanted['study']}: {done} of {total} trials done, in {runs.shown(self.folder.resolve())}")
+        if total < self.wanted["n_trials"]:
+            _say(f"search.n_trials={self.wanted['n_trials']}: there are no more than {total} different trials.")
         try:
             waiting = False
-            while (done := self.ledger.counted()) < total:
-                trials = self.ledger.claim(self.wanted["n_jobs"])
+            while (done := patiently(self.ledger.counted)) < (total := patiently(lambda: self.ledger.total)):
+                trials = patiently(lambda: self.ledger.claim(self.wanted["n_jobs"]))
                 if trials:
                     self._launch(trials)
-                elif self.ledger.running():
+                elif patiently(self.ledger.running):
                     if not waiting:
                         _say(f"Waiting for the last {total - done} trials, which other processes are training")
                     time.sleep(POLL)
                 waiting = not trials
         finally:
-            self.ledger.close()
-            self.report.table()
-        self.report.write()
-        _say(self.report.summary())
+            patiently(self.ledger.close)
+            patiently(self.report.table)
+            self._mark_best()
+        patiently(self.report.write)
+        _say(patiently(self.report.summary))
+
+    def _mark_best(self) -> None:
+        runs.release_latest()
+        if best := storage.patiently(self.report.best):
+            run = self.folder / str(best[0].number)
+            if run.is_dir():  # and not on another machine
+                runs.mark_latest(run, Path(self.config.outputs))
 
     def _launch(self, trials: list[FrozenTrial]) -> None:
         jobs: dict[int, list[str]] = {}
@@ -130,17 +160,37 @@ class Search:
             if refused := self._refused(trial, overrides):
                 self._tell(trial, Outcome("failed", error=refused))
                 continue
-            (self.folder / str(trial.number) / runs.METRICS_FILE).unlink(missing_ok=True)  # a deleted study's
-            jobs[trial.number] = overrides
+            self._set_aside(self.folder / str(trial.number))
+            jobs[trial.number] = [*overrides, *self._resumed(trial)]
         if not jobs:
             return
         returned = self.launcher.launch(list(jobs.values()), initial_job_idx=next(iter(jobs)))
         for trial, job in zip([each for each in trials if each.number in jobs], returned, strict=True):
             self._tell(trial, self._outcome(trial.number, job))
-        self.report.table()
+        storage.patiently(self.report.table)
+
+    def _set_aside(self, folder: Path) -> None:
+        """Keep what lies where a new trial is to go: the study's storage is older than its folder."""
+        if (folder / records.METRICS_FILE).exists():
+            kept = folder.with_name(f"{folder.name}-before-{time.strftime('%Y-%m-%d-%H-%M-%S')}")
+            folder.rename(kept)
+            _say(f"{runs.shown(folder)} held a trial of which the study knows nothing: it lies in {kept.name} now")
+
+    def _resumed(self, trial: FrozenTrial) -> list[str]:
+        """What lets a trial go on where one with the same values was killed: the overrides, none where it cannot."""
+        max_epochs = trial.params.get("trainer.max_epochs", self.given.get("trainer.max_epochs", 0))
+        for number in storage.patiently(lambda: self.ledger.predecessors(trial)):
+            path = self.folder / str(number) / runs.LAST
+            epochs = epochs_of(self.folder / str(number))
+            if path.is_file() and 0 < epochs < max_epochs:
+                storage.patiently(lambda number=number, epochs=epochs: self.ledger.inherit(trial, number, epochs))  # type: ignore[misc]
+                _say(f"trial {trial.number}: goes on where trial {number} was killed, after epoch {epochs}")
+                anew = ["ckpt=null"] if self.given.get("ckpt") else []
+                return [*anew, f"ckpt_path={spaces.typed(str(path))}"]
+        return []
 
     def _refused(self, trial: FrozenTrial, overrides: list[str]) -> str | None:
-        """Why a trial's settings do not do, if so; seen before anything is launched."""
+        """Why a trial's settings are not allowed, None where they are; checked before anything is launched."""
         values = self.ledger.space.values(trial.params)
         try:
             if set(values) <= set(self.given):
@@ -155,13 +205,15 @@ class Search:
         found = outcome_of(self.folder / str(number), self.wanted["objectives"])
         if found is not None and (found.state != "failed" or found.error):
             return found
-        if job.status == JobStatus.FAILED:
-            error = job._return_value  # `return_value` would raise it
-            return Outcome("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+        if (error := returns.error_of(job)) is not None:
+            if returns.died(error):
+                return Outcome("interrupted")  # its values are tried again
+            inner = multirun.innermost(error)
+            return Outcome("failed", error=" ".join(f"{type(inner).__name__}: {inner}".split()))
         return found or Outcome("failed", error="it left no result in its folder")
 
     def _tell(self, trial: FrozenTrial, outcome: Outcome) -> None:
-        if not self.ledger.tell(trial.number, outcome):
+        if not storage.patiently(lambda: self.ledger.tell(trial.number, outcome)):
             _say(f"trial {trial.number}: was given to another process meanwhile, its result does not count")
             return
         _say(self.report.line(trial, outcome))

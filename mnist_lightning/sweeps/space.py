@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -17,9 +18,10 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from mnist_lightning import config, settings
+from mnist_lightning.arguments import refusal
+from mnist_lightning.cli import config, settings
+from mnist_lightning.cli.describe import described
 from mnist_lightning.errors import UserError
-from mnist_lightning.rules import RULES
 
 BOUNDS = ("low", "high", "step", "log")
 
@@ -32,8 +34,8 @@ class Space:
             where wanted, `step` or `log`. A setting may stand below its group, too.
 
     Raises:
-        UserError: a setting is unknown, a bound or a choice is none that the setting may have, or there is nothing
-            to choose.
+        UserError: a setting is unknown, a bound or a choice is not allowed for the setting, or there is nothing to
+            choose.
     """
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
@@ -47,23 +49,38 @@ class Space:
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """A trial's values, as they are typed: `["optimizer.lr=0.01", "model=cnn"]`."""
-        return [f"{key}={_typed(value)}" for key, value in self.values(params).items()]
+        return [f"{key}={typed(value)}" for key, value in self.values(params).items()]
 
     def as_text(self) -> dict[str, str]:
         """Plain data that two equal spaces have in common."""
         return {key: distribution_to_json(each) for key, each in sorted(self.distributions.items())}
 
+    @property
+    def size(self) -> int | None:
+        """How many different trials there can be; None where they cannot be counted."""
+        size = 1
+        for each in self.distributions.values():
+            if isinstance(each, FloatDistribution) and each.step is None:
+                return None
+            size *= len(_values(each))
+        return size
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """All that can be tried, as Optuna keeps it; for a space that has a `size`."""
+        values = [_values(each) for each in self.distributions.values()]
+        return (dict(zip(self.distributions, each, strict=True)) for each in itertools.product(*values))
+
     def grid(self) -> dict[str, list[Any]]:
         """Every value of each setting, for a grid.
 
         Raises:
-            UserError: a setting has endlessly many.
+            UserError: a setting has infinitely many.
         """
         return {key: _points(key, each) for key, each in self.distributions.items()}
 
 
 def from_overrides(space: Mapping[str, Any], overrides: Sequence[Override]) -> tuple[dict[str, Any], list[str]]:
-    """Part the command line into what is searched over and what is fixed.
+    """Split the command line into what is searched over and what is fixed.
 
     Args:
         space: `search.space` of the config.
@@ -106,23 +123,31 @@ def _whole(value: float | None) -> float | None:
 
 
 def _distribution(key: str, wanted: Any) -> BaseDistribution:
-    rule = RULES.get(key)
+    annotation = settings.annotation_of(key, "mnist_lightning.tasks.train.train")
     known = [each for each in config.groups() if each != "search"]
-    if key.startswith("search") or (rule is None and key not in known):
-        found = [name for name in RULES if not name.startswith("search")]
+    if key.startswith("search") or (annotation is None and key not in known):
+        found = [name for name in config.known_settings("train") if not name.startswith("search")]
         raise UserError(f"search.space: there is no setting {key}{settings.did_you_mean(key, [*found, *known])}")
     if isinstance(wanted, list):
         for value in wanted:
             if key in known:
                 _check_choice(key, value)
-            elif rule is not None and not rule.holds(value):
-                raise UserError(f"search.space: {key}={value} does not do: it must be {rule.wanted}.")
+            elif refused := refusal(value, annotation):
+                raise UserError(
+                    f"search.space: {key}={value} is not allowed: expected {described(annotation) or refused[1]}."
+                )
         if not wanted:
             raise UserError(f"search.space: {key} has no choices.")
-        return CategoricalDistribution([json.dumps(each) if isinstance(each, list) else each for each in wanted])
-    if key in known or rule is None or not isinstance(wanted, Mapping):
+        choices = [json.dumps(each) if isinstance(each, list) else each for each in wanted]
+        once = [each for place, each in enumerate(choices) if not _stands(each, choices[:place])]
+        return CategoricalDistribution(once)
+    if key in known or annotation is None or not isinstance(wanted, Mapping):
         raise UserError(f"search.space: {key} needs a list of choices in brackets.")
-    return _between(key, wanted, rule.holds, rule.wanted)
+    return _between(key, wanted, annotation)
+
+
+def _stands(value: Any, among: Sequence[Any]) -> bool:
+    return any(value == each and type(value) is type(each) for each in among)  # 1, 1.0 and true are equal to Python
 
 
 def _check_choice(group: str, value: Any) -> None:
@@ -134,21 +159,23 @@ def _check_choice(group: str, value: Any) -> None:
         )
 
 
-def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], words: str) -> BaseDistribution:
+def _between(key: str, wanted: Mapping[str, Any], annotation: Any) -> BaseDistribution:
     for name in wanted:
         if name not in BOUNDS:
             raise UserError(f"search.space: {key} has no {name}{settings.did_you_mean(name, list(BOUNDS))}")
     low, high, step, log = (wanted.get(name) for name in BOUNDS)
     for name, value in (("low", low), ("high", high)):
-        if not isinstance(value, int | float) or isinstance(value, bool) or not holds(value):
-            raise UserError(f"search.space: {key}: {name}={value} does not do: it must be {words}.")
+        refused = refusal(value, annotation)
+        if not isinstance(value, int | float) or isinstance(value, bool) or refused:
+            words = described(annotation) or (refused[1] if refused else "a number")
+            raise UserError(f"search.space: {key}: {name}={value} is not allowed: expected {words}.")
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
     if low >= high:
         raise UserError(f"search.space: {key}: low={low} must be below high={high}.")
     if log not in (None, True, False):
-        raise UserError(f"search.space: {key}: log={log} does not do: it must be true or false.")
-    whole = not holds(float(low))  # a setting that takes whole numbers refuses 3.0
+        raise UserError(f"search.space: {key}: log={log} is not allowed: expected true or false.")
+    whole = refusal(low + 0.5, annotation) is not None  # a setting that takes whole numbers refuses others
     if log and low <= 0:
         raise UserError(f"search.space: {key}: log=true needs low above 0.")
     if log and step is not None:
@@ -156,7 +183,9 @@ def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], 
     if step is not None and (
         not isinstance(step, int | float) or not 0 < step <= high - low or (whole and not isinstance(step, int))
     ):
-        raise UserError(f"search.space: {key}: step={step} does not do: it must be above 0 and at most {high - low}.")
+        raise UserError(
+            f"search.space: {key}: step={step} is not allowed: expected a number above 0 and at most {high - low}."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that high is lowered to the last step below it, as in Python's range
         if whole:
@@ -165,11 +194,19 @@ def _between(key: str, wanted: Mapping[str, Any], holds: Callable[[Any], bool], 
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, FloatDistribution | IntDistribution) and (
+        distribution.step is None or distribution.log
+    ):
+        raise UserError(f"search.sampler=grid cannot list all values of {key}: give it choices or a step.")
+    return _values(distribution)
+
+
+def _values(distribution: BaseDistribution) -> list[Any]:
+    """Every value of a distribution that has finitely many."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if distribution.step is None or distribution.log:
-        raise UserError(f"search.sampler=grid cannot list all values of {key}: give it choices or a step.")
+    assert distribution.step is not None
     count = round((distribution.high - distribution.low) / distribution.step) + 1
     kind = int if isinstance(distribution, IntDistribution) else float
     return [kind(round(distribution.low + place * distribution.step, 12)) for place in range(count)]
@@ -179,10 +216,10 @@ def _decoded(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
     """A value as Hydra's command line takes it."""
     if isinstance(value, list):
-        return "[" + ",".join(map(_typed, value)) + "]"
+        return "[" + ",".join(map(typed, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):

@@ -2,53 +2,146 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
+from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy import URL
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from mnist_lightning.errors import UserError
 
 FILE = "study.db"
-PATIENCE = 60  # seconds to wait for another process that is writing to the same SQLite file
+PATIENCE = 120.0  # seconds to wait for a database that is busy or being restarted
+PAUSE = 0.5  # seconds between two tries
+CANNOT_OPEN = (SQLAlchemyError, OptunaError, ImportError, ValueError, RuntimeError, AssertionError)
+T = TypeVar("T")
 
 
 def url(search: Mapping[str, Any], folder: Path) -> str:
     """The Optuna URL of a study.
 
     By default an SQLite file, not Optuna's journal file: what a process killed at the wrong moment had half written,
-    SQLite takes back. In a journal a half line spoils all that comes after it, and a lock that is left behind holds
+    SQLite rolls back. In a journal a half line spoils all that comes after it, and a lock that is left behind holds
     everybody up for half a minute.
 
     Args:
         search: the `search` settings.
         folder: the study's folder.
     """
-    return search["storage"] or f"sqlite:///{(folder / FILE).resolve()}"
+    given = search["storage"]
+    if given is None:
+        place = str((folder / FILE).resolve())
+        return URL.create("sqlite", database=place).render_as_string()
+    with contextlib.suppress(SQLAlchemyError):  # `connect` says what is wrong with it
+        found = make_url(given)
+        if found.drivername == "postgresql" and find_spec("psycopg"):  # SQLAlchemy's default depends on its version
+            return found.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    return given
+
+
+_opened: list[RDBStorage] = []
 
 
 @functools.cache
 def connect(address: str) -> RDBStorage:
-    """Open a storage, once a process.
+    """Open a storage, once per process.
 
     Raises:
         UserError: it cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are about its own future
-    options = {"connect_args": {"timeout": PATIENCE}} if address.startswith("sqlite") else {"pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if address.startswith("sqlite"):
+        options = {"connect_args": {"timeout": PATIENCE}}
+    tries = 5
+    while True:
+        try:
+            _opened.append(RDBStorage(address, engine_kwargs=options))
+            return _opened[-1]
+        except CANNOT_OPEN as error:
+            tries -= 1
+            if isinstance(error, IntegrityError | ProgrammingError) and tries:  # another process makes the same tables
+                time.sleep(PAUSE)
+                continue
+            raise UserError(
+                f"The storage {shown(address)} cannot be opened ({_reason(error)}): give an Optuna URL such as "
+                "sqlite:///study.db or postgresql://user:password@host/database as search.storage=, or null."
+            ) from None
+
+
+def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """Call, again and again while the database is away: restarted, or locked by another process.
+
+    Raises:
+        Whatever `call` raises for another reason, or still after `seconds`.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except (StorageInternalError, SQLAlchemyError) as error:
+            if not is_away(error) or time.monotonic() > until:
+                raise
+            forget_session()
+            time.sleep(PAUSE)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be reached for the moment."""
+    away = OperationalError | InterfaceError | PendingRollbackError
+    return isinstance(error, away) or isinstance(error.__cause__, away)
+
+
+def forget_session() -> None:
+    """Begin anew after an error: a session whose connection was lost refuses all that comes after."""
+    for each in _opened:
+        with contextlib.suppress(SQLAlchemyError):
+            each.remove_session()
+
+
+@contextlib.contextmanager
+def readable(address: str, opening: bool = False) -> Iterator[None]:
+    """Within, what is wrong with the study's storage is one sentence.
+
+    Args:
+        address: of the storage.
+        opening: whether nothing but the storage is read within, so that any error is about what is in it.
+
+    Raises:
+        UserError: the storage is damaged, or does not hold what Optuna writes.
+    """
     try:
-        return RDBStorage(address, engine_kwargs=options)
-    except (SQLAlchemyError, ImportError, ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error.__cause__ or error).split("\n")[0].split()) or type(error).__name__
+        yield
+    except (SQLAlchemyError, OptunaError, ValueError, LookupError, AssertionError, TypeError) as error:
+        if not opening and not isinstance(error, SQLAlchemyError | OptunaError):
+            raise
         raise UserError(
-            f"The storage {shown(address)} cannot be opened ({reason}): give an Optuna URL such as "
-            "sqlite:///study.db or postgresql://user:password@host/database as search.storage=, or null."
-        ) from None
+            f"The study in {shown(address)} cannot be read ({_reason(error)}): move it away, or begin another with "
+            "search.study=."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    inner = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    return " ".join(str(inner).split("\n")[0].split()) or type(inner).__name__
 
 
 def shown(address: str) -> str:

@@ -6,11 +6,14 @@ Knows nothing of Hydra and of how a trial is trained. What holds:
 - There are never more of them than asked for: each process claims a trial before it runs it, under a lock in the
   study's folder; those on other machines settle it by the numbers that the storage gave to their trials.
 - A trial whose process has died counts if its folder says that it ended. Otherwise its values are tried again.
+- No values are tried twice that a trial has been finished or is being trained with.
+- Each method can be called again where the database was away in the middle of it.
 """
 
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +33,7 @@ from mnist_lightning.sweeps.workers import Watch, Worker
 
 Direction = Literal["minimize", "maximize"]
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
+STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 MOST_ATTEMPTS = 5  # a trial that has taken its process with it so often is not tried again
 
 
@@ -83,7 +87,9 @@ class Ledger:
         self.space: Space = sampler.space
         self.local, self.read_outcome, self._beats = local, read_outcome, 0
         self.grid = sampler.name == "grid"
-        self.total = min(total, sampler.grid_size) if self.grid else total
+        self._total, self._size = total, self.space.size
+        self._claimed: set[int] = set()  # what `claim` has returned
+        self._reported: set[int] = set()  # what `tell` was called for
         self.lock = FileLock(folder / "study.lock")
         with self.lock:
             self.storage = storage.connect(address)
@@ -120,6 +126,14 @@ class Ledger:
         """All trials but those that were given back because others had claimed the last ones."""
         return [each for each in self.study.get_trials(deepcopy=False) if "surplus" not in each.user_attrs]
 
+    @property
+    def total(self) -> int:
+        """Trials that there will be: as many as asked for, or all different ones that do not fail."""
+        if self._size is None:
+            return self._total
+        failed = 0 if self.grid else len({_point(each) for each in self.trials() if "error" in each.user_attrs})
+        return min(self._total, self._size - failed)
+
     def counted(self) -> int:
         """Trials that finished or were pruned; in a grid, which tries no point twice, failed ones too."""
         return sum(self._counts(each) for each in self.trials())
@@ -134,15 +148,31 @@ class Ledger:
     # What happens to a trial.
 
     def claim(self, count: int) -> list[FrozenTrial]:
-        """Take up to `count` trials, as many as are free; they are this process's to run and to `tell` of."""
+        """Take up to `count` trials, as many as are free; this process then runs them and calls `tell` for each."""
         with self.lock:
             self._settle_dead()
+            # Claimed already, by a call that the database did not let come to its end.
+            claimed: list[FrozenTrial | None] = [
+                each
+                for each in self.trials()
+                if each.state == TrialState.RUNNING
+                and each.user_attrs.get("worker") == self.worker.name
+                and each.number not in self._claimed
+            ]
             free = self.total - self.counted() - self.running()
-            claimed = [self._claim_one() for _ in range(min(count, free))]
-        return [each for each in claimed if each is not None]
+            claimed += [self._claim_one() for _ in range(min(count - len(claimed), free))]
+            found = [each for each in claimed if each is not None]
+            self._claimed |= {each.number for each in found}
+        return found
 
     def _claim_one(self) -> FrozenTrial | None:
         asked = self.study.ask(self.space.distributions)
+        while _point(asked) in self._taken(but=asked.number):
+            if self._size is not None:
+                self._propose_another(asked.number)
+            asked.set_user_attr("surplus", True)
+            self.study.tell(asked.number, state=TrialState.FAIL)
+            asked = self.study.ask(self.space.distributions)
         asked.set_user_attr("worker", self.worker.name)
         mine = asked.number
         before = [each for each in self.trials() if each.number <= mine]
@@ -153,14 +183,33 @@ class Ledger:
             return None
         return self._get(mine)
 
+    def _taken(self, but: int = -1) -> set[Point]:
+        """The values that need no further trial: tried, being tried, waiting to be tried again, or failed with."""
+        return {
+            _point(each)
+            for each in self.trials()
+            if each.number != but and (each.state != TrialState.FAIL or "error" in each.user_attrs)
+        }
+
+    def _propose_another(self, number: int) -> None:
+        """Where the sampler proposes what has been tried, let the next trial be one of the others, at random."""
+        taken = self._taken()
+        free = [each for each in self.space.points() if _as_point(each) not in taken]
+        if free:
+            self.study.enqueue_trial(random.Random(number).choice(free), user_attrs={"in_place_of": number})
+
     def tell(self, number: int, outcome: Outcome) -> bool:
         """Write down how a trial ended; False if it was given to another process meanwhile.
 
         An interrupted trial's values go back, to be tried again.
         """
         trial = self._get(number)
-        if trial.state != TrialState.RUNNING or trial.user_attrs.get("worker") != self.worker.name:
+        again = number in self._reported
+        self._reported.add(number)
+        if trial.user_attrs.get("worker") != self.worker.name:
             return False
+        if trial.state != TrialState.RUNNING:  # by a call before, which the database did not let come to its end
+            return again and STATES.get(outcome.state) == trial.state
         try:
             with self.lock:
                 self._settle(trial, outcome)
@@ -209,11 +258,31 @@ class Ledger:
     def _get(self, number: int) -> FrozenTrial:
         return next(each for each in self.study.get_trials(deepcopy=False) if each.number == number)
 
+    def predecessors(self, trial: FrozenTrial) -> list[int]:
+        """The trials that died with the values of this one, the last first."""
+        found: list[int] = []
+        while (number := trial.user_attrs.get("repeats")) is not None:
+            found.append(number)
+            trial = self._get(number)
+        return found
+
+    def inherit(self, trial: FrozenTrial, number: int, epochs: int) -> None:
+        """Take over what trial `number` has reported of its first epochs, which this one does not train again."""
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        for epoch, value in self._get(number).intermediate_values.items():
+            if epoch <= epochs:
+                self.storage.set_trial_intermediate_value(trial_id, epoch, value)
+
     # Signs of life, for machines that do not share the folder.
 
     def _beat(self, name: str) -> None:
         self._beats += 1
-        self.study.set_user_attr(f"beat of {name}", self._beats)
+        try:
+            self.study.set_user_attr(f"beat of {name}", self._beats)
+        except Exception:  # a thread has a session of its own
+            storage.forget_session()
+            raise
 
     def _last_beat(self, name: str) -> object:
         return self.study.user_attrs.get(f"beat of {name}")
@@ -225,6 +294,19 @@ class Ledger:
                 if trial.state == TrialState.RUNNING and trial.user_attrs.get("worker") == self.worker.name:
                     self._settle(trial, self.read_outcome(trial.number) or Outcome("interrupted"))
         self.worker.close()
+
+
+Point = tuple[tuple[str, Any], ...]
+"""A trial's values in a form that can be compared."""
+
+
+def _as_point(params: Mapping[str, Any]) -> Point:
+    return tuple(sorted((key, str(value)) for key, value in params.items()))
+
+
+def _point(trial: FrozenTrial | optuna.Trial) -> Point:
+    fixed = trial.system_attrs.get("fixed_params", {}) if isinstance(trial, FrozenTrial) else {}
+    return _as_point({**fixed, **trial.params})
 
 
 def _difference(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:

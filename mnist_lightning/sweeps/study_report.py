@@ -12,8 +12,10 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_lightning import runs
-from mnist_lightning.evaluation import study_figures, style
+from mnist_lightning.plots import study as study_figures
+from mnist_lightning.plots import style
+from mnist_lightning.run import files
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import tables
 from mnist_lightning.sweeps.objectives import DIRECTIONS
 from mnist_lightning.sweeps.study import Ledger, Outcome
@@ -47,11 +49,13 @@ class Report:
 
     def line(self, trial: FrozenTrial, outcome: Outcome) -> str:
         """One trial in a line."""
-        told = ", ".join(self.ledger.space.overrides(trial.params))
+        settings = ", ".join(self.ledger.space.overrides(trial.params))
         if outcome.state == "finished":
             pairs = zip(self.objectives, outcome.values or (), strict=True)
-            return f"trial {trial.number}: {', '.join(f'{a} {study_figures.shown(a, b)}' for a, b in pairs)}  ({told})"
-        return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({told})"
+            return (
+                f"trial {trial.number}: {', '.join(f'{a} {study_figures.shown(a, b)}' for a, b in pairs)}  ({settings})"
+            )
+        return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({settings})"
 
     def table(self) -> None:
         """Write `trials.csv`: one line a trial, with its values, its settings, its epochs and what went wrong."""
@@ -68,7 +72,7 @@ class Report:
                 *(trial.params.get(name) for name in settings), len(trial.intermediate_values) or None,
                 round(trial.duration.total_seconds(), 1) if trial.duration else None, error,
             ])  # fmt: skip
-        runs.write_atomically(self.folder / "trials.csv", tables.comma_separated(head, records).encode())
+        files.write_atomically(self.folder / "trials.csv", tables.comma_separated(head, records).encode())
 
     def best(self) -> list[FrozenTrial]:
         """The best trial, or those of the front, the best in the first objective first; none where none finished."""
@@ -103,7 +107,7 @@ class Report:
                 self._save(f"importance_{name}", self._importance(place))
         if best := self.best():
             lines = [f"# trial {trial.number}: {self._values(trial)}\n{self.command(trial)}\n" for trial in best]
-            runs.write_atomically(self.folder / "best.txt", "".join(lines).encode())
+            files.write_atomically(self.folder / "best.txt", "".join(lines).encode())
 
     def _history(self, done: list[FrozenTrial]) -> Figure:
         pruned = [trial.state == TrialState.PRUNED for trial in done]

@@ -1,8 +1,8 @@
-"""Which of the processes that work on a study still live.
+"""Which of the processes that work on a study are alive.
 
-A process holds a lock on a file of its own for as long as it lives: the system lets go of it however the process ends,
-and no process number that was given to another one can deceive. Who cannot see that file, being on another machine,
-watches the process's heartbeat in the storage instead; clocks are never compared.
+A process holds a lock on a file of its own for as long as it lives. The system releases the lock however the process
+ends, and a process number that was reused cannot mislead. A process on another machine, which cannot see that file,
+watches the heartbeat in the storage instead; clocks are never compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 HEARTBEAT = 15.0  # seconds between two beats
-GRACE = 90.0  # seconds without a beat after which a process on another machine is taken for dead
+GRACE = 90.0  # seconds without a beat after which a process on another machine counts as dead
 
 
 class Worker:
@@ -45,12 +45,12 @@ class Worker:
             try:
                 beat(self.name)
             except Exception:
-                time.sleep(1)  # the storage is away for a moment; if for long, others take over, as they should
+                time.sleep(1)  # the storage is unreachable; if for long, others take over, as they should
             if self._over.wait(HEARTBEAT):
                 return
 
     def close(self) -> None:
-        """Be dead for the others."""
+        """Release the lock: for the others this process has ended."""
         self._over.set()
         self._lock.release()
         self._file.unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mnist_lightning.apps import controls, places
+from mnist_lightning.apps.layout import Layout, fitting
 from mnist_lightning.ink.strokes import read_digits
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -30,7 +32,7 @@ def screen():
     One each: the server goes on pressing a key that made its window go, until the key is let go of there.
     """
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1100x680x24", "-nolisten", "tcp", "-noreset"]
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     with open(read) as pipe:  # noqa: PTH123
@@ -46,6 +48,7 @@ class User:
 
     def __init__(self, environment, folder):
         self.environment, self.folder = environment, folder
+        self.layout = Layout(*fitting((1280, 800)))
         self.program = subprocess.Popen(
             [sys.executable, str(PROJECT / "scripts/draw.py"), "ckpt=pretrained", "sure=0.5"],
             cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -73,7 +76,7 @@ class User:
 
     def shows(self, number):
         """Whether the title says this number, or none for an empty text."""
-        return self.title() == (f"{number} - MNIST Lightning" if number else "MNIST Lightning")
+        return self.title() == (f"{number} - " if number else "") + "MNIST Lightning - pretrained"
 
     def sees(self, number):
         self.wait_for(lambda: self.shows(number))
@@ -93,7 +96,8 @@ class User:
         pytest.fail(f"{number} was not read; the title is {self.title()!r}")
 
     def draw(self, number, pause, left=40, top=40, scale=1.5):
-        """Write a number with the left button, the mouse stopping for `pause` seconds at each point."""
+        """Write a number with the left button, the mouse stopping for `pause` seconds at each point of the sheet."""
+        left, top = left + self.layout.sheet.left, top + self.layout.sheet.top
         words = []
         for place, figure in enumerate(number):
             for stroke in DIGITS[int(figure)]:
@@ -104,6 +108,17 @@ class User:
                         words.append(f"mousedown 1 sleep {pause}")
                 words.append(f"mouseup 1 sleep {pause}")
         self.xdotool(" ".join(words))
+
+    def click(self, rect):
+        """Click in the middle of a part of the window."""
+        at = f"{rect.left + rect.width // 2} {rect.top + rect.height // 2}"
+        self.xdotool(f"mousemove --window {self.window} {at} sleep 0.05 mousedown 1 sleep 0.05 mouseup 1 sleep 0.05")
+
+    def holds(self, combination):
+        """Press keys together where the keyboard is, as Ctrl+Z; the window needs the focus for it."""
+        self.xdotool(f"windowfocus --sync {self.window}")
+        first, second = combination.split("+")
+        self.xdotool(f"keydown {first} sleep 0.05 keydown {second} sleep 0.15 keyup {second} keyup {first}")
 
     def press(self, *keys):
         """Keys by their X names; the window takes them without a window manager only if sent to it."""
@@ -167,6 +182,21 @@ def test_a_person_draws_reads_undoes_clears_saves_labels_and_quits(user):
     user.sees("")
     (kept,) = read_digits(user.folder / "drawings/drawings.jsonl")
     assert (kept.label, len(kept.strokes)) == (4, 2)
+    user.press("BackSpace")
+    user.sees("4")
+    assert list(read_digits(user.folder / "drawings/drawings.jsonl")) == []
+    user.press("question", "Escape")
+    user.click(controls.places(user.layout)["clear"])
+    user.sees("")
+    user.holds("Control_L+z")
+    user.sees("4")
+    user.holds("Control_L+y")
+    user.sees("")
+    user.click(places.strip(user.layout, 1)[0])
+    user.press("5")
+    user.wait_for(lambda: [digit.label for digit in read_digits(user.folder / "drawings/drawings.jsonl")] == [5])
+    user.press("Delete")
+    user.wait_for(lambda: not list(read_digits(user.folder / "drawings/drawings.jsonl")))
     user.press("q")
     out, err = user.program.communicate(timeout=PATIENCE)
     assert (user.program.returncode, err) == (0, "")
@@ -175,18 +205,22 @@ def test_a_person_draws_reads_undoes_clears_saves_labels_and_quits(user):
 
 @needs_a_screen
 def test_the_window_shows_what_was_drawn_at_any_size(user):
-    user.draws_and_sees("7", left=200, top=80, scale=3)
-    before = user.screenshot()
-    assert before.shape == (680, 1100, 3)
-    assert (before[80:500, 200:480] < 60).all(axis=2).sum() > 5000  # ink
-    user.xdotool(f"windowsize {user.window} 550 340")
-    user.wait_for(lambda: user.screenshot().shape == (340, 550, 3))
-    user.wait_for(lambda: (user.screenshot()[40:250, 100:240] < 60).all(axis=2).sum() > 1250)
-    user.draws_and_sees("1", whole="71", left=270, top=40, scale=1.5)  # and the mouse draws where it is
+    user.draws_and_sees("7", left=100, top=40, scale=2.5)
+    before, sheet = user.screenshot(), user.layout.sheet
+    assert before.shape == (672, 1045, 3)
+    assert (before[sheet.top : sheet.bottom, sheet.left : sheet.right] < 60).all(axis=2).sum() > 5000  # ink
+    user.xdotool(f"windowsize {user.window} 560 400")
+    user.layout = Layout(560, 400)
+    sheet = user.layout.sheet
+    user.wait_for(lambda: user.screenshot().shape == (400, 560, 3))
+    user.wait_for(
+        lambda: (user.screenshot()[sheet.top : sheet.bottom, sheet.left : sheet.right] < 60).all(axis=2).sum() > 300
+    )
+    user.draws_and_sees("1", whole="71", left=170, top=40, scale=0.9)  # and the mouse draws where it is
     user.xdotool(
-        f"mousemove --window {user.window} 340 30 mousedown 3 mousemove --window {user.window} 350 60 sleep 0.05 "
+        f"mousemove --window {user.window} 228 75 mousedown 3 mousemove --window {user.window} 234 85 sleep 0.05 "
         + " ".join(
-            f"mousemove --window {user.window} {345 + 8 * (y % 3 - 1)} {y} sleep 0.03" for y in range(40, 260, 6)
+            f"mousemove --window {user.window} {231 + 6 * (y % 3 - 1)} {y} sleep 0.03" for y in range(80, 232, 4)
         )
         + " mouseup 3"
     )

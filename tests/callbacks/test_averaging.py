@@ -78,6 +78,45 @@ def test_the_end_of_an_epoch_is_no_update():
     assert averaging.should_update(step_idx=0)
 
 
+def fitting(step):
+    """As much of a Trainer as is asked in the midst of a fit."""
+    return SimpleNamespace(global_step=step, state=SimpleNamespace(fn="fit"))
+
+
+@pytest.mark.parametrize("moment", ["validation", "end"])
+def test_an_epoch_without_an_update_leaves_the_weights_that_were_trained_and_not_those_from_before(run, moment):
+    averaging = Averaging(0.99, 5)
+    assert run(averaging, [3.0, 4.0]) == [0, 0]
+    if moment == "validation":
+        averaging.on_validation_epoch_start(fitting(2), run.module)
+        assert run.module.weight.tolist() == [4, 4]
+        averaging.on_validation_epoch_end(fitting(2), run.module)
+    averaging.on_train_end(fitting(2), run.module)
+    assert run.module.weight.tolist() == [4, 4]
+
+
+def test_a_checkpoint_before_the_first_update_holds_the_weights_of_that_moment(run):
+    averaging = Averaging(0.99, 5)
+    run(averaging, [3.0, 4.0])
+    kept = {"state_dict": run.module.state_dict()}
+    averaging.on_save_checkpoint(fitting(2), run.module, kept)
+    assert kept["state_dict"]["weight"].tolist() == [4, 4]
+
+
+def test_a_sanity_check_is_no_update(run):
+    averaging = Averaging(0.99, 5)
+    run(averaging, [])
+    averaging.on_validation_epoch_start(fitting(0), run.module)
+    averaging.on_validation_epoch_end(fitting(0), run.module)
+    assert not averaging.started
+    assert averaging.state_dict()["started"] is False
+
+
+def test_a_decay_of_zero_switches_it_off():
+    assert not Averaging(0.0).active
+    assert Averaging().active
+
+
 def test_buffers_are_averaged_and_counters_copied(run):
     averaging = Averaging(0.99, 1)
     averages = run(averaging, [1.0, 5.0, 2.0])

@@ -8,7 +8,7 @@ from mnist_lightning.data.datamodule import DigitsDataModule, InMemory, split
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
 
 
 @pytest.fixture
@@ -108,6 +108,56 @@ def test_a_limited_set_is_a_part_of_the_whole_one(data):
 def test_a_size_that_does_not_fit_is_said(data, knobs, told):
     with pytest.raises(UserError, match=f"^{told}$"):
         data(**knobs)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        (
+            {"num_folds": 1},
+            r"data\.num_folds=1 is not allowed: cross-validation needs 2 or more \(0: the plain split\)\.",
+        ),
+        ({"num_folds": 5, "fold": 5}, r"data\.fold=5 is not a fold: with data\.num_folds=5 it is 0 to 4\."),
+    ],
+)
+def test_a_fold_that_is_not_one_is_said_before_anything_is_loaded(knobs, told):
+    with pytest.raises(UserError, match=f"^{told}$"):
+        DigitsDataModule("mnist", **knobs)
+
+
+def test_before_setup_the_set_has_the_name_asked_for_and_no_classes_yet(data):
+    module = DigitsDataModule("auto")
+    assert (module.name, module.class_names) == ("auto", ())
+    module = data()
+    assert (module.name, module.class_names) == ("mnist", tuple("0123456789"))
+
+
+def test_what_decides_the_split_is_known_as_plain_data(data):
+    assert data(val_size=50, split_seed=3).split_facts == {
+        "name": "mnist", "val_size": 50, "split_seed": 3, "limit": None, "num_folds": 0, "fold": 0,
+    }  # fmt: skip
+
+
+def test_test_and_prediction_bring_each_test_image_once_in_order(data):
+    module = data(eval_batch_size=7)
+    for loader in (module.test_dataloader(), module.predict_dataloader()):
+        assert epoch(loader) == (places(module.test), module.test.labels.tolist())
+
+
+def test_a_single_image_left_over_is_not_trained_on_and_is_scored(data):
+    module = data(val_size=50, batch_size=23, eval_batch_size=7)  # 70 = 3 * 23 + 1 and 50 = 7 * 7 + 1
+    assert [len(labels) for _, labels in module.train_dataloader()] == [23, 23, 23]
+    assert [len(labels) for _, labels in module.val_dataloader()] == [7] * 7 + [1]
+
+
+def test_a_data_set_of_ones_own_takes_the_place_of_the_published_one(make_source, monkeypatch):
+    from mnist_lightning.data import datamodule
+
+    monkeypatch.setattr(datamodule, "_load", lambda *place: pytest.fail("loaded a published set"))
+    module = DigitsDataModule(source=lambda: make_source(60, 20, name="letters"), val_size=10)
+    module.prepare_data()
+    module.setup("fit")
+    assert (module.name, len(module.train), len(module.val), len(module.test)) == ("letters", 50, 10, 20)
 
 
 def test_a_second_setup_changes_nothing(data):

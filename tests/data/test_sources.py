@@ -14,111 +14,26 @@ import numpy as np
 import pytest
 import torch
 from fixtures_sources import (
+    FILE_SETS,
+    PARTS,
     TEST_SIZE,
     TRAIN_SIZE,
-    Server,
-    Tiny,
-    emnist_files,
+    assert_same,
+    files_below,
     idx,
-    md5,
     mnist_files,
-    qmnist_files,
     start_server,
-    tiny,
-    usps_files,
-    usps_grey,
     write_files,
 )
 from torchvision import datasets
 
+from mnist_lightning.data import checksums, sources
 from mnist_lightning.data import download as download_module
-from mnist_lightning.data import sources
 from mnist_lightning.data.idx import BrokenFile, decode_idx, read_idx, write_idx
 from mnist_lightning.data.small import enlarge
 from mnist_lightning.errors import UserError
 
-FILE_SETS = ("mnist", "fashion_mnist", "kmnist", "qmnist", "emnist_digits", "usps")
-PARTS = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-
-
-@pytest.fixture
-def server():
-    state, http = start_server()
-    yield state
-    state.release.set()
-    http.shutdown()
-    http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def official(monkeypatch, server: Server) -> dict[str, Tiny]:
-    """Every set published in its true format at its official address, which is the local server."""
-    monkeypatch.delenv("MNIST_MIRROR", raising=False)
-    expected = {name: tiny(seed) for seed, name in enumerate(FILE_SETS)}
-    for name, published in (
-        ("mnist", datasets.MNIST),
-        ("fashion_mnist", datasets.FashionMNIST),
-        ("kmnist", datasets.KMNIST),
-    ):
-        files = mnist_files(expected[name])
-        server.publish(name, files)
-        monkeypatch.setattr(published, "mirrors", [server.url(name)])
-        monkeypatch.setattr(published, "resources", [(file, md5(content)) for file, content in files.items()])
-
-    files = qmnist_files(expected["qmnist"])
-    server.publish("qmnist", files)
-    resources = [(server.url("qmnist") + file, md5(content)) for file, content in files.items()]
-    monkeypatch.setattr(datasets.QMNIST, "resources", {"train": resources[:2], "test": resources[2:]})
-
-    files = emnist_files(expected["emnist_digits"])
-    server.publish("emnist_digits", files)
-    monkeypatch.setattr(datasets.EMNIST, "url", server.url("emnist_digits") + "gzip.zip")
-    monkeypatch.setattr(datasets.EMNIST, "md5", md5(files["gzip.zip"]))
-
-    usps = expected["usps"]
-    train, test = usps_grey(1, TRAIN_SIZE), usps_grey(2, TEST_SIZE)
-    usps.train_images, usps.test_images = (np.stack([enlarge(image) for image in g]) for g in (train, test))
-    files = usps_files(train, usps.train_labels, test, usps.test_labels)
-    server.publish("usps", files)
-    monkeypatch.setattr(
-        datasets.USPS,
-        "split_list",
-        {
-            split: [server.url("usps") + file, file, md5(files[file])]
-            for split, file in (("train", "usps.bz2"), ("test", "usps.t.bz2"))
-        },
-    )
-    return expected
-
-
-@pytest.fixture
-def no_network(monkeypatch) -> str:
-    """MNIST's official address refuses connections; its name as an error shows it."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [address])
-    return address
-
-
-def assert_same(source: sources.Source, expected: Tiny) -> None:
-    for images in (source.train_images, source.test_images):
-        assert images.dtype == torch.uint8
-    for labels in (source.train_labels, source.test_labels):
-        assert labels.dtype == torch.int64
-    np.testing.assert_array_equal(source.train_images.numpy(), expected.train_images)
-    np.testing.assert_array_equal(source.train_labels.numpy(), expected.train_labels)
-    np.testing.assert_array_equal(source.test_images.numpy(), expected.test_images)
-    np.testing.assert_array_equal(source.test_labels.numpy(), expected.test_labels)
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+pytestmark = pytest.mark.usefixtures("official")
 
 
 # --- every set ----------------------------------------------------------------------------------
@@ -127,7 +42,7 @@ def files_below(folder: Path) -> list[str]:
 @pytest.mark.parametrize("name", FILE_SETS)
 def test_set_comes_from_its_official_address_and_then_from_disk(name, tmp_path, official, server):
     assert_same(sources.load(name, tmp_path), official[name])
-    assert files_below(tmp_path) == sorted(PARTS)  # no archive, no part file
+    assert files_below(tmp_path) == sorted([*PARTS, checksums.FILE])  # no archive, no part file
     asked = len(server.requests)
     assert asked == {"emnist_digits": 1, "usps": 2}.get(name, 4)
 
@@ -297,7 +212,10 @@ def test_only_damaged_copies_end_in_one_sentence(tmp_path, official, server):
         sources.load("mnist", tmp_path)
     assert f"{server.url('mnist')}train-labels-idx1-ubyte.gz: damaged or cut short (wrong MD5)" in str(caught.value)
     assert str(caught.value).startswith("MNIST cannot be fetched (")
-    assert files_below(tmp_path) == ["train-images-idx3-ubyte"]  # what was whole stays; a rerun goes on from it
+    assert files_below(tmp_path) == [
+        checksums.FILE,
+        "train-images-idx3-ubyte",
+    ]  # a rerun continues from there
 
 
 def test_no_network_ends_in_one_sentence_with_the_way_out(tmp_path, no_network):
@@ -459,7 +377,7 @@ def test_a_killed_download_leaves_no_final_file_and_a_rerun_completes_it(tmp_pat
     os.utime(raw / part, (time.time() - 7200,) * 2)
     (raw / "t10k-labels-idx1-ubyte").unlink()
     sources.load("mnist", tmp_path)
-    assert files_below(tmp_path) == sorted(PARTS)
+    assert files_below(tmp_path) == sorted([*PARTS, checksums.FILE])
 
 
 def test_several_loads_at_once_into_one_empty_folder_are_all_whole(tmp_path, official):
@@ -472,7 +390,7 @@ def test_several_loads_at_once_into_one_empty_folder_are_all_whole(tmp_path, off
     with ThreadPoolExecutor(4) as pool:
         for source in pool.map(load, range(4)):
             assert_same(source, official["emnist_digits"])
-    assert files_below(tmp_path) == sorted(PARTS)
+    assert files_below(tmp_path) == sorted([*PARTS, checksums.FILE])
 
 
 # --- auto ---------------------------------------------------------------------------------------
@@ -524,11 +442,11 @@ def test_idx_with_a_huge_announced_size_is_refused_before_memory_is_taken():
 
 
 def test_a_set_on_disk_is_loaded_without_torchvision_opencv_and_scikit_learn(tmp_path):
-    sources.load("mnist", tmp_path)
+    sources.load("kmnist", tmp_path)
     code = (
-        "import sys, pathlib; from mnist_lightning.data.sources import load_auto;"
-        "print(load_auto(pathlib.Path(sys.argv[1])).name,"
+        "import sys, pathlib; from mnist_lightning.data.sources import load;"
+        "print(load('kmnist', pathlib.Path(sys.argv[1])).name,"
         "[m for m in ('torchvision', 'cv2', 'sklearn', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "mnist []"
+    assert done.stdout.strip() == "kmnist []"

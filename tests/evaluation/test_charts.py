@@ -2,7 +2,8 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from mnist_lightning.evaluation import charts, style
+from mnist_lightning.evaluation import charts
+from mnist_lightning.plots import style
 
 BINS = [
     {"low": 0.4, "high": 0.6, "confidence": 0.5, "accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.8},

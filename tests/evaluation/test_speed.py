@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_lightning import runs
 from mnist_lightning.evaluation import speed
 from mnist_lightning.evaluation.speed import measure_size, measure_speed
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.models import networks
+from mnist_lightning.run import folder as runs
 
 
 def test_multiply_adds_are_counted_by_hand():

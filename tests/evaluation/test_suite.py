@@ -71,7 +71,7 @@ DATA = {"name": "digits", "eval_batch_size": 1000, "mirrors": [], "folder": "dat
 
 def evaluate(run, path, **changes):
     given = {"device": "cpu", "tta": {}, "precision": "32-true",
-             "data": DATA, "seed": 0, "unknown": ["letters", "noise"], "unknown_images": 40,
+             "data": DATA, "seed": 0, "out_of_distribution": ["letters", "noise"], "images_per_set": 40,
              "speed_seconds": 0.0}  # fmt: skip
     return suite.evaluate_suite(run, path, **(given | changes))
 
@@ -162,10 +162,10 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
 def test_the_page_shows_the_numbers_and_what_they_mean(finished):
     result, run, _ = finished
     words = Page((run / "report.html").read_text()).words
-    assert f"{100 * result['accuracy']:.2f}%" in words
+    assert f"{100 * result['accuracy']:.2f} %" in words
     for kind, accuracy in result["corruptions"]["accuracy"].items():
         assert corruptions.KINDS[kind].title in words
-        assert f"{100 * accuracy:.2f}%" in words
+        assert f"{100 * accuracy:.2f} %" in words
     for sentence in (
         "95 % confidence interval (Wilson)",
         "Of all the images on which a calibrated network is 90 % confident",
@@ -192,7 +192,7 @@ def test_names_from_a_stranger_stay_text(finished):
 
 def test_without_outliers_the_page_leaves_them_out(tmp_path):
     path = make_checkpoint(tmp_path / "net.ckpt", SPLIT)
-    result = evaluate(tmp_path, path, unknown=[], data=DATA | {"limit": 40})
+    result = evaluate(tmp_path, path, out_of_distribution=[], data=DATA | {"limit": 40})
     assert result["outliers"] == {}
     assert result["dataset"]["test"] == 40
     page = Page((tmp_path / "report.html").read_text())
@@ -203,19 +203,22 @@ def test_without_outliers_the_page_leaves_them_out(tmp_path):
 def test_another_data_set_can_stand_for_the_unknown(tmp_path, monkeypatch, make_source):
     monkeypatch.setattr(suite.sources, "load", lambda name, folder, mirrors: make_source(name=name, test=30))
     path = make_checkpoint(tmp_path / "net.ckpt", SPLIT)
-    result = evaluate(tmp_path, path, unknown=["kmnist"], unknown_images=25, data=DATA | {"limit": 40})
+    result = evaluate(tmp_path, path, out_of_distribution=["kmnist"], images_per_set=25, data=DATA | {"limit": 40})
     assert result["outliers"]["kmnist"]["images"] == 25
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"unknown": ["leters"]}, r"There is no set leters for outliers=: did you mean letters\?"),
+        ({"out_of_distribution": ["leters"]}, r"There is no set leters for outliers=: did you mean letters\?"),
         (
-            {"unknown": ["xyz"]},
+            {"out_of_distribution": ["xyz"]},
             "There is no set xyz for outliers=: there are letters, scribbles, noise, textures, shape",
         ),
-        ({"unknown": ["digits"]}, "outliers=digits is the set that the network is scored on: name another."),
+        (
+            {"out_of_distribution": ["digits"]},
+            "outliers=digits is the set that the network is scored on: name another.",
+        ),
     ],
 )
 def test_an_unknown_set_is_refused_before_anything_is_read(tmp_path, changes, told):

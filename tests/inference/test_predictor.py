@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning import machine
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor, pick_device
+from mnist_lightning.run import machine
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +91,44 @@ def test_a_device_that_is_not_there_is_said(monkeypatch):
 def test_a_missing_checkpoint_is_said(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         Predictor.load(tmp_path / "some.ckpt")
+
+
+def test_the_temperature_in_the_card_divides_the_logits(checkpoint_file, tmp_path):
+    kept = torch.load(checkpoint_file, weights_only=True)
+    kept["mnist_lightning"]["temperature"] = 0.5
+    torch.save(kept, tmp_path / "sharp.ckpt")
+    sharp, plain = Predictor.load(tmp_path / "sharp.ckpt", "cpu"), Predictor.load(checkpoint_file, "cpu")
+    images = pictures(5)
+    torch.testing.assert_close(sharp.logits(images), plain.logits(images))
+    wanted = (plain.logits(images) / 0.5).softmax(1).numpy()
+    np.testing.assert_allclose(sharp.probabilities(images), wanted, atol=1e-6)
+    assert (plain.temperature, sharp.temperature) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf"), "1", True, None])
+def test_a_temperature_that_makes_no_sense_is_refused(checkpoint_file, tmp_path, temperature):
+    kept = torch.load(checkpoint_file, weights_only=True)
+    kept["mnist_lightning"]["temperature"] = temperature
+    torch.save(kept, tmp_path / "odd.ckpt")
+    with pytest.raises(UserError, match=r"odd\.ckpt is broken: its card lacks or garbles 'temperature'"):
+        Predictor.load(tmp_path / "odd.ckpt", "cpu")
+
+
+def test_a_card_that_claims_a_huge_network_costs_no_memory(checkpoint_file, tmp_path):
+    kept = torch.load(checkpoint_file, weights_only=True)
+    kept["mnist_lightning"]["network"] = {"name": "mlp", "hidden_sizes": [10**12, 10**12]}
+    torch.save(kept, tmp_path / "huge.ckpt")
+    with pytest.raises(UserError, match=r"huge\.ckpt"):
+        Predictor.load(tmp_path / "huge.ckpt", "cpu")
+
+
+def test_feature_maps_are_those_of_each_block():
+    from mnist_lightning.run import folder as runs
+
+    predictor = Predictor.load(runs.PRETRAINED, "cpu")
+    found = predictor.feature_maps(pictures(1)[0])
+    assert [maps.layer for maps in found] == [f"block {number}" for number in range(1, len(found) + 1)]
+    assert len(found) == len(predictor.network.blocks)
+    wanted = predictor.network.blocks(predictor.network.prepare(torch.from_numpy(pictures(1))[:, None] / 255))
+    np.testing.assert_allclose(found[-1].maps, wanted[0].detach().numpy(), atol=1e-5)
+    assert not any(block._forward_hooks for block in predictor.network.blocks)

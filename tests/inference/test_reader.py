@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lightning import runs
-from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Drawing, read_digits, transformed
+from mnist_lightning.run import folder as runs
 
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).parent.parent / "ink/pen_digits.jsonl")}
 
 
-class Counting(Predictor):
+class Counting(TorchPredictor):
     """The shipped network, and how many images it was given at each call."""
 
     def __init__(self, *arguments):
@@ -60,7 +60,7 @@ def test_a_digit_says_what_the_network_saw_and_said(reader):
     (digit,) = reader.read(sheet("7")).digits
     image = normalise(draw_digit(DIGITS[7]))
     assert np.abs(digit.image.astype(int) - image).max() <= 2  # drawn at another scale: rounding
-    expected = Predictor.load(runs.PRETRAINED, "cpu").probabilities(digit.image[None])[0]
+    expected = TorchPredictor.load(runs.PRETRAINED, "cpu").probabilities(digit.image[None])[0]
     np.testing.assert_allclose(digit.probabilities, expected, atol=1e-5)
     assert (digit.probabilities.dtype, digit.probabilities.shape) == (np.float32, (10,))
     assert (digit.label, digit.sure) == ("7", True)

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_lightning import runs
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.saliency import saliency
+from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import read_digits
-from mnist_lightning.models.networks import to_input
+from mnist_lightning.models.network import to_input
+from mnist_lightning.run import folder as runs
 
 
 def linear(weights):
@@ -21,7 +22,7 @@ def linear(weights):
     with torch.no_grad():
         network[1].weight.copy_(torch.as_tensor(weights).reshape(len(weights), 784))
         network[1].bias.copy_(torch.arange(len(weights)) * 0.1)
-    return Predictor(network, {"class_names": [str(index) for index in range(len(weights))]}, torch.device("cpu"))
+    return TorchPredictor(network, {"class_names": [str(index) for index in range(len(weights))]}, torch.device("cpu"))
 
 
 def test_of_a_linear_network_it_is_weight_times_pixel():

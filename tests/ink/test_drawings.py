@@ -51,3 +51,27 @@ def test_a_folder_that_cannot_be_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/drawings\.jsonl cannot be written \(.*\): choose another folder"):
         drawings.append(tmp_path / "file", SEVEN, 7)
+
+
+def test_a_drawing_is_relabelled_and_removed_in_place_and_the_others_stay(tmp_path):
+    for label, identity in ((7, "a"), (1, "b"), (4, "c")):
+        drawings.append(tmp_path, SEVEN, label, identity=identity)
+    size = (tmp_path / drawings.FILE).stat().st_size
+    assert drawings.relabel(tmp_path, "b", 2)
+    assert drawings.remove(tmp_path, "a")
+    assert [(digit.id, digit.label) for digit in read_digits(tmp_path / drawings.FILE)] == [("b", 2), ("c", 4)]
+    assert (tmp_path / drawings.FILE).stat().st_size == size
+    assert drawings.append(tmp_path, SEVEN, 9) == 3
+    assert not drawings.remove(tmp_path, "a")
+    assert not drawings.relabel(tmp_path / "elsewhere", "b", 1)
+
+
+def test_the_last_drawings_come_newest_first_and_lines_that_cannot_be_read_are_left_out(tmp_path):
+    assert drawings.last(tmp_path, 5) == []
+    for label in range(6):
+        drawings.append(tmp_path, SEVEN, label, identity=str(label))
+    with (tmp_path / drawings.FILE).open("a") as file:
+        file.write('{"broken\n\n{"label": 3, "strokes": []}\n')
+    drawings.remove(tmp_path, "4")
+    assert [digit.label for digit in drawings.last(tmp_path, 3)] == [5, 3, 2]
+    assert [digit.label for digit in drawings.last(tmp_path, 99)] == [5, 3, 2, 1, 0]

@@ -104,7 +104,8 @@ def test_a_drawing_survives_json() -> None:
         ({"strokes": [[["1", 2]]]}, "finite"),
         ({"strokes": [[[1, 2]]], "widths": []}, "0 widths"),
         ({"strokes": [[[1, 2]]], "widths": [-1]}, "positive"),
-        ({"strokes": [[[1, 2]] * 100_001]}, "100000"),
+        ({"strokes": [[[1, 2]] * 100_001]}, "100,000 points"),
+        ({"strokes": [[[1, 2]]] * 1_001}, "1,000 strokes, not 1,001"),
     ],
 )
 def test_what_is_no_drawing_is_named(data: object, named: str) -> None:
@@ -144,3 +145,18 @@ def test_transformed_moves_scales_and_thickens() -> None:
     assert stroke == Stroke([(12, 3), (16, 11)], 8)
     assert bounds([stroke]) == (12, 3, 16, 11)
     assert bounds([]) is None
+
+
+def test_the_history_says_whether_there_is_something_and_forgets_what_is_long_ago():
+    from mnist_lightning.ink.strokes import MOST_UNDOS
+
+    drawing = Drawing()
+    assert (drawing.can_undo, drawing.can_redo) == (False, False)
+    for place in range(MOST_UNDOS + 20):
+        drawing.begin(place, 0)
+        drawing.end()
+    for _ in range(MOST_UNDOS):
+        assert drawing.can_undo
+        assert drawing.undo()
+    assert (drawing.can_undo, drawing.can_redo) == (False, True)
+    assert len(drawing.strokes) == 20

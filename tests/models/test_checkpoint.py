@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models import checkpoint, networks
+from mnist_lightning.models import CNN, MLP, LeNet5, checkpoint
 
 
 def write(path, **changes):
@@ -29,24 +29,34 @@ def card_of(path):
     return torch.load(path, weights_only=True)[checkpoint.CARD]
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_a_network_comes_back_as_it_was(tmp_path, name):
-    knobs = {"mlp": {"hidden_sizes": [5], "crop": 20}, "cnn": {"channels": [3], "kernels": [5], "pools": [4]}}
-    settings = {"name": name, "mean": 0.2, **knobs.get(name, {})}
+def save(path, network, description, **card):
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": weights, checkpoint.CARD: checkpoint.make_card(description, **card)}, path)
+
+
+@pytest.mark.parametrize(
+    ("made", "knobs"),
+    [(MLP, {"hidden_sizes": [5], "crop": 20}), (CNN, {"channels": [3], "kernels": [5], "pools": [4]}), (LeNet5, {})],
+)
+@pytest.mark.parametrize("form", ["_target_", "name"])
+def test_a_network_comes_back_as_it_was(tmp_path, made, knobs, form):
+    """By the card of today, and by that of a checkpoint written before networks were named by their class."""
+    knobs = {"mean": 0.2, **knobs}
+    name = {"_target_": f"mnist_lightning.models.{made.__name__}", "name": made.__name__.lower()}[form]
+    description = {form: name, **knobs}
     torch.manual_seed(0)
-    network = networks.build(settings, num_classes=4)
+    network = made(num_classes=4, **knobs)
     images = torch.rand(6, 1, 28, 28)
     network.train()(images)  # moves the batch norm's averages
-    card = checkpoint.make_card(settings, 28, "kmnist", ["o", "ki", "su", "tsu"], {"seed": 3, "model": settings})
-    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": weights, checkpoint.CARD: card}, tmp_path / "some.ckpt")
+    more = {"settings": {"seed": 3, "model": description}}
+    classes = ["o", "ki", "su", "tsu"]
+    save(tmp_path / "some.ckpt", network, description, image_size=28, dataset="kmnist", class_names=classes, **more)
     restored, read = checkpoint.restore(tmp_path / "some.ckpt")
     assert type(restored) is type(network)
     assert not restored.training
     assert torch.equal(restored(images), network.eval()(images))
     assert read == {
-        "format": 1, "network": settings, "image_size": 28, "dataset": "kmnist",
-        "class_names": ["o", "ki", "su", "tsu"], "settings": {"seed": 3, "model": settings},
+        "format": 1, "network": description, "image_size": 28, "dataset": "kmnist", "class_names": classes, **more,
     }  # fmt: skip
 
 
@@ -60,7 +70,7 @@ def test_other_entries_of_a_lightning_checkpoint_are_no_weights(file):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(UserError, match=r"^The checkpoint .*some\.ckpt cannot be read: No such file or directory\.$"):
         checkpoint.read(tmp_path / "some.ckpt")
-    with pytest.raises(UserError, match=r"^The checkpoint .* cannot be read: Is a directory\.$"):
+    with pytest.raises(UserError, match=r"^The checkpoint .* cannot be read: it is not a file\.$"):
         checkpoint.read(tmp_path)
 
 
@@ -83,13 +93,13 @@ def test_damage_in_the_middle_is_said_or_harmless(file):
         except UserError as error:
             assert "some.ckpt" in str(error)  # noqa: PT017
         else:  # it hit the weights
-            assert isinstance(network, networks.MLP)
+            assert isinstance(network, MLP)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"PK\x03\x04", b"\x80\x02", b"hello, I am a checkpoint\n"])
 def test_other_bytes_are_said(file, content):
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"some\.ckpt is (broken|no checkpoint of this project)"):
+    with pytest.raises(UserError, match=r"some\.ckpt is (broken|not a checkpoint of this project)"):
         checkpoint.read(file)
 
 
@@ -98,20 +108,24 @@ def test_random_bytes_are_said(file):
     for length in (1, 2, 10, 100, 1000, 10000):
         for _ in range(5):
             file.write_bytes(draw.randbytes(length))
-            with pytest.raises(UserError, match=r"some\.ckpt (is (broken|no checkpoint)|holds)"):
+            with pytest.raises(UserError, match=r"some\.ckpt (is (broken|not a checkpoint)|holds)"):
                 checkpoint.read(file)
 
 
 @pytest.mark.parametrize("foreign", [{}, {"state_dict": {}}, [1], torch.zeros(3), {checkpoint.CARD: "cnn"}])
 def test_plain_data_that_is_none_of_ours_is_said(file, foreign):
     torch.save(foreign, file)
-    with pytest.raises(UserError, match=r"some\.ckpt is no checkpoint of this project: it does not say which network"):
+    with pytest.raises(
+        UserError, match=r"some\.ckpt is not a checkpoint of this project: it does not say which network"
+    ):
         checkpoint.read(file)
 
 
 def test_a_pickled_network_is_not_loaded(file):
     torch.save(nn.Linear(2, 2), file)
-    with pytest.raises(UserError, match=r"some\.ckpt is no checkpoint of this project, or holds more than plain data"):
+    with pytest.raises(
+        UserError, match=r"some\.ckpt is not a checkpoint of this project, or holds more than plain data"
+    ):
         checkpoint.read(file)
 
 
@@ -147,20 +161,43 @@ def test_nothing_of_a_strangers_runs(file, tmp_path, form, place):
         assert trace.exists()
 
 
-def test_a_card_cannot_name_code_to_build(file):
-    for name in ("os.system", "torch.nn.Linear", "__import__"):
-        write(file, **{checkpoint.CARD: card_of(file) | {"network": {"name": name}}})
-        with pytest.raises(UserError, match=rf"^There is no network '{name}'; choose one of cnn, mlp, lenet5\.$"):
-            checkpoint.restore(file)
+@pytest.mark.parametrize("place", ["network", "member"])
+@pytest.mark.parametrize("key", ["_target_", "name"])
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "logging.os.system", "torch.nn.Linear", "__import__"])
+def test_a_card_cannot_name_code_to_build(file, name, key, place):
+    network = {key: name, "command": "true"}
+    if place == "member":
+        network = {"_target_": "mnist_lightning.models.Ensemble", "members": [card_of(file)["network"], network]}
+    write(file, **{checkpoint.CARD: card_of(file) | {"network": network}})
+    told = rf"^The network '{name}' is not one of this package \(cnn, ensemble, lenet5, mlp\)\. If you trust the code"
+    with pytest.raises(UserError, match=told) as error:
+        checkpoint.restore(file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_of_the_users_own_comes_back_where_the_user_allows_its_module(tmp_path, monkeypatch):
+    (tmp_path / "shapes_of_mine.py").write_text("from mnist_lightning import MLP\n\n\nclass Wide(MLP):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import shapes_of_mine
+
+    network = shapes_of_mine.Wide(hidden_sizes=[7])
+    save(
+        tmp_path / "some.ckpt", network, {"_target_": "shapes_of_mine.Wide", "hidden_sizes": [7]}, image_size=28,
+        dataset="mnist", class_names=list("0123456789"),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"allow it with allow=\[shapes_of_mine\]\.$"):
+        checkpoint.restore(tmp_path / "some.ckpt")
+    restored, _ = checkpoint.restore(tmp_path / "some.ckpt", allow=["shapes_of_mine"])
+    assert type(restored) is shapes_of_mine.Wide
 
 
 def test_weights_of_another_architecture_are_said(file):
     weights = torch.load(file, weights_only=True)["state_dict"]
-    write(file, **{checkpoint.CARD: card_of(file) | {"network": {"name": "mlp", "hidden_sizes": [17]}}})
+    write(file, **{checkpoint.CARD: card_of(file) | {"network": card_of(file)["network"] | {"hidden_sizes": [17]}}})
     told = r"^The weights in .*some\.ckpt do not fit this network: they belong to model=mlp model\.hidden_sizes=\[17\]"
     with pytest.raises(UserError, match=told):
         checkpoint.restore(file)
-    other = networks.build({"name": "cnn"}, num_classes=10)
+    other = CNN()
     with pytest.raises(UserError, match=r"Choose the same settings of model= and data=\.$"):
         checkpoint.load_weights(other, torch.load(file, weights_only=True), file)
     for spoilt in ({}, dict(list(weights.items())[1:]), weights | {"network.more": torch.zeros(1)}):
@@ -169,8 +206,9 @@ def test_weights_of_another_architecture_are_said(file):
             checkpoint.restore(file)
 
 
-def test_a_network_is_described_as_one_would_type_it():
-    card = {"network": {"name": "cnn", "channels": [8], "crop": None}, "class_names": ["a", "b"]}
+@pytest.mark.parametrize("named", [{"name": "cnn"}, {"_target_": "mnist_lightning.models.CNN"}])
+def test_a_network_is_described_as_one_would_type_it(named):
+    card = {"network": {**named, "channels": [8], "crop": None}, "class_names": ["a", "b"]}
     assert checkpoint.describe(card) == "model=cnn model.channels=[8] model.crop=null with 2 classes"
 
 
@@ -182,13 +220,13 @@ def test_a_later_format_asks_for_an_update(file):
 
 @pytest.mark.parametrize("lost", ["network", "class_names", "image_size"])
 def test_a_garbled_card_is_said(file, lost):
+    whole = card_of(file)
     for value in ("gone", None):
         card = {name: each for name, each in card_of(file).items() if name != lost or value is None}
         write(file, **{checkpoint.CARD: card | ({lost: None} if value is None else {})})
-        with pytest.raises(UserError, match=r"some\.ckpt is broken: its card lacks or garbles"):
+        with pytest.raises(UserError, match=r"some\.ckpt is broken: its card is incomplete or damaged"):
             checkpoint.restore(file)
-        write(file, **{checkpoint.CARD: card_of(file) | {"network": {"name": "mlp", "hidden_sizes": [16]},
-                       "class_names": list("0123456789"), "image_size": 28}})  # fmt: skip
+        write(file, **{checkpoint.CARD: whole})
 
 
 def test_stripping_keeps_weights_and_card_and_drops_the_rest(file, tmp_path):
@@ -204,3 +242,15 @@ def test_stripping_keeps_weights_and_card_and_drops_the_rest(file, tmp_path):
     assert target.stat().st_size < 0.4 * file.stat().st_size
     weights = sum(value.nbytes for value in kept["state_dict"].values())
     assert target.stat().st_size < weights + 8000
+
+
+def test_joining_keeps_the_members_weights_and_names_their_networks(file, tmp_path):
+    parts = [checkpoint.read(file), checkpoint.read(file)]
+    torch.save(checkpoint.join(parts), tmp_path / "joined.ckpt")
+    joined, card = checkpoint.restore(tmp_path / "joined.ckpt")
+    alone, _ = checkpoint.restore(file)
+    images = torch.rand(3, 1, 28, 28)
+    torch.testing.assert_close(joined(images).softmax(1), alone(images).softmax(1))
+    assert card["network"] == {
+        "_target_": "mnist_lightning.models.Ensemble", "members": [card_of(file)["network"]] * 2,
+    }  # fmt: skip

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.networks import NETWORKS, build
-from mnist_lightning.models.prepare import Prepare, deslanted
+from mnist_lightning.models import CNN, MLP, LeNet5
+from mnist_lightning.models.prepare import deslanted
 
 
 def bars(*slants, size=28):
@@ -65,16 +65,16 @@ def test_a_dot_is_not_sheared_away():
 
 def test_the_channels_are_those_asked_for_in_their_order():
     images = bars(0.4)
-    prepare = Prepare(28, ("deslanted", "image"), mean=0.0, std=1.0)
+    prepare = CNN(inputs=("deslanted", "image"), mean=0.0, std=1.0).prepare
     torch.testing.assert_close(prepare(images), torch.cat([deslanted(images), images], 1))
     assert prepare.channels == 2
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_any_network_can_see_both(name):
+@pytest.mark.parametrize("made", [CNN, MLP, LeNet5])
+def test_any_network_can_see_both(made):
     torch.manual_seed(0)
-    network = build({"name": name, "inputs": ["image", "deslanted"]}, num_classes=10).eval()
-    straight = build({"name": name, "inputs": ["deslanted"]}, num_classes=10).eval()
+    network = made(inputs=["image", "deslanted"]).eval()
+    straight = made(inputs=["deslanted"]).eval()
     images = bars(0.0, 0.4)
     assert network(images).shape == (2, 10)
     assert math.isclose(*straight(images)[:, 0].tolist(), rel_tol=0.2, abs_tol=0.05)  # upright, the two are alike
@@ -83,16 +83,16 @@ def test_any_network_can_see_both(name):
 @pytest.mark.parametrize("inputs", [[], ["picture"]])
 def test_unknown_inputs_are_named(inputs):
     with pytest.raises(UserError, match=r"model.inputs=.* image, deslanted"):
-        build({"name": "cnn", "inputs": inputs}, num_classes=10)
+        CNN(inputs=inputs)
 
 
 def test_standardizing_is_for_each_channel():
-    prepared = Prepare(28, ("image", "deslanted"), standardize=True)(bars(0.4, 0.0))
+    prepared = CNN(inputs=("image", "deslanted"), standardize=True).prepare(bars(0.4, 0.0))
     torch.testing.assert_close(prepared.mean((2, 3)), torch.zeros(2, 2), atol=1e-5, rtol=0.0)
 
 
 def test_gradients_reach_the_image():
     image = bars(0.3).requires_grad_()
-    Prepare(28, ("deslanted",))(image).square().sum().backward()
+    CNN(inputs=("deslanted",)).prepare(image).square().sum().backward()
     assert image.grad.isfinite().all()
     assert image.grad.abs().sum() > 0

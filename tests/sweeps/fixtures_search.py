@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parent.parent.parent
 STUB = """
 import json, math, os, sys, time
 sys.path.insert(0, {project!r})
-from mnist_lightning.cli import script
+from mnist_lightning.cli.script import script
 
 @script("train")
 def main(settings, run):

@@ -17,7 +17,7 @@ from mnist_lightning.sweeps import collect, groups, results
 
 PROJECT = Path(__file__).parent.parent.parent
 ASKED = {"runs": "", "where": None, "by": None, "metric": "val_accuracy", "sort": None, "compare": None,
-         "format": "table", "out": None, "plot": None}  # fmt: skip
+         "format": "table", "out": None, "out_of_fold": None, "plot": None}  # fmt: skip
 
 
 def make_run(
@@ -60,7 +60,7 @@ def test_runs_are_grouped_by_what_differs_but_the_seed(outputs):
     table = [line.split() for line in ask(outputs).splitlines()]
     assert table[0][:3] == ["model", "optimizer.lr", "seeds"]  # no column for the layers, which follow from the model
     assert table[1] == ["cnn", "0.01", "3", "99.10", "±", "0.10", "%", "98.10", "%", "(98.00", "to", "98.20)", "10",
-                        "to", "12", "s", "aaaaaaa"]  # fmt: skip
+                        "to", "12", "s", "aaaaaaa", str(outputs / "sweep")]  # fmt: skip
     assert table[2][:7] == ["mlp", "0.02", "3", "97.30", "±", "0.30", "%"]
 
 
@@ -140,11 +140,11 @@ def test_a_comparison_without_spread_makes_no_test():
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"where": "nonsense"}, r"where=nonsense does not do: write conditions such as 'where=model=cnn"),
+        ({"where": "nonsense"}, r"where=nonsense cannot be read: write conditions such as 'where=model=cnn"),
         ({"where": "modle=cnn"}, r"None of the runs has a setting modle: did you mean model\?"),
         ({"where": "seed=9"}, r"None of the 0 runs under runs=.* has a val_accuracy\."),
-        ({"by": ["optimizer.rl"]}, r"by=optimizer\.rl does not do: .*: did you mean optimizer\.lr\?"),
-        ({"compare": "model=cnn"}, r"compare=model=cnn does not do: write two conditions"),
+        ({"by": ["optimizer.rl"]}, r"by=optimizer\.rl: none of the runs .*: did you mean optimizer\.lr\?"),
+        ({"compare": "model=cnn"}, r"compare=model=cnn cannot be read: write two conditions"),
         ({"compare": "model=cnn vs seed=0"}, r"The two sides of compare= have \d seeds in common|One side of compare="),
         ({"compare": "seed=0 vs seed=1"}, r"One side of compare= holds several runs of seed 0"),
         ({"compare": "model=cnn, seed=0 vs model=mlp"}, r"have 1 seeds in common: a paired test needs two or more"),
@@ -159,7 +159,9 @@ def test_folders_without_runs_are_told(tmp_path):
     with pytest.raises(UserError, match=r"There are no runs under runs=.*: give a folder of runs, or a glob"):
         ask(tmp_path)
     (tmp_path / "notes.json").write_text("[]")
-    with pytest.raises(UserError, match=r"notes\.json holds no runs: give a folder, a glob, or what format=json has"):
+    with pytest.raises(
+        UserError, match=r"notes\.json holds no runs \(it is not what format=json writes\): give a folder, a g"
+    ):
         ask(tmp_path / "notes.json")
 
 
@@ -170,8 +172,9 @@ def test_a_broken_record_is_named_and_left_out(outputs, capsys):
     said = capsys.readouterr().err.splitlines()
     assert said == [
         f"Left out: {outputs}/sweep/1/training_metrics.json is not valid JSON: was it edited by hand?",
-        f"Left out: {outputs}/sweep/4/training_metrics.json is no record of a run.",
-        "1 of 5 runs have no val_accuracy.",
+        f"Left out: {outputs}/sweep/4/training_metrics.json is not a record of a run: it is not a mapping of names to "
+        "values.",
+        "1 runs did not finish and are left out; where=status!=running counts them too.",
     ]
 
 
@@ -206,8 +209,96 @@ def test_a_thousand_run_folders_take_less_than_two_seconds_and_no_torch(tmp_path
     )
     wall = time.perf_counter() - began
     *table, last = done.stdout.splitlines()
-    assert [line.split()[1] for line in table[1:]] == ["250"] * 3
+    assert [line.split()[1] for line in table[1:]] == ["10"] * 3
     seconds, heavy = last.split(" ", 1)
     # The processor's seconds: what it takes on a quiet machine, whatever else runs on this one.
     assert float(seconds) < 2, f"{seconds} s of the processor, {wall:.1f} s by the clock"
     assert heavy == "[]"
+
+
+def record(folder):
+    return json.loads((folder / "training_metrics.json").read_text())
+
+
+def rewrite(folder, **changed):
+    (folder / "training_metrics.json").write_text(json.dumps(record(folder) | changed))
+
+
+def test_a_seed_that_was_run_twice_counts_once_the_newest_run_of_it(tmp_path, capsys):
+    for day, accuracy in (("2026-01-01", 0.90), ("2026-01-03", 0.94), ("2026-01-02", 0.92)):
+        make_run(tmp_path / "train" / day / "10-00-00-abc", accuracy, seed=0)
+    (line,) = ask(tmp_path).splitlines()[1:]
+    assert line.split()[:3] == ["1", "94.00", "%"]
+    assert "2 runs repeat the settings, seed and fold of a newer one and are left out." in capsys.readouterr().err
+
+
+def test_an_interrupted_run_and_its_continuation_are_one(tmp_path, capsys):
+    make_run(tmp_path / "a", 0.90, status="interrupted")
+    make_run(tmp_path / "b", 0.93)
+    rewrite(tmp_path / "b", overrides=[*record(tmp_path / "b")["overrides"], "ckpt_path=a/checkpoints/last.ckpt"])
+    (line,) = ask(tmp_path).splitlines()[1:]
+    assert line.split()[:3] == ["1", "93.00", "%"]
+    assert "1 runs did not finish and are left out" in capsys.readouterr().err
+    (line,) = ask(tmp_path, where="status=interrupted").splitlines()[1:]
+    assert line.split()[:3] == ["1", "90.00", "%"]
+
+
+@pytest.mark.parametrize("by", [None, ["model"]])
+def test_what_was_loaded_is_told_and_never_averaged_with_another_set(tmp_path, by):
+    for seed, name in enumerate(["mnist", "digits", "mnist"]):
+        make_run(tmp_path / str(seed), 0.99 if name == "mnist" else 0.95, seed=seed)
+        rewrite(
+            tmp_path / str(seed), dataset={"name": name, "requested": "auto"}, choices={"data": "auto", "model": "cnn"}
+        )
+    head, *lines = [line.split() for line in ask(tmp_path, by=by).splitlines()]
+    assert "auto" not in str(lines)
+    place = head.index("dataset")
+    assert [line[place] for line in lines] == ["mnist", "digits"]
+
+
+def test_each_row_leads_to_its_folder(outputs):
+    make_run(outputs / "alone", 0.999, lr=0.5)
+    assert [line.split()[-1] for line in ask(outputs).splitlines()] == [
+        "folder", str(outputs / "alone"), str(outputs / "sweep"), str(outputs / "sweep")]  # fmt: skip
+
+
+FAULTS = {
+    "[[[[": "is not valid JSON",
+    "[" * 100_000: "is nested too deeply",
+    "[" * 100_000 + "]" * 100_000: "is nested too deeply",
+    "\udcff": "is not valid JSON",
+    "{}": "is not a record of a run: status is 'None'",
+    '{"status": 3}': "is not a record of a run: status is '3'",
+    '{"status": "finished", "best": [1]}': "is not a record of a run: best is not a mapping of names to values",
+    '{"status": "finished", "best": {"val_accuracy": "high"}}': "is not a record of a run: best.val_accuracy is 'high'",
+    '{"status": "finished", "overrides": [3]}': "is not a record of a run: overrides is not a list of texts",
+    '{"status": "finished", "seed": {}}': "is not a record of a run: seed is '{}'",
+    '{"status": "finished", "parameters": true}': "is not a record of a run: parameters is 'True'",
+    '{"status": "finished", "hyperparameters": "x"}': "is not a record of a run: hyperparameters is 'x'",
+    '{"status": "finished", "environment": {"git_commit": 7}}': "is not a record of a run: environment.git_commit is",
+}
+
+
+@pytest.mark.parametrize(("text", "told"), FAULTS.items(), ids=[each[:30] for each in FAULTS])
+def test_a_broken_run_folder_does_not_stop_the_others(tmp_path, capsys, text, told):
+    make_run(tmp_path / "good", 0.95)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/training_metrics.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert ask(tmp_path).splitlines()[1].split()[:3] == ["1", "95.00", "%"]
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"Left out: {tmp_path / 'bad/training_metrics.json'} {told}")
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(b'{"runs": [' + (tmp_path / "bad/training_metrics.json").read_bytes() + b"]}")
+    with pytest.raises(UserError, match=r"kept\.json holds no runs \("):
+        ask(kept)
+
+
+def test_folders_that_are_no_files_and_files_that_are_too_large_are_left_out(tmp_path, capsys):
+    make_run(tmp_path / "good", 0.95)
+    (tmp_path / "folder/training_metrics.json").mkdir(parents=True)
+    (tmp_path / "large").mkdir()
+    with (tmp_path / "large/training_metrics.json").open("wb") as file:
+        file.truncate(3 << 30)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert ask(tmp_path).splitlines()[1].split()[:3] == ["1", "95.00", "%"]
+    assert capsys.readouterr().err == f"Left out: {tmp_path / 'large/training_metrics.json'} is larger than 64 MiB.\n"

@@ -1,6 +1,7 @@
 """`-m search=...` as a user gives it, over a script that trains nothing; and once over one that trains."""
 
 import csv
+import json
 import os
 import random
 import runpy
@@ -14,6 +15,8 @@ from pathlib import Path
 import fixtures_search as fixtures
 import pytest
 from PIL import Image
+
+from mnist_lightning.sweeps import objectives
 
 STUDY = Path("outputs/search/s")
 
@@ -237,3 +240,85 @@ def test_a_search_over_real_trainings(tmp_path, monkeypatch, capsys):
     best = max(finished, key=lambda row: float(row["val_accuracy"]))
     assert best["optimizer.lr"] == "0.003"
     assert f"\nbest           trial {best['trial']}, val_accuracy " in said
+
+
+def test_two_values_are_two_trials(search):
+    code, said, _ = search("search.n_trials=8", "optimizer.lr=0.01,0.02", "loss.label_smoothing=0.1")
+    assert code == 0
+    assert sorted(row["optimizer.lr"] for row in table()) == ["0.01", "0.02"]
+    assert "search.n_trials=8: there are no more than 2 different trials.\n" in said
+
+
+def test_latest_is_the_best_trial(search):
+    search("search.n_trials=3", "loss.label_smoothing=0.1")
+    best = max(table(), key=lambda row: float(row["val_accuracy"]))
+    assert Path("outputs/latest").resolve() == (STUDY / best["trial"]).resolve()
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a{b}", "a b", "ü&=+"])
+def test_outputs_may_have_any_name(search, tmp_path, name):
+    code, _, error = search("search.n_trials=1", f"outputs='{name}'")
+    assert (code, error) == (0, "")
+    assert {path.name for path in (tmp_path / name / "search/s").iterdir()} >= {"0", "study.db", "trials.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {name, "stub.py", "log"}
+
+
+DAMAGES = {
+    "text": lambda data: b"no database\n" * 400,
+    "cut": lambda data: data[: len(data) // 2],
+    "overwritten": lambda data: data[:4096] + b"\xff" * 20000 + data[24096:],
+    "without tables": lambda data: data[:100],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_study_is_one_sentence(search, damage):
+    search("search.n_trials=1")
+    path = STUDY / "study.db"
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    before = {each: each.read_bytes() for each in STUDY.rglob("*.json")}
+    code, _, error = search("search.n_trials=2")
+    assert (code, error.count("\n")) == (2, 1), error
+    assert str(path) in error
+    assert {each: each.read_bytes() for each in STUDY.rglob("*.json")} == before
+
+
+def test_trials_of_a_study_that_was_deleted_are_not_written_over(search):
+    search("search.n_trials=1")
+    (STUDY / "study.db").unlink()
+    before = {each: each.read_bytes() for each in STUDY.rglob("*.json")}
+    code, _, error = search("search.n_trials=1")
+    assert (code, error) == (
+        2, "outputs/search/s holds trials that are not in the study s: move the folder away, or begin another study "
+           "with search.study=.\n",
+    )  # fmt: skip
+    assert {each: each.read_bytes() for each in STUDY.rglob("*.json")} == before
+    assert not (STUDY / "study.db").exists()
+
+
+def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
+    train = Path(__file__).parent.parent.parent / "scripts" / "train.py"
+    epochs = 12
+    command = [
+        sys.executable, str(train), "-m", "search=lr", "search.study=s", "search.n_trials=1", "data=digits",
+        "data.limit=320", "model=mlp", "augment=none", f"trainer.max_epochs={epochs}", "logger=none", "outputs='o p'",
+        "trainer.enable_progress_bar=false",
+    ]  # fmt: skip
+    study = tmp_path / "o p/search/s"
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and objectives.epochs_of(study / "0") < 2:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done_before = objectives.epochs_of(study / "0")
+    assert 2 <= done_before < epochs
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"trial 1: goes on where trial 0 was killed, after epoch {done_before}\n" in done.stdout
+    before, after = (json.loads((study / number / "training_metrics.json").read_text()) for number in "01")
+    assert after["status"] == "finished"
+    assert after["history"]["epoch"] == list(range(1, epochs + 1))
+    assert after["history"]["val_loss"][:done_before] == before["history"]["val_loss"]
+    (row,) = [row for row in csv.DictReader((study / "trials.csv").open()) if row["state"] == "finished"]
+    assert (row["trial"], row["epochs"]) == ("1", str(epochs))
+    assert "ckpt_path" not in (study / "best.txt").read_text()

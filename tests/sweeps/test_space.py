@@ -43,20 +43,26 @@ def test_settings_may_stand_below_their_group():
         ({"model": {"low": 1, "high": 2}}, "search.space: model needs a list of choices in brackets."),
         ({"optimizer.lr": 0.1}, "search.space: optimizer.lr needs a list of choices in brackets."),
         ({"optimizer.lr": []}, "search.space: optimizer.lr has no choices."),
-        ({"optimizer.lr": [0.1, -1]}, "search.space: optimizer.lr=-1 does not do: it must be a number above 0."),
-        ({"optimizer.lr": {"low": 0, "high": 1}}, "search.space: optimizer.lr: low=0 does not do: it must be a number"),
-        ({"model.dropout": {"low": 0, "high": 1}}, "search.space: model.dropout: high=1 does not do: it must be a num"),
+        ({"optimizer.lr": [0.1, -1]}, "search.space: optimizer.lr=-1 is not allowed: expected a number above 0."),
+        (
+            {"optimizer.lr": {"low": 0, "high": 1}},
+            "search.space: optimizer.lr: low=0 is not allowed: expected a number",
+        ),
+        (
+            {"model.dropout": {"low": 0, "high": 1}},
+            "search.space: model.dropout: high=1 is not allowed: expected a num",
+        ),
         (
             {"data.batch_size": {"low": 1.5, "high": 3}},
-            "search.space: data.batch_size: low=1.5 does not do: it must be",
+            "search.space: data.batch_size: low=1.5 is not allowed: expected",
         ),
         (
             {"optimizer.lr": {"low": 0.1}},
-            "search.space: optimizer.lr: high=None does not do: it must be a number above",
+            "search.space: optimizer.lr: high=None is not allowed: expected a number above",
         ),
         ({"optimizer.lr": {"low": 0.2, "high": 0.1}}, "search.space: optimizer.lr: low=0.2 must be below high=0.1."),
         ({"optimizer.lr": {"low": 0.1, "hihg": 1}}, "search.space: optimizer.lr has no hihg: did you mean high?"),
-        ({"optimizer.lr": {"low": 0.1, "high": 1, "log": "yes"}}, "search.space: optimizer.lr: log=yes does not do"),
+        ({"optimizer.lr": {"low": 0.1, "high": 1, "log": "yes"}}, "search.space: optimizer.lr: log=yes is not allowed"),
         (
             {"model.dropout": {"low": 0, "high": 0.5, "log": True}},
             "search.space: model.dropout: log=true needs low abo",
@@ -67,11 +73,11 @@ def test_settings_may_stand_below_their_group():
         ),
         (
             {"optimizer.lr": {"low": 0.1, "high": 1, "step": 2}},
-            "search.space: optimizer.lr: step=2 does not do: it mus",
+            "search.space: optimizer.lr: step=2 is not allowed: expected",
         ),
         (
             {"data.batch_size": {"low": 1, "high": 9, "step": 0.5}},
-            "search.space: data.batch_size: step=0.5 does not do",
+            "search.space: data.batch_size: step=0.5 is not allowed",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps import storage, study, workers
@@ -274,3 +275,78 @@ def test_processes_side_by_side_share_the_trials_and_make_exactly_the_total(tmp_
     taken = [number for process in processes for number in process.communicate(timeout=60)[0].split()]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(map(int, taken)) == list(range(8))
+
+
+def test_a_search_over_two_values_tries_each_once(begin):
+    ledger = begin(total=5, sampler="tpe", space={"optimizer.lr": [0.1, 0.2]})
+    assert ledger.total == 2
+    while run(ledger, 2):
+        pass
+    assert sorted(trial.params["optimizer.lr"] for trial in ledger.trials()) == [0.1, 0.2]
+    assert states(ledger) == ["COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_no_point_is_tried_twice_and_one_that_fails_is_not_tried_again(begin, sampler):
+    space = {"optimizer.lr": [0.1, 0.2, 0.3], "data.batch_size": {"low": 8, "high": 10}}
+    ledger = begin(total=99, sampler=sampler, space=space)
+    assert ledger.total == 9
+    assert run(ledger, 1, Outcome("failed", error="no")) == [(0, True)]
+    assert ledger.total == 8
+    while run(ledger, 2):
+        pass
+    tried = [tuple(trial.params.values()) for trial in ledger.trials()]
+    assert len(tried) == len(set(tried)) == 9
+    assert ledger.counted() == 8
+
+
+def test_equal_choices_are_one():
+    assert Space({"optimizer.lr": [0.1, 0.1, 0.2]}).distributions["optimizer.lr"].choices == (0.1, 0.2)
+    assert Space({"optimizer.lr": [0.1, 0.1, 0.2]}).size == 2
+    assert Space(LR).size is None
+
+
+def test_a_claim_that_the_database_broke_off_hands_out_what_it_had_claimed(begin, monkeypatch):
+    ledger = begin(total=3)
+    whole, asked = ledger.study.ask, []
+
+    def ask(distributions):
+        asked.append(1)
+        if len(asked) == 2:
+            raise OperationalError("select", {}, Exception("server closed the connection"))
+        return whole(distributions)
+
+    monkeypatch.setattr(ledger.study, "ask", ask)
+    monkeypatch.setattr(storage, "PAUSE", 0)
+    assert [trial.number for trial in storage.patiently(lambda: ledger.claim(2))] == [0, 1]
+    assert [trial.number for trial in ledger.claim(2)] == [2]
+
+
+def test_telling_again_after_the_database_was_away_is_as_good_as_telling_once(begin, monkeypatch):
+    ledger = begin(total=1)
+    (trial,) = ledger.claim(1)
+    whole, told = ledger.study.tell, []
+
+    def tell(*values, **how):
+        whole(*values, **how)
+        told.append(1)
+        raise OperationalError("commit", {}, Exception("the answer was lost"))
+
+    monkeypatch.setattr(ledger.study, "tell", tell)
+    monkeypatch.setattr(storage, "PAUSE", 0)
+    assert storage.patiently(lambda: ledger.tell(trial.number, FINISHED))
+    assert (told, states(ledger)) == ([1], ["COMPLETE"])
+
+
+def test_a_trial_takes_over_what_the_one_before_it_had_reported(begin):
+    dead = begin()
+    (lost,) = dead.claim(1)
+    for epoch in (1, 2, 3):
+        trial_id = dead.storage.get_trial_id_from_study_id_trial_number(1, lost.number)
+        dead.storage.set_trial_intermediate_value(trial_id, epoch, epoch / 10)
+    die(dead)
+    ledger = begin()
+    (again,) = ledger.claim(1)
+    assert ledger.predecessors(again) == [lost.number]
+    ledger.inherit(again, lost.number, 2)
+    assert ledger.trials()[again.number].intermediate_values == {1: 0.1, 2: 0.2}

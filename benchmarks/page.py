@@ -1,0 +1,166 @@
+"""Draw recorded pen strokes on the page in headless Chromium, and compare what it shows with Python.
+
+    python benchmarks/page.py strokes.jsonl.gz mnist.html                         the one-file page, by mouse
+    python benchmarks/page.py strokes.jsonl.gz http://127.0.0.1:8000/ --touch     a service's page, by finger
+
+Each digit is drawn as `scripts/replay.py` draws it, in the middle of the sheet at whole pixels, and the likeliest
+number counts, sure or not. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the browser is offline. The
+last line is JSON. Needs `pip install playwright` and a Chromium (Debian's, or $CHROMIUM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning.apps.replay import SIZE
+from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.inference.reader import Reader
+from mnist_lightning.ink.strokes import Stroke, WrittenDigit, bounds, read_digits
+from mnist_lightning.run import folder as runs
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+WIDTH, HEIGHT = 740, 616  # of the sheet, pixels
+
+Points = list[tuple[int, int]]
+
+
+def place(digit: WrittenDigit) -> list[Points]:
+    """The strokes of a digit in pixels of the sheet, as `scripts/replay.py` places them."""
+    box = bounds(digit.strokes)
+    assert box is not None
+    left, top, right, bottom = box
+    factor = SIZE / max(right - left, bottom - top, 1e-6)
+    x0, y0 = ((WIDTH - 1 - (right - left) * factor) / 2, (HEIGHT - 1 - (bottom - top) * factor) / 2)
+    return [
+        [(round(x0 + (x - left) * factor), round(y0 + (y - top) * factor)) for x, y in stroke.points]
+        for stroke in digit.strokes
+    ]
+
+
+def read_in_python(reader: Reader, paths: list[Points]) -> str:
+    """What Python reads in strokes."""
+    strokes = []
+    for path in paths:
+        points = [point for at, point in enumerate(path) if at == 0 or point != path[at - 1]]
+        strokes.append(Stroke([(float(x), float(y)) for x, y in points]))
+    return reader.read(strokes).best
+
+
+def events(paths: list[Points], corner: tuple[float, float], touch: bool) -> list[tuple[str, dict[str, Any]]]:
+    """The browser's input events that draw strokes."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+    for path in paths:
+        for at, (x, y) in enumerate([*path, path[-1]]):
+            place = {"x": x + corner[0], "y": y + corner[1]}
+            kind = "start" if at == 0 else "end" if at == len(path) else "move"
+            if touch:
+                name = {"start": "touchStart", "move": "touchMove", "end": "touchEnd"}[kind]
+                points = [] if kind == "end" else [place]
+                sent.append(("Input.dispatchTouchEvent", {"type": name, "touchPoints": points}))
+            else:
+                name = {"start": "mousePressed", "move": "mouseMoved", "end": "mouseReleased"}[kind]
+                sent.append(("Input.dispatchMouseEvent", {
+                    "type": name, **place, "button": "left", "buttons": 0 if kind == "end" else 1, "clickCount": 1,
+                }))  # fmt: skip
+    return sent
+
+
+SHOWN = "document.documentElement.dataset.best"
+IS_READ = """() => new Promise((resolve) => {
+  const { dataset } = document.documentElement;
+  const check = () => (dataset.changed === dataset.read ? resolve() : setTimeout(check, 1));
+  check();
+})"""
+WATCH = """() => {
+  globalThis.times = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntriesByName("reading")) globalThis.times.push(entry.duration);
+  }).observe({ entryTypes: ["measure"] });
+}"""
+
+
+async def draw(address: str, drawings: list[list[Points]], touch: bool) -> tuple[list[str], list[float], float]:
+    """What the page shows for each drawing; how long readings took; how long it took to be ready, all in ms."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        context = await browser.new_context(viewport={"width": 1280, "height": 800}, has_touch=touch)
+        await context.set_offline(address.startswith("file:"))
+        page = await context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        await page.goto(address)
+        await page.wait_for_selector("html[data-ready]")
+        ready = await page.evaluate("performance.now()")
+        await page.evaluate(WATCH)
+        box = await page.locator("#sheet").bounding_box()
+        assert box is not None
+        assert (box["width"], box["height"]) == (WIDTH, HEIGHT), box
+        devtools = await context.new_cdp_session(page)
+        shown = []
+        for paths in drawings:
+            await asyncio.gather(*(devtools.send(*each) for each in events(paths, (box["x"], box["y"]), touch)))
+            await page.evaluate(IS_READ)
+            shown.append(await page.evaluate(SHOWN))
+            await page.keyboard.press("c")
+        times = await page.evaluate("() => globalThis.times")
+        await browser.close()
+        if problems:
+            raise RuntimeError(f"The page raised {problems[0]}")
+        return shown, times, ready
+
+
+def main() -> None:
+    """Read the command line, draw, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("strokes", type=Path)
+    parser.add_argument("page", help="an HTML file, or the address of a service")
+    parser.add_argument("--touch", action="store_true", help="draw by finger, not by mouse")
+    parser.add_argument("--limit", type=int, default=1000, help="digits drawn, by seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ckpt", default="pretrained")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"))
+    asked = parser.parse_args()
+    digits = list(read_digits(asked.strokes))
+    digits = random.Random(asked.seed).sample(digits, min(asked.limit, len(digits)))
+    drawings = [place(digit) for digit in digits]
+    path, _ = runs.find_checkpoint(asked.ckpt, asked.outputs)
+    reader = Reader(Predictor.load(path, "cpu"), sure=0.5)
+    python = [read_in_python(reader, paths) for paths in drawings]
+    address = asked.page if "://" in asked.page else Path(asked.page).resolve().as_uri()
+    began = time.perf_counter()
+    shown, times, ready = asyncio.run(draw(address, drawings, asked.touch))
+    labels = [str(digit.label) for digit in digits]
+    differing = [
+        (digit.id, ours, theirs) for digit, ours, theirs in zip(digits, python, shown, strict=True) if ours != theirs
+    ]
+    found = {
+        "n": len(digits),
+        "by": "touch" if asked.touch else "mouse",
+        "accuracy": sum(map(str.__eq__, shown, labels)) / len(labels),
+        "accuracy_python": sum(map(str.__eq__, python, labels)) / len(labels),
+        "differing": len(differing),
+        "reading_ms_median": round(statistics.median(times), 2),
+        "reading_ms_p95": round(sorted(times)[int(0.95 * len(times))], 2),
+        "readings": len(times),
+        "ready_ms": round(ready, 1),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    for name, ours, theirs in differing[:10]:
+        print(f"{name}: Python reads {ours or 'nothing'}, the page shows {theirs or 'nothing'}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

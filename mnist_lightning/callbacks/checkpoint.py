@@ -1,0 +1,103 @@
+"""`checkpoints/last.ckpt` and `checkpoints/best.ckpt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+from mnist_lightning.run.files import write_atomically
+from mnist_lightning.run.folder import BEST, LAST
+from mnist_lightning.types import Monitor, PositiveInt
+
+
+class BestAndLast(Checkpoint):
+    """Writes `last.ckpt` after each epoch, and copies it to `best.ckpt` where the epoch is the best so far.
+
+    Lightning's ModelCheckpoint writes the two one after the other, best first: a run killed between them would leave
+    files that disagree. Here `last.ckpt` is the one point from which on an epoch counts, and it says which epoch is
+    best; a resumed run makes a missing copy anew. It is there from before the first step.
+
+    Args:
+        monitor: `val_loss` or `val_accuracy`, in which `best.ckpt` is best; `last` takes the last epoch.
+        every_n_steps: write `last.ckpt` every so many optimizer steps as well; None for after each epoch only.
+
+    Attributes:
+        best: `epoch`, `val_loss`, `val_accuracy` and `checkpoint` of the best epoch; None before the first one ends.
+    """
+
+    def __init__(self, monitor: Monitor = "val_accuracy", every_n_steps: PositiveInt | None = None) -> None:
+        self.monitor, self.every_n_steps = monitor, every_n_steps
+        self.best: dict[str, Any] | None = None
+        self._folder = Path()
+
+    @property
+    def best_model_path(self) -> str:
+        """The file of the best epoch, where Lightning's `ckpt_path="best"` looks for it."""
+        return str(self._folder / BEST) if self.best else ""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state of the run that is resumed."""
+        self.best = state_dict["best"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the run folder."""
+        self._folder = Path(trainer.default_root_dir)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the first last.ckpt, and bring the best one of a resumed run over."""
+        source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        (self._folder / LAST).parent.mkdir(parents=True, exist_ok=True)
+        if self.best is not None and source is not None and trainer.is_global_zero:
+            self._take_over_best(source, trainer.current_epoch)
+        trainer.save_checkpoint(self._folder / LAST)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Write last.ckpt within an epoch, where that is asked for."""
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0 and not trainer.is_last_batch:
+            trainer.save_checkpoint(self._folder / LAST)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoints of the epoch."""
+        now = {name: float(trainer.callback_metrics[name]) for name in ("val_loss", "val_accuracy")
+               if name in trainer.callback_metrics}  # fmt: skip
+        better = self._is_best(now)
+        if better:
+            self.best = {"epoch": trainer.current_epoch + 1, "val_loss": None, "val_accuracy": None, **now,
+                         "checkpoint": BEST}  # fmt: skip
+        trainer.save_checkpoint(self._folder / LAST)
+        if better and trainer.is_global_zero:
+            write_atomically(self._folder / BEST, (self._folder / LAST).read_bytes())
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Bring the checkpoints of a resumed run over that had no epoch left to do."""
+        if not (self._folder / LAST).is_file() and trainer.is_global_zero:
+            self.on_train_start(trainer, pl_module)
+
+    def _is_best(self, now: dict[str, float]) -> bool:
+        if self.best is None or self.monitor not in now:  # `last`, or a run without validation
+            return True
+        gain = now[self.monitor] - self.best[self.monitor]
+        return gain >= 0 if self.monitor == "val_accuracy" else gain <= 0  # of equals the one that has seen more
+
+    def _take_over_best(self, source: Path, epochs: int) -> None:
+        """Put the best checkpoint of a resumed run into this run's folder.
+
+        Where its last epoch is the best one, it is a copy of the checkpoint that is resumed: the one beside it may be
+        of an earlier epoch, if the run was killed between the two.
+        """
+        assert self.best is not None
+        best = (
+            source if self.best["epoch"] == epochs and source.name == Path(LAST).name else source.with_name("best.ckpt")
+        )
+        if best.is_file():
+            if best.resolve() != (self._folder / BEST).resolve():
+                write_atomically(self._folder / BEST, best.read_bytes())
+        else:
+            self.best = None

@@ -1,0 +1,25 @@
+"""How Lightning's checkpoints reach the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from mnist_lightning.run.files import write_atomically
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all.
+
+    Lightning's own way writes a temporary file in TMPDIR and copies it over the old checkpoint, byte by byte where the
+    two lie on different file systems: a run killed meanwhile loses both.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` to the local file `path`."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, lambda file: torch.save(checkpoint, file))

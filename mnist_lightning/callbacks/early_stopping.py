@@ -1,0 +1,39 @@
+"""An end before the last epoch, where nothing gets better any more."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+from lightning.pytorch import callbacks
+
+from mnist_lightning.types import Monitor, NonNegative, PositiveInt
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's EarlyStopping, which watches what chooses the best checkpoint; without a patience it never stops.
+
+    It also ends a training whose watched metric is no longer finite.
+
+    Args:
+        patience: epochs without a better value after which the run stops; None for never.
+        min_delta: a smaller gain than this does not count, in units of the metric.
+        monitor: `val_loss` or `val_accuracy`; `last`, which compares nothing, watches `val_loss`.
+    """
+
+    def __init__(
+        self, patience: PositiveInt | None = None, min_delta: NonNegative = 0.0, monitor: Monitor = "val_accuracy"
+    ) -> None:
+        watched = "val_loss" if monitor == "last" else monitor
+        super().__init__(
+            watched,
+            min_delta,
+            patience or 2**31,
+            mode="max" if watched == "val_accuracy" else "min",
+            check_on_train_epoch_end=True,
+            check_finite=False,
+        )
+        self.active = patience is not None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare, unless there is no patience or nothing was validated."""
+        if self.active and self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)

@@ -1,0 +1,73 @@
+"""`training_metrics.json`, true after every epoch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from mnist_lightning.run.record import HISTORY, Record
+
+
+class MetricsJSON(pl.Callback):
+    """Keeps the record of a run: its history after each epoch, and its best epoch.
+
+    An epoch enters the history before its checkpoint is written, which carries the history, and the file is written
+    after it: the checkpoint is the point from which on the epoch counts.
+
+    Args:
+        record: the record of the run; left out, a new one in the Trainer's `default_root_dir`.
+    """
+
+    def __init__(self, record: Record | None = None) -> None:
+        self.record = record
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Open the record."""
+        if self.record is None:
+            self.record = Record(Path(trainer.default_root_dir) if trainer.is_global_zero else None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """History and times so far."""
+        return self._record.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the history of the run that is resumed."""
+        self._record.resume(state_dict)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the fit; a resumed run adds to the time of those before it."""
+        self._fit_began = time.perf_counter() - self._record.content["timing"]["fit_seconds"]
+        self._epoch_began = time.perf_counter()  # a run that is resumed within an epoch does not begin it anew
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what the epochs before have reached, and start the clock of this one."""
+        self._save(trainer)
+        self._epoch_began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch to the history."""
+        now = {name: float(trainer.callback_metrics[name]) for name in HISTORY[1:] if name in trainer.callback_metrics}
+        seconds = time.perf_counter() - self._epoch_began
+        self._record.epoch_done({"epoch": trainer.current_epoch + 1, **now}, seconds)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what the last epoch has reached."""
+        self._save(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what a resumed run has reached that had no epoch left to do."""
+        if not hasattr(self, "_fit_began"):
+            self.on_train_start(trainer, pl_module)
+            self._save(trainer)
+
+    @property
+    def _record(self) -> Record:
+        assert self.record is not None, "setup() opens it"
+        return self.record
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        best = getattr(trainer.checkpoint_callback, "best", None)
+        self._record.save(best, time.perf_counter() - self._fit_began)

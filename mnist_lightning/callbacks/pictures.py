@@ -1,0 +1,114 @@
+"""The pictures of a network that was scored on the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import numpy as np
+
+from mnist_lightning.evaluation import scores
+from mnist_lightning.models.classifier import Classifier, Scored
+from mnist_lightning.types import PositiveInt
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Picture(pl.Callback):
+    """Draws `<file>.png` in the Trainer's `default_root_dir` after `Trainer.test`, and hands it to the loggers."""
+
+    file = ""
+    _loggers: Sequence[Any] = ()
+    _epochs = 0
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remember the loggers of the training, for a test by another Trainer."""
+        self._loggers, self._epochs = trainer.loggers, trainer.current_epoch
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw what the network said of the test images."""
+        if isinstance(pl_module, Classifier) and pl_module.scored is not None and trainer.is_global_zero:
+            names = (pl_module.card or {}).get("class_names")
+            names = names or [str(number) for number in range(pl_module.scored.logits.shape[1])]
+            figure = self.draw(pl_module.scored, names)
+            path = Path(trainer.default_root_dir) / f"{self.file}.png"
+            keep(figure, path, trainer.loggers or self._loggers, self._epochs)
+
+    def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
+        """The picture."""
+        raise TypeError("a Picture draws: override draw()")
+
+
+class SamplePrediction(Picture):
+    """The first test image, and how likely the network holds each class."""
+
+    file = "sample_prediction"
+
+    def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
+        """One image and its probabilities."""
+        from mnist_lightning.plots.sample_prediction import sample_prediction
+
+        chances = scored.logits[0].double().softmax(0).numpy()
+        return sample_prediction(scored.images[0].numpy(), int(scored.labels[0]), chances, class_names)
+
+
+class WorstMistakes(Picture):
+    """The mistakes that the network was most confident of.
+
+    Args:
+        count: how many are shown at most.
+    """
+
+    file = "worst_mistakes"
+
+    def __init__(self, count: PositiveInt = 40) -> None:
+        self.count = count
+
+    def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
+        """The images with what was read and what is right."""
+        from mnist_lightning.plots.worst_mistakes import worst_mistakes
+
+        worst = scores.worst(scored.logits, scored.labels, self.count)
+        chances = scored.logits[worst].double().softmax(1)
+        return worst_mistakes(
+            scored.images[worst].numpy(),
+            scored.labels[worst].numpy(),
+            chances.argmax(1).numpy(),
+            chances.amax(1).numpy(),
+            class_names,
+            int((scored.logits.argmax(1) != scored.labels).sum()),
+        )
+
+
+class ConfusionMatrix(Picture):
+    """How often each class was read as each other one."""
+
+    file = "confusion_matrix"
+
+    def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
+        """The counts as a grid."""
+        from mnist_lightning.plots.confusion_matrix import confusion_matrix
+
+        found = scores.score(scored.logits, scored.labels, len(class_names))
+        return confusion_matrix(np.asarray(found["confusion_matrix"]), class_names)
+
+
+def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int) -> None:
+    """Save a figure, and hand it to those loggers that take pictures."""
+    from mnist_lightning.plots import style
+
+    style.save(figure, path)
+    for logger in loggers:
+        kind = type(logger).__name__
+        if kind == "TensorBoardLogger":
+            import cv2
+
+            pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            logger.experiment.add_image(path.stem, pixels, step, dataformats="HWC")
+        elif kind == "WandbLogger":
+            logger.log_image(path.stem, [str(path)])
+        elif kind == "MLFlowLogger":
+            logger.experiment.log_artifact(logger.run_id, str(path))

@@ -1,0 +1,1 @@
+"""Commands: Hydra outside, plain sentences for what the user got wrong."""

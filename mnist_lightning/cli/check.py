@@ -1,0 +1,154 @@
+"""A composed config held against the signatures of what it configures, before anything heavy is imported.
+
+A command names its settings in the signature of its function, and a part (a mapping with a `_target_`) in that of its
+class; both are read from their source.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mnist_lightning.arguments import Signature, foreign_in, read_signature, refusal
+from mnist_lightning.cli.describe import described
+from mnist_lightning.errors import UserError
+
+OFFERED = ("run", "record", "search", "settings", "augment", "seed", "num_classes", "image_size", "params", "optimizer",
+           "save_dir", "root_dir", "total_steps")  # fmt: skip
+"""Arguments that the program gives to a part itself, so that a config need not."""
+
+
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as (`group.key`, value)."""
+    for key, value in settings.items():
+        # The keys of search.space are settings themselves.
+        if isinstance(value, Mapping) and value and prefix + key != "search.space":
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def check(settings: Mapping[str, Any], command: str) -> None:
+    """Check the settings of a command.
+
+    Args:
+        settings: the composed config as plain dicts, lists, numbers and strings.
+        command: dotted path of its function, whose arguments are the settings; or whose first argument is annotated
+            with a TypedDict of them.
+
+    Raises:
+        UserError: the first setting that is unknown, missing, of a wrong type or out of its range.
+    """
+    signature = read_signature(command)
+    assert signature is not None, f"{command} has no source"
+    for argument in list(signature.arguments.values())[:1]:
+        if foreign := foreign_in(argument.annotation):
+            signature = read_signature(foreign[0].path) or signature
+    _check_mapping("", settings, signature)
+
+
+def _check_mapping(prefix: str, given: Mapping[str, Any], signature: Signature) -> None:
+    for key, value in given.items():
+        if key.startswith("_"):
+            continue
+        name = f"{prefix}{key}"
+        if value == "???":
+            raise UserError(f"{name} is not given: add {name}=... to the command.")
+        argument = signature.arguments.get(key)
+        if argument is None:
+            if not signature.open:
+                raise UserError(f"There is no setting {name}{did_you_mean(name, _names(prefix, signature))}")
+            continue
+        _check_value(name, value, argument.annotation)
+
+
+def _check_value(name: str, value: Any, annotation: Any) -> None:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            _check_part(name, value)
+        elif foreign := [each for each in foreign_in(annotation) if read_signature(each.path)]:
+            _check_mapping(f"{name}.", value, read_signature(foreign[0].path) or Signature())
+        else:
+            _refuse(name, value, annotation)
+            for key, each in value.items():
+                if isinstance(each, Mapping):
+                    _check_value(f"{name}.{key}", each, None)
+        return
+    _refuse(name, value, annotation)
+
+
+def _refuse(name: str, value: Any, annotation: Any) -> None:
+    """Raise where a value does not fit its annotation."""
+    if refused := refusal(value, annotation):
+        place, wanted = refused
+        hint = ""
+        if isinstance(value, str) and (near := nearest(value, _choices(annotation))) and near != value:
+            hint = f" Did you mean {near}?"
+        if words := described(annotation):
+            place, wanted = "", words
+        raise UserError(f"{name}={shown(value)} is not allowed: {name}{place} should be {wanted}.{hint}")
+
+
+def _check_part(name: str, part: Mapping[str, Any]) -> None:
+    """Check the arguments of a class or function that a config names."""
+    target = str(part["_target_"])
+    signature = read_signature(target)
+    if signature is None:  # compiled, or not found: building it will say so
+        return
+    _check_mapping(f"{name}.", part, signature)
+    if not part.get("_partial_"):
+        missing = [each for each, argument in signature.arguments.items()
+                   if argument.required and each not in part and each not in OFFERED]  # fmt: skip
+        if missing:
+            raise UserError(f"{name}.{missing[0]} is not given: {target} needs it.")
+
+
+def _names(prefix: str, signature: Signature) -> list[str]:
+    return [f"{prefix}{name}" for name in signature.arguments]
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words among the literals of an annotation."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [each for each in typing.get_args(annotation) if isinstance(each, str)]
+    return [word for part in typing.get_args(annotation) for word in _choices(part)]
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """The known dotted name most like `name`: by its whole, then by its last part."""
+    if found := difflib.get_close_matches(name, known, n=1, cutoff=0.7):
+        return found[0]
+    tails = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
+    close = difflib.get_close_matches(name.rsplit(".", 1)[-1], list(tails), n=1, cutoff=0.6)
+    return tails[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """How to end a sentence on an unknown name: `: did you mean ...?`, or a full stop where no known name is near."""
+    found = nearest(name, known)
+    return f": did you mean {found}?" if found else "."
+
+
+def shown(value: Any) -> str:
+    """A value as one types it in a config."""
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+def annotation_of(key: str, command: str) -> Any:
+    """The annotation of a setting by its dotted name, whichever choice of its group has it; None where none has."""
+    from mnist_lightning.cli.config import targets
+
+    section, _, name = key.rpartition(".")
+    signatures = [read_signature(target) for target in targets(section)] if section else []
+    top = read_signature(command)
+    for argument in list(top.arguments.values())[:1] if top else []:
+        for foreign in foreign_in(argument.annotation):
+            top = read_signature(foreign.path)
+    if top and section in top.arguments:
+        signatures += [read_signature(each.path) for each in foreign_in(top.arguments[section].annotation)]
+    elif not section:
+        signatures.append(top)
+    found = [each.arguments[name].annotation for each in signatures if each and name in each.arguments]
+    return found[0] if found else None

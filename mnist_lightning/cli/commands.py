@@ -1,0 +1,73 @@
+"""The commands: `python scripts/<name>.py`, `mnist-lightning <name>`, `python -m mnist_lightning <name>`.
+
+Each has a config, `conf/<name>.yaml`, and a function whose keyword arguments are the settings in it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        function: dotted path of what it does. It takes the settings by name, or as one dict `settings`; and the run
+            folder as `run`, if it has one.
+        on_every_rank: whether all processes of torchrun run it; otherwise the first one alone does.
+        report: dotted path of what adds up the folder of a sweep (`-m`), from the folder and the settings of its first
+            job to an exit code. With it a job that fails leaves a record, and the others go on.
+        compared: keys that lead from what the function returns to the number that a sweep compares.
+    """
+
+    function: str
+    on_every_rank: bool = False
+    report: str | None = None
+    compared: tuple[str, ...] = ()
+
+    def load(self) -> Callable[[dict[str, Any], Path], Any]:
+        """Import it, as a function of settings and run folder."""
+        function = _get(self.function)
+        takes = inspect.signature(function).parameters
+
+        def call(settings: dict[str, Any], run: Path) -> Any:
+            place = {"run": run} if "run" in takes else {}
+            return function(settings=settings, **place) if "settings" in takes else function(**settings, **place)
+
+        return call
+
+    def load_report(self) -> Callable[[Path, dict[str, Any]], int] | None:
+        """Import what adds up a sweep, if anything does."""
+        return _get(self.report) if self.report else None
+
+    def value(self, result: Any) -> Any:
+        """The number that a sweep compares, if there is one."""
+        for key in self.compared:
+            result = result.get(key) if isinstance(result, Mapping) else None
+        return result if self.compared else None
+
+
+def _get(path: str) -> Callable[..., Any]:
+    home, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(home), name)
+
+
+COMMANDS = {
+    "train": Command(
+        "mnist_lightning.tasks.train.train", True, "mnist_lightning.tasks.sweep.report", ("best", "val_accuracy")
+    ),
+    "eval": Command("mnist_lightning.tasks.evaluate.evaluate", compared=("accuracy",)),
+    "evaluate_suite": Command("mnist_lightning.tasks.suite.suite", compared=("accuracy",)),
+    "predict": Command("mnist_lightning.inference.files.predict_files"),
+    "draw": Command("mnist_lightning.apps.window.draw"),
+    "replay": Command("mnist_lightning.apps.replay.replay", compared=("accuracy",)),
+    "export": Command("mnist_lightning.export.command.export"),
+    "serve": Command("mnist_lightning.service.server.serve"),
+    "results": Command("mnist_lightning.sweeps.results.results"),
+}

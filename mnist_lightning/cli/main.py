@@ -1,0 +1,241 @@
+"""Runs a command: Hydra on the outside, one plain sentence for what the user got wrong.
+
+Imports nothing heavy: `--help`, `--cfg job` and shell completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mnist_lightning import compat
+from mnist_lightning.cli import multirun, words
+from mnist_lightning.cli.check import check
+from mnist_lightning.cli.commands import COMMANDS, Command
+from mnist_lightning.cli.config import CONF, choices, folders, help_text, plain
+from mnist_lightning.cli.explain import explain, is_bad_choice
+from mnist_lightning.distributed import ranks
+from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run.record import METRICS_FILE
+
+OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)  # here, for worker processes as well
+
+
+def main(name: str | None = None) -> None:
+    """Run a command with the words of the command line, and end the program.
+
+    Args:
+        name: of the command; None where it is the first word.
+
+    Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless HYDRA_FULL_ERROR=1 or
+    debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a fault of the program, with its traceback.
+    """
+    arguments = sys.argv[1:]
+    if name is None:
+        name, arguments = _first_word(arguments)
+    as_is = os.environ.get("HYDRA_FULL_ERROR") == "1" or any(
+        each.startswith("debug=") and each.partition("=")[2] in choices("debug") for each in arguments
+    )
+    code = 0
+    try:
+        run(name, arguments)
+    except UserError as error:
+        if as_is:
+            raise
+        _fail(str(error), 2)
+    except Interrupted as error:
+        _fail(str(error), 128 + error.signum)
+    except KeyboardInterrupt:
+        _fail("Interrupted.", 128 + signal.SIGINT)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    if sys.orig_argv[1:2] in ([sys.argv[0]], ["-m"]) and not code:  # the program, and not a test that runs its script
+        compat.leave()
+    if code:
+        _end(code)
+
+
+def _first_word(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command that `mnist-lightning` is asked for."""
+    names = {name.replace("_", "-"): name for name in COMMANDS}
+    if arguments and arguments[0].replace("_", "-") in names:
+        return names[arguments[0].replace("_", "-")], arguments[1:]
+    print(f"usage: mnist-lightning <command> [key=value ...]\n\ncommands: {', '.join(names)}\n\n"
+          "`mnist-lightning <command> --help` shows the settings of one.")  # fmt: skip
+    sys.exit(0 if arguments[:1] in ([], ["--help"], ["-h"]) else 2)
+
+
+def run(name: str, arguments: list[str]) -> Any:
+    """Run a command as the command line would, and return what its function returns (None for a sweep).
+
+    Under torchrun the first rank alone goes through Hydra and has a run folder. The others run the command too where
+    it is made for it, but without writing.
+
+    Raises:
+        UserError: something that was asked for is not possible.
+        Interrupted, KeyboardInterrupt: Ctrl-C or SIGTERM.
+    """
+    command = COMMANDS[name]
+    flags, overrides = words.arrange(arguments, name)
+    own = _value(flags, "--config-dir", "-cd")
+    sweeps = bool({"--multirun", "-m"} & set(flags))
+    _refuse(name, flags, overrides, sweeps)
+    texts = words.text_settings(command.function)
+    overrides = [words.quoted(each, texts, sweeps) for each in overrides]
+    if len(searched := folders()) > 1 and not any("hydra.searchpath" in each for each in overrides):
+        overrides.append(f"hydra.searchpath=['{searched[0].resolve().as_uri()}']")
+    _find_code()
+    try:
+        if ranks.place().rank > 0:
+            if command.on_every_rank and not {"--help", "-h", "--cfg", "-c", "--info", "-i"} & set(flags):
+                _follow(name, command, flags, overrides)
+            return None
+        runs.forget_run_folder()
+        if {"--help", "-h"} & set(flags):
+            print(help_text(name, overrides))
+            return None
+        return _through_hydra(name, command, [*flags, *overrides])
+    except multirun.Refused as error:
+        raise error.error from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, name, own)) from error
+    except ValueError as error:
+        if is_bad_choice(error):
+            raise UserError("A choice such as model=cnn is a name: it cannot be a number or another value.") from error
+        raise
+
+
+def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
+    told: list[BaseException] = []
+    results: list[Any] = []
+    worker = multirun.Worker()
+    report = command.load_report()
+
+    def task(cfg: DictConfig) -> Any:
+        run, sweeps = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().mode == RunMode.MULTIRUN
+
+        def job() -> Any:
+            settings = plain(cfg)
+            check(settings, command.function)
+            return command.load()(settings, run)
+
+        if report is not None and sweeps:
+            unresolved: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
+            return command.value(multirun.run_job(job, unresolved, run, worker))
+        try:
+            results.append(job())
+        except (UserError, Interrupted, OmegaConfBaseException) as error:
+            told.append(error)  # raised again below, past Hydra, which would print a line of its own
+            _discard_empty_run_folder()
+            if sweeps:
+                raise
+        except KeyboardInterrupt:
+            _discard_empty_run_folder()
+            raise
+        return command.value(results[-1]) if results else None
+
+    with compat.hydra_arguments(arguments), multirun.summed_up(report):
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
+    if told:
+        raise told[0]
+    return results[0] if len(results) == 1 else None
+
+
+def _refuse(name: str, flags: list[str], overrides: list[str], sweeps: bool) -> None:
+    """What Hydra would take and then fail at."""
+    for override in overrides:
+        if (
+            override.startswith("~")
+            and override[1:].partition("=")[0] not in ("logger", "experiment", "debug")
+            and not (override.startswith(("~hydra", "~callbacks.", "~logger.")))
+        ):
+            raise UserError(f"{override} takes away what the program needs: set it to another value.")
+    if ranks.place().world > 1 and sweeps:
+        raise UserError(
+            "A sweep cannot run under torchrun: start it without, and each of its jobs starts one process per device of "
+            "this machine by itself."
+        )
+    other = _value(flags, "--config-name", "-cn")
+    if other in COMMANDS and other != name:
+        raise UserError(f"--config-name {other} is the config of another command: run scripts/{other}.py instead.")
+
+
+def _value(flags: list[str], *names: str) -> str | None:
+    """The value of a flag."""
+    for place, flag in enumerate(flags):
+        if flag in names:
+            return flags[place + 1]
+        if flag.partition("=")[0] in names:
+            return flag.partition("=")[2]
+    return None
+
+
+def _follow(name: str, command: Command, flags: list[str], overrides: list[str]) -> None:
+    """Run the command as a rank that is not the first: no Hydra job, no folder, no log.
+
+    A mistake that each machine finds is told by one rank of it.
+    """
+    try:
+        own = _value(flags, "--config-dir", "-cd")
+        if own:
+            overrides = [*overrides, f"hydra.searchpath=['{Path(own).resolve().as_uri()}']"]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = hydra.compose(_value(flags, "--config-name", "-cn") or name, overrides)
+        settings = plain(cfg)
+        check(settings, command.function)
+        command.load()(settings, ranks.NOWHERE)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if ranks.place().local_rank == 0:
+            print(error if isinstance(error, UserError) else explain(error, name), file=sys.stderr)
+        _end(2)
+    except Exception:
+        traceback.print_exc()
+        _end(1)
+
+
+def _find_code() -> None:
+    """Let Hydra find the user's own modules in the current folder, and the plugins of a checkout that is not installed.
+
+    Here and in worker processes; at the end of the path, so that nothing there takes the place of an installed package.
+    """
+    folders = [str(Path.cwd())]
+    if (CONF.parent / "hydra_plugins").is_dir():
+        folders.append(str(CONF.parent))
+    sys.path += [each for each in folders if each not in sys.path]
+    known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*known, *(each for each in folders if each not in known)])
+    Plugins.instance()
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    if ranks.place().world > 1:  # past the clean-up of libraries that would wait for ranks which are gone
+        compat.leave_at_once(code)
+    sys.exit(code)
+
+
+def _discard_empty_run_folder() -> None:
+    """Remove a run folder in which nothing but Hydra's own files lie, so that nothing there looks like a result."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.RUN:
+        return
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    made = os.environ.get(runs.RUN_FOLDER)
+    if made and Path(made).resolve() == folder.resolve() and not (folder / METRICS_FILE).exists():
+        runs.remove_with_empty_parents(folder)

@@ -1,0 +1,86 @@
+"""The words of a command line, brought into the form that Hydra's parser takes."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from mnist_lightning.arguments import foreign_in, read_signature
+from mnist_lightning.cli.check import did_you_mean
+from mnist_lightning.cli.config import known_settings
+from mnist_lightning.errors import UserError
+
+_WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package", "-p",
+               "--experimental-rerun")  # fmt: skip
+_FLAGS = ("--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve", "--version", "--hydra-help", "--info", "-i",
+          "--shell-completion", "-sc")  # fmt: skip
+_DIRECTORIES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+
+
+def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
+    """Flags with their values, and overrides, which may stand in any order on the command line.
+
+    Raises:
+        UserError: a flag that does not exist, such as `--epochs 3`.
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, _equals, value = word.partition("=")
+        if word in _WITH_VALUE:
+            flags += [word, next(rest, "")]
+        elif word.startswith("-") and (name in _WITH_VALUE or name in _FLAGS):
+            flags.append(word)
+        elif word.startswith("-"):
+            wanted = value or next(rest, "...")
+            name = name.lstrip("-").replace("-", "_")
+            near = did_you_mean(name, known_settings(command))
+            hint = near.removeprefix(": did you mean ").rstrip("?")
+            form = f"write {hint}={wanted}" if near.startswith(":") else "settings are written key=value"
+            raise UserError(f"There is no flag {word.partition('=')[0]}: {form}.")
+        else:
+            overrides.append(word)
+    return flags, overrides
+
+
+def text_settings(function: str) -> set[str]:
+    """The settings of a command that are plain text: paths, names, addresses."""
+    found = {*_DIRECTORIES}
+    signature = read_signature(function)
+    fields = signature.arguments if signature else {}
+    for argument in list(fields.values())[:1]:
+        for foreign in foreign_in(argument.annotation):
+            fields = (read_signature(foreign.path) or signature).arguments  # type: ignore[union-attr]
+    for name, argument in fields.items():
+        if _is_text(argument.annotation):
+            found.add(name)
+        for foreign in foreign_in(argument.annotation):
+            inner = read_signature(foreign.path)
+            found |= {
+                f"{name}.{key}" for key, each in (inner.arguments if inner else {}).items() if _is_text(each.annotation)
+            }
+    if data := read_signature("mnist_lightning.data.datamodule.DigitsDataModule"):
+        found |= {f"data.{key}" for key, each in data.arguments.items() if _is_text(each.annotation)}
+    return found
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether a setting is a text or null, and nothing else such as a list."""
+    if get_origin(annotation) is Annotated:
+        return _is_text(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return all(each is types.NoneType or _is_text(each) for each in get_args(annotation))
+    return annotation is str
+
+
+def quoted(override: str, texts: set[str], sweeps: bool) -> str:
+    """`where=model=cnn` as Hydra's grammar wants it, `where='model=cnn'`; what is not a text stays as it is."""
+    key, equals, value = override.partition("=")
+    name = key.lstrip("+")
+    if not equals or name not in texts or value[:1] in ("'", '"') or value in ("null", "???") or "${" in value:
+        return override
+    if sweeps and ("," in value or "(" in value):
+        return override
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"

@@ -1,0 +1,110 @@
+"""Everything that reaches into other packages' internals, each with its reason and its measured gain.
+
+A test holds that no other file does, and one test per function fails when the package behind it changes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import logging
+import os
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NoReturn
+
+
+@contextlib.contextmanager
+def without_scipy_signal() -> Iterator[None]:
+    """Within, Lightning is imported without `scipy.signal`: 0.8 s of its four.
+
+    torchmetrics imports it only to restore a name in it that some audio metrics, none of them used here, expect of an
+    old SciPy. Afterwards it can be imported as ever.
+    """
+    name = "scipy.signal"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = stand_in = types.ModuleType(name)
+    stand_in.hamming = None  # type: ignore[attr-defined]  # torchmetrics then finds nothing to restore
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+@contextlib.contextmanager
+def heavy_imports() -> Iterator[None]:
+    """Within, torch and Lightning are imported without rounds of the garbage collector, which never looks at them later.
+
+    They are half a million objects that never die. Looking at them again and again while they come in took 0.5 s of
+    2.7, and each full round afterwards 0.1 to 0.2 s, about once per job.
+    """
+    first, collects = "torch" not in sys.modules, gc.isenabled()
+    gc.disable()
+    try:
+        with without_scipy_signal():
+            yield
+    finally:
+        if collects:
+            gc.enable()
+        if first:
+            gc.freeze()
+            atexit.register(gc.unfreeze)  # otherwise bindings complain at the end that their objects leaked
+
+
+@contextlib.contextmanager
+def hydra_arguments(arguments: Sequence[str]) -> Iterator[None]:
+    """Within, `hydra.main` reads these arguments and raises what a job raises instead of printing it and exiting.
+
+    It has no argument for either: it reads `sys.argv` and the environment variable HYDRA_FULL_ERROR.
+    """
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [argv[0] if argv else "mnist-lightning", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def leave(code: int = 0) -> NoReturn:
+    """End the program as Python does, but without taking torch and all else apart object by object, which takes 1.5 s."""
+    # Not a join of each thread: joblib's ends only when it is told that the program does.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    leave_at_once(code)
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """End the program without any clean-up, which would wait for ranks that are gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def ignore_sigterm(trainer: Any) -> None:
+    """Keep Lightning from answering SIGTERM: its answer is a broadcast, in which the other ranks take no part."""
+    trainer._signal_connector.register_signal_handlers = lambda: None
+
+
+def no_profiler() -> Any:
+    """A profiler that measures nothing at no cost: Lightning's own makes a generator for each of some 45 hooks a step."""
+    from lightning.pytorch.profilers import PassThroughProfiler
+
+    nothing: AbstractContextManager[Any] = nullcontext()
+
+    class NoProfiler(PassThroughProfiler):
+        def profile(self, action_name: str) -> AbstractContextManager[Any]:  # type: ignore[override]
+            return nothing
+
+    return NoProfiler()

@@ -1,0 +1,72 @@
+"""The formats that a network can be written in, by name. A format is one function; its module is imported when used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a format is given.
+
+    Attributes:
+        network: in evaluation mode, on the CPU: float images [N, 1, H, W] in [0, 1] -> logits [N, C].
+        card: its card, with `temperature`, `sure`, and under `export` where it comes from.
+        path: the file to write; a temporary name.
+        quantize: "int8" or None.
+        calibration: training images, uint8 [1000, H, W], to set the ranges of 8-bit numbers by; loaded when called.
+        options: settings that one format alone has, such as `engine`.
+    """
+
+    network: nn.Module
+    card: dict[str, Any]
+    path: Path
+    quantize: str | None
+    calibration: Callable[[], np.ndarray]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _in(module: str, function: str) -> Callable[..., Any]:
+    """A function of `mnist_lightning.export`, imported when it is called."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"mnist_lightning.export.{module}"), function)(*arguments)
+
+    return call
+
+
+FORMATS: dict[str, Callable[[Export], None]] = {
+    "onnx": _in("to_onnx", "write"),
+    "safetensors": _in("to_torch", "write_safetensors"),
+    "torch_export": _in("to_torch", "write_torch_export"),
+    "torchscript": _in("to_torch", "write_torchscript"),
+    "web": _in("web", "write"),
+}
+"""Each writes `export.path`."""
+
+READERS: dict[str, Callable[[Path], Callable[[np.ndarray], np.ndarray]]] = {
+    "onnx": _in("to_onnx", "read"),
+    "safetensors": _in("to_torch", "read_safetensors"),
+    "torch_export": _in("to_torch", "read_torch_export"),
+    "torchscript": _in("to_torch", "read_torchscript"),
+}
+"""Each gives the written file as a function: images uint8 [N, H, W] -> probabilities [N, C]. A format without a reader
+checks itself."""
+
+SUFFIXES = {
+    "onnx": ".onnx",
+    "safetensors": ".safetensors",
+    "torch_export": ".pt2",
+    "torchscript": ".torchscript.pt",
+    "web": ".html",
+}
+QUANTIZED = ("onnx", "web")
+"""Formats that `quantize=int8` is for."""

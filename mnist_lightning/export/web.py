@@ -1,0 +1,146 @@
+"""A network as one HTML file: page, engine and weights, for a browser without any network.
+
+The page is the one that the service shows (`service/page/`); in the file its modules stand one after the other, and
+the engine runs in a worker that is made of the file's own text.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.export.bundle import bundle
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mnist_lightning.export.formats import Export
+
+log = logging.getLogger("mnist_lightning")
+
+PAGE = Path(__file__).parent.parent / "service" / "page"
+MOST_BYTES = 700_000  # of a file with the page's own engine; a larger one is written with a warning
+
+CHECKED = 1_000  # training images on which 8-bit weights are compared with the original
+DIFFERING = 0.005  # share of them that may be read otherwise
+
+_POLICY = {  # nothing is ever requested from anywhere; ONNX Runtime compiles WebAssembly, and imports from blobs
+    "own": "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:",
+    "onnxruntime-web": "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:; connect-src blob: data:",
+}
+
+
+def write(export: Export) -> None:
+    """Write `export.path`: one HTML file that opens by double click.
+
+    `export.options["engine"]` is `own`, for the project's networks, with weights of 8 bits; or `onnxruntime-web` for
+    all others, with the network in float32 and about 15 MB of runtime.
+
+    Raises:
+        UserError: the engine cannot run the network, or 8-bit weights change too many answers.
+    """
+    engine = export.options.get("engine", "own")
+    if engine == "own":
+        network = _own(export)
+        worker = bundle(PAGE, "engine/worker.js")
+    else:
+        network = _onnx(export)
+        worker = bundle(PAGE, "engine/worker_onnx.js")
+    text = page(network | _common(export.card), worker, engine)
+    export.path.write_text(text, encoding="utf-8")
+    if engine == "own" and len(text.encode()) > MOST_BYTES:
+        log.warning(
+            "The page has %d kB: networks of more than 450,000 weights load slowly.", len(text.encode()) // 1000
+        )
+
+
+def page(network: dict[str, Any], worker: str, engine: str = "own") -> str:
+    """The page as one text, with what the engine reads in it."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    style = (PAGE / "page.css").read_text(encoding="utf-8")
+    icon = base64.b64encode((PAGE / "icon.svg").read_bytes()).decode()
+    data = json.dumps(network, separators=(",", ":"), ensure_ascii=False)
+    parts = {
+        '<meta charset="utf-8">': f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" '
+        f'content="{_POLICY[engine]}">',
+        'href="icon.svg"': f'href="data:image/svg+xml;base64,{icon}"',
+        '<link rel="stylesheet" href="page.css">': f"<style>\n{style}</style>",
+        '<script type="module" src="js/main.js"></script>\n': "",
+        "</body>": f'<script type="application/json" id="network">{_inert(data)}</script>\n'
+        f'<script type="text/plain" id="worker">{_inert(worker)}</script>\n'
+        f"<script>\n{_inert(bundle(PAGE, 'js/main.js'))}</script>\n</body>",
+    }
+    for old, new in parts.items():
+        if html.count(old) != 1:
+            raise RuntimeError(f"service/page/index.html must contain {old!r} once.")
+        html = html.replace(old, new)
+    return html
+
+
+def _inert(text: str) -> str:
+    """Text that does not end the script element it stands in."""
+    return text.replace("</", "<\\/").replace("<!--", "\\u003c!--")
+
+
+def _common(card: dict[str, Any]) -> dict[str, Any]:
+    """What every engine gets of a card."""
+    network = dict(card["network"])
+    kind = str(network.get("name") or network.get("_target_", "network")).rpartition(".")[2].lower()
+    shown = {"title": f"{kind}, trained on {card.get('dataset', 'other images')}", "network": network}
+    return {
+        "classNames": [str(name) for name in card["class_names"]],
+        "imageSize": card["image_size"],
+        "temperature": float(card.get("temperature") or 1.0),
+        "sure": float(card.get("sure", 0.5)),
+        "card": shown | {"export": card.get("export")},
+    }
+
+
+def _own(export: Export) -> dict[str, Any]:
+    """The network for the page's own engine, compared with the original."""
+    from mnist_lightning.export import web_network
+
+    described = web_network.describe(export.network)
+    rounded = copy.deepcopy(export.network)
+    rounded.load_state_dict(web_network.rounded(rounded, rounded.state_dict()))
+    _check(export, rounded)
+    return described
+
+
+def _check(export: Export, rounded: nn.Module) -> None:
+    """Raise UserError where weights of 8 bits change the answers of the network."""
+    import torch
+
+    images = torch.as_tensor(export.calibration())[:CHECKED].unsqueeze(1).float() / 255
+    with torch.inference_mode():
+        before, after = (each.eval()(images).softmax(1) for each in (export.network, rounded))
+    differing = int((before.argmax(1) != after.argmax(1)).sum())
+    largest = float((before - after).abs().max())
+    log.info("8-bit weights: %d of %d images are read otherwise; largest difference of a probability %.1e", differing,
+             len(images), largest)  # fmt: skip
+    if differing > DIFFERING * len(images):
+        raise UserError(
+            f"Weights of 8 bits change {differing} of {len(images)} answers of this network: use "
+            "engine=onnxruntime-web, which keeps them in float32."
+        )
+
+
+def _onnx(export: Export) -> dict[str, Any]:
+    """The network as ONNX, and the runtime for it."""
+    from mnist_lightning.export import onnx_runtime_web, to_onnx
+
+    path = export.path.with_suffix(".onnx")
+    try:
+        to_onnx.write(replace(export, path=path, quantize=None))
+        model = path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
+    return {"model": base64.b64encode(model).decode(), "runtime": onnx_runtime_web.files()}

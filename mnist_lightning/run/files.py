@@ -1,0 +1,74 @@
+"""The one way in which files are written: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from mnist_lightning.errors import UserError
+
+
+def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], None]) -> None:
+    """Write a file so that a reader, or a process killed at any moment, sees the old file or the new one whole.
+
+    It is written beside `path`, forced to the disk, and renamed.
+
+    Args:
+        path: the file.
+        data: its content, or what writes it into an open file.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written; the old file is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data) if isinstance(data, bytes) else data(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); what was there before is unchanged.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the rename to the disk, where the system can (Windows cannot open folders)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, atomically."""
+    write_atomically(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain data as JSON, atomically: lists of numbers on one line; NaN and infinity, which JSON lacks, as null."""
+    write_atomically(path, (_dump(data) + "\n").encode("utf-8"))
+
+
+def _dump(data: Any, indent: str = "") -> str:
+    """JSON with objects spread over lines and lists of plain values on one line each."""
+    deeper = indent + "  "
+    if isinstance(data, dict) and data:
+        lines = (f"{deeper}{json.dumps(str(key))}: {_dump(value, deeper)}" for key, value in data.items())
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(data, list | tuple):
+        if any(isinstance(each, dict | list | tuple) for each in data):
+            return "[\n" + ",\n".join(f"{deeper}{_dump(each, deeper)}" for each in data) + f"\n{indent}]"
+        return "[" + ", ".join(_dump(each) for each in data) + "]"
+    if isinstance(data, float) and not math.isfinite(data):
+        return "null"
+    return json.dumps(data)

@@ -1,0 +1,45 @@
+"""What one request, and all of them together, may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from mnist_lightning.types import NonNegative, Positive, PositiveInt
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings of `serve.` in conf/serve.yaml.
+
+    Attributes:
+        keep_drawings: folder that labelled drawings are added to; None keeps none.
+        queue: images that may wait to be read; a request beyond it is answered with 503 at once.
+        batch: images that are read at a time, at most.
+        threads: that multiply; None for one fewer than there are cores.
+        body: bytes of a request's body.
+        pixels: of a picture.
+        strokes: of a drawing.
+        points: of a drawing, all strokes together.
+        digits: in one picture or drawing.
+        images: in one request of many.
+        seconds: to receive a request's body.
+        connections: open at a time; further ones are answered with 503.
+        drain: seconds between SIGTERM and the closing of the socket, for proxies to notice.
+    """
+
+    keep_drawings: str | None = None
+    queue: PositiveInt = 128
+    batch: PositiveInt = 64
+    threads: PositiveInt | None = None
+    body: Annotated[int, Ge(1024)] = 8 * 2**20
+    pixels: Annotated[int, Ge(784)] = 20_000_000
+    strokes: PositiveInt = 500
+    points: Annotated[int, Ge(1), Le(100_000)] = 20_000
+    digits: PositiveInt = 32
+    images: PositiveInt = 8_192
+    seconds: Positive = 20.0
+    connections: PositiveInt = 1_000
+    drain: NonNegative = 2.0

@@ -1,0 +1,246 @@
+// Ruled lines, outlines of cells, underlines, slivers and specks: not writing. The arithmetic of ink/clutter.py.
+
+import { blank, boundingBox, connectedComponents, crop, dilate, map, paste, roundEven, threshold } from "./cv.js";
+import { median, runs } from "./numbers.js";
+import { evenInk, measureStrokeWidth } from "./width.js";
+
+const INK = 64; // of 255; ink above it makes up a line or a piece
+const COVERED = 0.85; // share of a picture's width that a ruled line covers at least
+const SLOPE = 0.08; // steepest ruled line, height over width
+const SLOPES = 33; // slopes that are tried, at most
+const THICKEST = 0.08; // of a ruled line, share of the picture's height
+const STRIP = 0.12; // share of a side: what lies nearer to the rim, all of it, and touches it is a sliver
+const SPECK = 0.03; // share of the ink of the largest piece below which another may be a speck
+const MINOR = 0.45; // shares of the tallest piece's height: smaller,
+const FAR = 0.3; // and farther away, is no writing
+
+/** Ink without what is no writing; as it is where nothing would be left. */
+export function removeClutter(ink) {
+  if (Math.min(ink.width, ink.height) < 8) return ink;
+  const kept = removeRules(ink);
+  const pieces = new Pieces(kept);
+  if (!pieces.boxes.length) return ink;
+  const box = pieces.outlined();
+  if (box[2] - box[0] === ink.width && box[3] - box[1] === ink.height) return pieces.removeDirt(kept);
+  const inner = removeRules(crop(kept, box));
+  const result = blank(ink.width, ink.height);
+  paste(result, new Pieces(inner).removeDirt(inner), box[0], box[1]);
+  return result;
+}
+
+/** The connected pieces of ink. */
+class Pieces {
+  constructor(ink) {
+    this.width = ink.width;
+    this.height = ink.height;
+    this.mask = threshold(evenInk(ink, 2), INK); // evened, or a pale digit would be in pieces
+    const { labels, boxes, areas } = connectedComponents(this.mask);
+    this.labels = labels;
+    this.boxes = boxes.slice(1);
+    this.area = areas.slice(1);
+    this.size = this.boxes.map(([left, top, right, bottom]) => Math.max(right - left, bottom - top));
+  }
+
+  /** The box of a rectangle drawn around all else, such as a cell of a form; the whole picture if none is. */
+  outlined() {
+    for (let index = 0; index < this.boxes.length; index++) {
+      const [left, top, right, bottom] = this.boxes[index];
+      const [wide, high] = [right - left, bottom - top];
+      const isLarge = this.area[index] < 0.35 * wide * high && wide > 0.4 * this.width && high > 0.4 * this.height
+        && Math.min(wide, high) >= 12;
+      if (isLarge && this.sides(index) >= 3) return [left, top, right, bottom]; // a cell that was cut out may lack one
+    }
+    return [0, 0, this.width, this.height];
+  }
+
+  /** How many sides of its box a piece covers. */
+  sides(index) {
+    const [left, top, right, bottom] = this.boxes[index];
+    const [wide, high] = [right - left, bottom - top];
+    const reach = Math.max(2, roundEven(0.04 * Math.min(wide, high)));
+    const [rows, columns] = [[new Set(), new Set()], [new Set(), new Set()]];
+    for (let y = 0; y < high; y++) {
+      for (let x = 0; x < wide; x++) {
+        if (this.labels[(top + y) * this.width + left + x] !== index + 1) continue;
+        if (y < reach) rows[0].add(x);
+        if (y >= high - reach) rows[1].add(x);
+        if (x < reach) columns[0].add(y);
+        if (x >= wide - reach) columns[1].add(y);
+      }
+    }
+    const shares = [...rows.map((each) => each.size / wide), ...columns.map((each) => each.size / high)];
+    return shares.filter((share) => share > 0.95).length;
+  }
+
+  /** Ink without slivers at the rim, specks, underlines, and what is small and far from the writing. */
+  removeDirt(ink) {
+    const { area, size } = this;
+    if (area.length < 2) return ink;
+    const keep = this.slivers().map((isSliver) => !isSliver);
+    if (!keep.includes(true)) return ink;
+    const stroke = Math.max(measureStrokeWidth(this.mask), 1);
+    const largest = Math.max(...area.filter((_, at) => keep[at]));
+    const tallest = Math.max(...this.boxes.map((box, at) => (keep[at] ? box[3] - box[1] : 0)));
+    const speck = area.map((each, at) => each < SPECK * largest || (size[at] <= 1.6 * stroke + 1 && each < 0.15 * largest));
+    const minor = size.map((each) => each < MINOR * tallest);
+    const main = keep.map((isKept, at) => isKept && !speck[at] && !minor[at]);
+    const away = this.distances(main);
+    const bars = this.bars(main, stroke);
+    const wanted = keep.map((isKept, at) => isKept
+      && !((speck[at] && away[at] > 2.5 * stroke) || (minor[at] && away[at] > FAR * tallest) || bars[at]));
+    if (wanted.every(Boolean)) return ink;
+    const { labels } = this;
+    const isWanted = (label) => label === 0 || wanted[label - 1];
+    const gone = dilate(map(ink, (_, at) => (isWanted(labels[at]) ? 0 : 1))); // with its faint rim
+    return map(ink, (value, at) => (gone.data[at] && !(labels[at] && isWanted(labels[at])) ? 0 : value));
+  }
+
+  /** Which pieces touch the rim of the picture and lie along it. */
+  slivers() {
+    const { width, height } = this;
+    const [x, y] = [width, height].map((side) => Math.max(1, roundEven(STRIP * side)));
+    const core = new Uint8Array(this.boxes.length + 1);
+    for (let row = y; row < height - y; row++) {
+      for (let column = x; column < width - x; column++) core[this.labels[row * width + column]] = 1;
+    }
+    return this.boxes.map(([left, top, right, bottom], at) => !core[at + 1]
+      && (left <= 1 || top <= 1 || right >= width - 1 || bottom >= height - 1));
+  }
+
+  /** From the box of each piece to the nearest box of those in `main`, pixels; infinite without any. */
+  distances(main) {
+    return this.boxes.map((box) => {
+      let least = Infinity;
+      this.boxes.forEach((other, at) => {
+        if (!main[at]) return;
+        const dx = Math.max(other[0] - box[2], box[0] - other[2], 0);
+        const dy = Math.max(other[1] - box[3], box[1] - other[3], 0);
+        least = Math.min(least, Math.hypot(dx, dy));
+      });
+      return least;
+    });
+  }
+
+  /** Which pieces are straight lines under or over all the other writing, and about as wide. */
+  bars(main, stroke) {
+    return this.boxes.map(([left, top, right, bottom], index) => {
+      const [wide, high] = [right - left, bottom - top];
+      if (!(high <= 1.6 * stroke + 1 && wide > 5 * high)) return false;
+      const others = this.boxes.filter((_, at) => main[at] && at !== index);
+      if (!others.length) return false;
+      const all = [0, 1].map((side) => Math.min(...others.map((box) => box[side])));
+      all.push(...[2, 3].map((side) => Math.max(...others.map((box) => box[side]))));
+      const covered = Math.min(right, all[2]) - Math.max(left, all[0]);
+      const gap = Math.max(all[1] - bottom, top - all[3]);
+      return covered > 0.9 * (all[2] - all[0]) && gap > 0.1 * (all[3] - all[1]);
+    });
+  }
+}
+
+/** Ink without the straight lines that cross the whole picture, level or upright. */
+function removeRules(ink) {
+  const { width, height, data } = ink;
+  const isInk = (x, y) => data[y * width + x] > INK;
+  const someRow = (x) => Array.from({ length: height }, (_, y) => y).some((y) => isInk(x, y));
+  const someColumn = (y) => Array.from({ length: width }, (_, x) => x).some((x) => isInk(x, y));
+  let level = someRow(0) && someRow(width - 1) ? withoutLevelRules(ink) : ink;
+  let upright = ink;
+  if (someColumn(0) && someColumn(height - 1)) {
+    const turned = transposed(ink);
+    const kept = withoutLevelRules(turned);
+    upright = kept === turned ? ink : transposed(kept);
+  }
+  if (level === ink && upright === ink) return ink;
+  const both = map(level, (value, at) => Math.min(value, upright.data[at]));
+  // A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
+  const [left, top, right, bottom] = boundingBox(threshold(both, INK)) ?? [0, 0, 0, 0];
+  if (right === left || Math.min(left, width - right) < 1) level = ink;
+  if (bottom === top || Math.min(top, height - bottom) < 1) upright = ink;
+  return map(level, (value, at) => Math.min(value, upright.data[at]));
+}
+
+function transposed({ width, height, data }) {
+  const out = blank(height, width, data.constructor);
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) out.data[x * height + y] = data[y * width + x];
+  return out;
+}
+
+/** Ink without the lines that go from its left rim to its right one, nearly level. */
+function withoutLevelRules(ink) {
+  const { width, height, data } = ink;
+  const steps = Math.min(roundEven(SLOPE * width), SLOPES >> 1);
+  let covered = new Float64Array(1);
+  let shift = new Int32Array(width);
+  const tried = Array.from({ length: 2 * steps + 1 }, (_, at) => at - steps);
+  tried.sort((a, b) => Math.abs(a) - Math.abs(b) || a - b);
+  for (const step of tried) { // the slope under which a line covers most of a row
+    const drop = Int32Array.from({ length: width }, (_, x) => (
+      roundEven((step / Math.max(steps, 1)) * SLOPE * (x - width / 2))));
+    const lowest = Math.max(...drop);
+    for (let x = 0; x < width; x++) drop[x] -= lowest;
+    const span = -Math.min(...drop);
+    const share = new Float64Array(height + span);
+    for (let y = 0, at = 0; y < height; y++) {
+      for (let x = 0; x < width; x++, at++) if (data[at] > INK) share[y - drop[x]] += 1;
+    }
+    for (let y = 0; y < share.length; y++) share[y] /= width;
+    if (Math.max(...share) > Math.max(...covered) + 0.02) [covered, shift] = [share, drop];
+  }
+  let kept = ink;
+  for (let [first, past] of runs(Array.from(covered, (share) => share >= COVERED))) {
+    while (first > 0 && covered[first - 1] > 0.5) first--; // with its soft edges
+    while (past < covered.length && covered[past] > 0.5) past++;
+    if (past - first > Math.max(3, THICKEST * height)) continue;
+    if (kept === ink) kept = { ...ink, data: data.slice() };
+    erase(kept, ink, Array.from(shift, (each) => first + each), past - first);
+  }
+  return kept;
+}
+
+/** Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`. */
+function erase(kept, ink, tops, thick) {
+  const { width, height, data } = ink;
+  const row = (offset) => tops.map((top, x) => {
+    const y = top + offset;
+    return y >= 0 && y < height ? data[y * width + x] : 0;
+  });
+  const [above, below] = [row(-1), row(thick)];
+  const straight = above.map((value, x) => value > INK && below[x] > INK);
+  const reach = Math.max(2, thick);
+  const arcs = arcBetween(above, row(-1 - reach), below);
+  arcBetween(below, row(thick + reach), above).forEach((isArc, x) => { arcs[x] ||= isArc; });
+  const [wideAbove, wideBelow] = [above, below].map((side) => wider(side.map((value) => value > INK)));
+  const wideStraight = wider(wider(straight));
+  const crossing = arcs.map((isArc, x) => isArc || straight[x] || (wideAbove[x] && wideBelow[x] && !wideStraight[x]));
+  const band = Array.from({ length: thick + 2 }, (_, at) => row(at - 1));
+  const level = median(tops.map((_, x) => Math.max(...band.slice(1, -1).map((values) => values[x]))));
+  for (let depth = -1; depth <= thick; depth++) {
+    const values = band[depth + 1];
+    const isRim = depth < 0 || depth >= thick; // its faint rim
+    for (let x = 0; x < width; x++) {
+      const y = tops[x] + depth;
+      if (y < 0 || y >= height) continue;
+      const isDarker = level < 160 && values[x] > Math.min(1.3 * level + 20, 254);
+      const stays = isRim ? values[x] > INK : crossing[x] || isDarker;
+      kept.data[y * width + x] = stays ? values[x] : 0;
+    }
+  }
+}
+
+/** Where a bow that a line covers must have run: between two ends that come closer towards the line. */
+function arcBetween(near, far, behind) {
+  const found = near.map(() => false);
+  const ends = runs(near.map((value) => value > INK));
+  for (let at = 0; at + 1 < ends.length; at++) {
+    const [start, end] = [ends[at][1], ends[at + 1][0]];
+    const middle = (start + end) >> 1;
+    const left = far.slice(0, middle).findLastIndex((value) => value > INK);
+    const right = far.slice(middle).findIndex((value) => value > INK);
+    if (left < 0 || right < 0 || behind.slice(start, end).some((value) => value > INK)) continue;
+    const isFree = far.slice(left + 1, middle).every((value) => value <= INK);
+    if (end - start <= 0.75 * (middle + right - left - 1) && isFree) found.fill(true, start, end);
+  }
+  return found;
+}
+
+const wider = (where) => where.map((isOn, at) => Boolean(isOn || where[at - 1] || where[at + 1]));

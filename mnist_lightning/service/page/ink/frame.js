@@ -1,0 +1,143 @@
+// Where a picture's frame ends: bands of colour along its sides. The arithmetic of mnist_lightning/ink/frame.py.
+//
+// A coloured picture is a list of three grey ones of the same size.
+
+import { blank, countAbove, crop, threshold } from "./cv.js";
+import { median } from "./numbers.js";
+
+const TOLERANCE = 40; // colours (of 255) closer than this are one colour
+const FAINT_TOLERANCE = 16; // the same where a side of the picture is flat: a pale frame
+const SOME = 0.12; // share of a line that must not have the frame's colour if the line lies inside
+const STRAIGHT = 0.8; // the same of the inner rectangle's edges
+const FULL = 0.6; // the same of all its pixels
+const ALL = 0.95; // share of what does not have the frame's colour that must lie inside
+const NESTED = 4; // frames in frames that are looked for
+const SOFT = 2; // lines over which the edge of a frame may be blurred
+const MIN_SIDE = 8; // of what is left, pixels
+
+/** The part of a picture that no frame covers: [left, top, right, bottom]. */
+export function insideFrame(planes) {
+  let box = [0, 0, planes[0].width, planes[0].height];
+  for (let nested = 0; nested < NESTED; nested++) {
+    const found = inner(cropPlanes(planes, box));
+    if (!found) break;
+    box = [box[0] + found[0], box[1] + found[1], box[0] + found[2], box[1] + found[3]];
+  }
+  return box;
+}
+
+export const cropPlanes = (planes, box) => planes.map((plane) => crop(plane, box));
+
+/** How far each pixel is from a colour, in the channel where it is farthest. */
+export function colourDistance(planes, colour) {
+  const out = blank(planes[0].width, planes[0].height);
+  planes.forEach(({ data }, channel) => {
+    for (let at = 0; at < data.length; at++) {
+      const away = Math.abs(data[at] - colour[channel]);
+      if (away > out.data[at]) out.data[at] = away;
+    }
+  });
+  return out;
+}
+
+/** The four edges of a picture, each a list of values: top, bottom, left, right. */
+export function edges({ width, height, data }) {
+  const row = (y) => Array.from(data.subarray(y * width, (y + 1) * width));
+  const column = (x) => Array.from({ length: height }, (_, y) => data[y * width + x]);
+  return [row(0), row(height - 1), column(0), column(width - 1)];
+}
+
+/** Inside of the outermost frame; null if there is none. */
+function inner(planes) {
+  if (Math.min(planes[0].width, planes[0].height) < MIN_SIDE) return null;
+  const rims = planes.map(edges);
+  const found = [];
+  for (let side = 0; side < 4; side++) {
+    const channels = rims.map((each) => each[side]);
+    const middle = channels.map((values) => [...values].sort((a, b) => a - b)[values.length >> 1]);
+    const away = ({ colour }) => Math.max(...middle.map((value, at) => Math.abs(value - colour[at])));
+    if (!found.every((each) => away(each) > FAINT_TOLERANCE)) continue;
+    const isFlat = channels.every((values, at) => values.every((value) => Math.abs(value - middle[at]) <= FAINT_TOLERANCE));
+    found.push({ colour: middle, isFlat, distance: colourDistance(planes, middle) });
+  }
+  for (const tolerance of [TOLERANCE, FAINT_TOLERANCE]) {
+    // A pale frame counts if it is flat: else it may be the light on the paper.
+    const counted = found.filter(({ isFlat }) => isFlat || tolerance === TOLERANCE);
+    const apart = counted.map(({ distance }) => threshold(distance, tolerance));
+    for (let size = 1; size <= apart.length; size++) {
+      for (const chosen of combinations(apart, size)) {
+        const box = filledBox(smallest(chosen));
+        if (box && hasContent(planes, box)) return box;
+      }
+    }
+  }
+  return null;
+}
+
+/** All ways to choose some of a list, in its order. */
+function combinations(list, size, from = 0) {
+  if (!size) return [[]];
+  const found = [];
+  for (let at = from; at <= list.length - size; at++) {
+    for (const rest of combinations(list, size - 1, at + 1)) found.push([list[at], ...rest]);
+  }
+  return found;
+}
+
+function smallest([first, ...others]) {
+  const out = { ...first, data: first.data.slice() };
+  for (const { data } of others) for (let at = 0; at < data.length; at++) out.data[at] = Math.min(out.data[at], data[at]);
+  return out;
+}
+
+const shareAbove = (values) => values.reduce((count, value) => count + (value ? 1 : 0), 0) / values.length;
+
+/** The box of the pixels above 0 if they fill it with straight edges and leave some of the picture; else null. */
+function filledBox(mask) {
+  const { width, height, data } = mask;
+  const [lines, columns] = [new Float64Array(height), new Float64Array(width)];
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at++) {
+      lines[y] += data[at] / width;
+      columns[x] += data[at] / height;
+    }
+  }
+  const isFull = (mean) => Math.round(mean) > SOME * 255;
+  let [left, top] = [columns.findIndex(isFull), lines.findIndex(isFull)];
+  if (left < 0 || top < 0) return null;
+  let [right, bottom] = [columns.findLastIndex(isFull) + 1, lines.findLastIndex(isFull) + 1];
+  const atEdge = [left === 0, top === 0, right === width, bottom === height];
+  const whole = crop(mask, [left, top, right, bottom]);
+  if (atEdge.every(Boolean) || countAbove(whole, 0) < FULL * whole.data.length) return null;
+  let part;
+  let filled;
+  for (let round = 0; ; round++) { // past the lines in which the frame's edge is blurred
+    if (round > SOFT || right - left < MIN_SIDE || bottom - top < MIN_SIDE) return null;
+    part = crop(mask, [left, top, right, bottom]);
+    const [above, below, before, behind] = edges(part);
+    filled = [before, above, behind, below].map(shareAbove);
+    const soft = filled.map((share, side) => (!atEdge[side] && share < STRAIGHT ? 1 : 0));
+    if (!soft.includes(1)) break;
+    [left, top, right, bottom] = [left + soft[0], top + soft[1], right - soft[2], bottom - soft[3]];
+  }
+  const touching = atEdge.filter(Boolean).length;
+  if (Math.min(...filled) < 0.5 || (touching === 3 && isCutClose(part, atEdge))) return null;
+  const [w, h] = [part.width, part.height];
+  const corners = [[0, 0], [w - 3, 0], [0, h - 3], [w - 3, h - 3]]; // a thick 8 is nearly a rectangle, too
+  const filledCorners = corners.map(([x, y]) => countAbove(crop(part, [x, y, x + 3, y + 3]), 0));
+  if (Math.min(...filledCorners) < 6 || countAbove(part, 0) < ALL * countAbove(mask, 0)) return null;
+  return [left, top, right, bottom];
+}
+
+/** Whether a frame on one side may be the bar of a digit, which then reaches the opposite side too. */
+function isCutClose(part, atEdge) {
+  const [above, below, before, behind] = edges(part);
+  return Math.min(...[behind, below, before, above][atEdge.indexOf(false)]) === 0;
+}
+
+/** Whether something is drawn inside, and not only its ground. */
+function hasContent(planes, [left, top, right, bottom]) {
+  const inset = cropPlanes(planes, [left + 1, top + 1, right - 1, bottom - 1]);
+  const distance = colourDistance(inset, inset.map(({ data }) => Math.trunc(median(data))));
+  return countAbove(distance, TOLERANCE) / distance.data.length > 0.005;
+}

@@ -1,0 +1,383 @@
+// The page: what is drawn goes to an engine, what it reads goes to the panel.
+
+import { decodeStrokes } from "./codec.js";
+import { PEN_WIDTH } from "./drawing.js";
+import { forgetDrawing, lastDrawings, rememberDrawing } from "./history.js";
+import { Inside } from "./inside.js";
+import { LocalEngine } from "./local.js";
+import { colourText, paintStrokes } from "./paint.js";
+import { Panel, bestNumber, shownNumber } from "./panel.js";
+import { RemoteEngine } from "./remote.js";
+import { SAMPLES, sample } from "./samples.js";
+import { savePng, shareLink } from "./share.js";
+import { Sheet } from "./sheet.js";
+
+const SALIENCY_PAUSE = 200; // ms without a change before it is worked out which pixels decided
+
+const $ = (id) => document.getElementById(id);
+
+class Page {
+  constructor(engine) {
+    this.engine = engine;
+    this.classNames = [..."0123456789"];
+    this.reading = { digits: [] };
+    this.focus = 0;
+    this.version = 0; // of what is on the sheet
+    this.readVersion = -1;
+    this.busy = false;
+    this.explaining = false;
+    this.explained = ""; // which version has been explained, and how
+    this.showsDeciding = false;
+    this.pauseTimer = 0;
+    this.asked = null; // the label that waits to be given again
+    this.sheet = new Sheet($("sheet"), { onChange: () => this.changed(), onSay: (text) => this.say(text) });
+    this.panel = new Panel({ onFocus: (index) => this.choose(index) });
+    this.inside = new Inside();
+    this.inside.onSeen = () => this.explain();
+    this.panel.show(this.reading, 0, this.classNames);
+    this.wire();
+    this.showHistory();
+  }
+
+  /** Ask the engine what it is; then read what is on the sheet already. */
+  async start() {
+    try {
+      const model = await this.engine.model();
+      this.model = model;
+      this.classNames = model.classNames;
+      $("model").textContent = model.title;
+      this.inside.useNetwork(model.network, model.imageSize);
+      this.makeLabels();
+      this.panel.show(this.reading, this.focus, this.classNames);
+    } catch (error) {
+      this.failed(error);
+    }
+    document.documentElement.dataset.ready = "true";
+    this.read();
+  }
+
+  get source() {
+    return this.sheet.picture ? { picture: this.sheet.picture } : { strokes: this.sheet.drawing.strokes };
+  }
+
+  /** Something on the sheet is different now. */
+  changed() {
+    this.version++;
+    document.documentElement.dataset.changed = String(this.version); // for whoever drives the page
+    this.asked = null;
+    const { drawing, isEmpty } = this.sheet;
+    $("undo").disabled = !drawing.past.length;
+    $("redo").disabled = !drawing.future.length;
+    $("clear").disabled = isEmpty;
+    for (const id of ["link", "save"]) $(id).disabled = !drawing.strokes.length;
+    this.read();
+  }
+
+  /** Read the sheet, and again as long as it has changed meanwhile: one request at a time. */
+  async read() {
+    if (this.busy || !document.documentElement.dataset.ready) return;
+    this.busy = true;
+    while (this.readVersion !== this.version) {
+      const version = this.version;
+      try {
+        const began = performance.now();
+        const reading = this.sheet.isEmpty ? { digits: [] } : await this.engine.read(this.source);
+        if (!this.sheet.isEmpty) performance.measure("reading", { start: began });
+        performance.clearMeasures("reading"); // observers have it
+        this.readVersion = version;
+        this.show(reading);
+      } catch (error) {
+        this.readVersion = version;
+        this.failed(error);
+      }
+      document.documentElement.dataset.read = String(version);
+    }
+    this.busy = false;
+  }
+
+  show(reading) {
+    this.reading = reading;
+    this.focus = this.lastDrawn();
+    this.panel.show(reading, this.focus, this.classNames);
+    this.sheet.showDigits(reading.digits);
+    document.documentElement.dataset.best = bestNumber(reading);
+    $("label-area").hidden = this.sheet.isEmpty || Boolean(this.sheet.picture);
+    this.explain();
+  }
+
+  /** Index of the digit that the last stroke belongs to. */
+  lastDrawn() {
+    const { digits } = this.reading;
+    const stroke = this.sheet.drawing.strokes.at(-1);
+    if (!stroke || digits.length < 2) return Math.max(digits.length - 1, 0);
+    const [x, y] = stroke.points[0];
+    const found = digits.findIndex(({ box }) => box && x >= box[0] - 1 && x <= box[2] + 1 && y >= box[1] - 1 && y <= box[3] + 1);
+    return found < 0 ? digits.length - 1 : found;
+  }
+
+  choose(index) {
+    this.focus = index;
+    this.panel.show(this.reading, index, this.classNames);
+    this.explained = "";
+    this.explain();
+  }
+
+  /** Show the inside of the network, and what decided once the pen rests: one request at a time. */
+  explain() {
+    clearTimeout(this.pauseTimer);
+    if (!this.reading.digits.length) {
+      this.inside.show(null, null);
+      this.explained = "";
+      return;
+    }
+    if (!this.model || this.reading.digits.length > this.model.mostExplained) return;
+    if (this.showsDeciding) this.pauseTimer = setTimeout(() => this.explainNow(true), SALIENCY_PAUSE);
+    else if (this.inside.isSeen && this.model.pause) {
+      this.pauseTimer = setTimeout(() => this.explainNow(false), this.model.pause);
+    }
+    if (this.inside.isSeen && !this.model.pause) this.explainNow(false);
+  }
+
+  async explainNow(wantsSaliency) {
+    const wanted = `${this.readVersion} ${wantsSaliency}`;
+    if (this.explaining || this.explained === wanted || this.explained === `${this.readVersion} true`) return;
+    this.explaining = true;
+    const { readVersion, reading } = this;
+    try {
+      const digits = await this.engine.explain(this.source, wantsSaliency);
+      if (readVersion === this.readVersion) {
+        this.explained = wanted;
+        this.inside.show(reading.digits[this.focus]?.image, digits[this.focus]?.layers);
+        if (this.showsDeciding && digits.every(({ saliency }) => saliency)) {
+          this.sheet.showSaliency(reading.digits.map((digit, at) => ({ ...digit, ...digits[at] })));
+        }
+      }
+    } catch (error) {
+      this.explained = wanted;
+      this.failed(error);
+    }
+    this.explaining = false;
+    if (readVersion !== this.readVersion) this.explain();
+  }
+
+  failed(error) {
+    this.say(error.message);
+    if (error.status !== 401 || !this.engine.useKey) return;
+    const key = prompt("This service asks for a key.");
+    if (key) {
+      this.engine.useKey(key);
+      this.start();
+    }
+  }
+
+  say(text) {
+    $("message").textContent = text;
+  }
+
+  clear() {
+    if (this.sheet.drawing.strokes.length) {
+      rememberDrawing(this.sheet.drawing.strokes, shownNumber(this.reading));
+      this.showHistory();
+    }
+    this.sheet.load([]);
+    this.say("");
+  }
+
+  setPen(width) {
+    this.sheet.penWidth = Math.min(Math.max(width, PEN_WIDTH.thinnest), PEN_WIDTH.thickest);
+    $("pen").value = String(Math.round(this.sheet.penWidth));
+    $("pen-value").textContent = $("pen").value;
+  }
+
+  toggleEraser() {
+    this.sheet.erases = !this.sheet.erases;
+    $("eraser").setAttribute("aria-pressed", String(this.sheet.erases));
+  }
+
+  toggleDeciding() {
+    this.showsDeciding = !this.showsDeciding;
+    $("deciding").setAttribute("aria-pressed", String(this.showsDeciding));
+    $("deciding-key").hidden = !this.showsDeciding;
+    this.explained = "";
+    if (!this.showsDeciding) this.sheet.showSaliency(null);
+    this.explain();
+  }
+
+  /** A button for each class: "that was a ...". */
+  makeLabels() {
+    $("labels").replaceChildren(...this.classNames.map((name) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = name;
+      button.addEventListener("click", () => this.label(name));
+      return button;
+    }));
+    $("label-note").textContent = this.model.keepsDrawings
+      ? "The service keeps the drawing with this label."
+      : "Kept in this browser alone; no service stores it.";
+  }
+
+  /** Keep the drawing as `name`, and clear the sheet; what looks like several digits only if it is said twice. */
+  async label(name) {
+    const { strokes } = this.sheet.drawing;
+    if (!strokes.length) return this.say("Draw a digit first; its key then keeps it.");
+    const count = this.reading.digits.length;
+    if (count > 1 && this.asked !== name) {
+      this.asked = name;
+      return this.say(`This reads as ${count} digits. Choose ${name} again to keep all of it as one ${name}.`);
+    }
+    try {
+      if (this.model.keepsDrawings) await this.engine.keep(strokes, name);
+    } catch (error) {
+      return this.failed(error);
+    }
+    rememberDrawing(strokes, shownNumber(this.reading), name);
+    this.showHistory();
+    this.sheet.load([]);
+    return this.say(`Kept as ${name}${this.model.keepsDrawings ? " by the service" : " in this browser"}.`);
+  }
+
+  async openPicture(file) {
+    if (!file) return;
+    try {
+      this.sheet.showPicture(await createImageBitmap(file, { imageOrientation: "from-image" }));
+      this.say(`Reading ${file.name || "the picture"}. Draw, or clear the sheet, to put it away.`);
+    } catch {
+      this.say("This file is not a picture that the browser can read: use PNG or JPEG.");
+    }
+  }
+
+  showHistory() {
+    const list = lastDrawings();
+    $("history").hidden = !list.length;
+    $("drawings").replaceChildren(...list.map((entry) => this.historyItem(entry)).filter(Boolean));
+  }
+
+  historyItem({ strokes: text, number, label }) {
+    const strokes = decodeStrokes(text);
+    if (!strokes) return null;
+    const item = document.createElement("li");
+    const open = document.createElement("button");
+    const remove = document.createElement("button");
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [222, 185];
+    const context = canvas.getContext("2d");
+    context.scale(0.3, 0.3);
+    paintStrokes(context, strokes, colourText("--ink"));
+    canvas.setAttribute("aria-hidden", "true");
+    const told = document.createElement("span");
+    told.textContent = label === null ? `read as ${number || "nothing"}` : `${label}, read as ${number || "nothing"}`;
+    open.append(canvas, told);
+    open.className = "open";
+    open.addEventListener("click", () => this.sheet.load(strokes));
+    remove.textContent = "Delete";
+    remove.setAttribute("aria-label", `Delete the drawing ${told.textContent}`);
+    remove.className = "delete";
+    remove.addEventListener("click", () => {
+      forgetDrawing(text);
+      this.showHistory();
+    });
+    open.type = remove.type = "button";
+    item.append(open, remove);
+    return item;
+  }
+
+  async copyLink() {
+    this.say(await shareLink(this.sheet.drawing.strokes));
+  }
+
+  save() {
+    if (!this.sheet.drawing.strokes.length) return this.say("Nothing to save: the sheet is empty.");
+    savePng(this.sheet.drawing.strokes, shownNumber(this.reading));
+    return this.say("Saved as PNG.");
+  }
+
+  wire() {
+    const actions = {
+      undo: () => this.sheet.undo(),
+      redo: () => this.sheet.redo(),
+      clear: () => this.clear(),
+      eraser: () => this.toggleEraser(),
+      deciding: () => this.toggleDeciding(),
+      link: () => this.copyLink(),
+      save: () => this.save(),
+      "help-open": () => $("help").showModal(),
+      "help-close": () => $("help").close(),
+      forget: () => {
+        forgetDrawing();
+        this.showHistory();
+      },
+    };
+    for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", action);
+    $("pen").addEventListener("input", (event) => this.setPen(Number(event.target.value)));
+    $("picture").addEventListener("change", ({ target }) => {
+      this.openPicture(target.files[0]);
+      target.value = "";
+    });
+    for (const name of SAMPLES) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = name;
+      button.addEventListener("click", () => this.sheet.load(sample(name)));
+      $("samples").append(button);
+    }
+    this.wireKeys(actions);
+    this.wireDrops();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.showHistory());
+    addEventListener("hashchange", () => this.openLink());
+  }
+
+  wireKeys(actions) {
+    const keys = {
+      u: actions.undo, r: actions.redo, c: actions.clear, e: actions.eraser, h: actions.deciding, s: actions.save,
+      "?": actions["help-open"],
+      "[": () => this.setPen(this.sheet.penWidth / 1.25),
+      "]": () => this.setPen(this.sheet.penWidth * 1.25),
+    };
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || $("help").open || !$("keys").checked) return;
+      if (event.target.closest?.("input:not([type=range]), textarea, select")) return;
+      const key = event.key.toLowerCase();
+      if (keys[key]) keys[key]();
+      else if (/^[0-9]$/.test(key) && this.classNames.includes(key)) this.label(key);
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  wireDrops() {
+    const mark = (isOver) => $("sheet").classList.toggle("dropping", isOver);
+    addEventListener("dragover", (event) => {
+      event.preventDefault();
+      mark(true);
+    });
+    addEventListener("dragleave", () => mark(false));
+    addEventListener("drop", (event) => {
+      event.preventDefault();
+      mark(false);
+      this.openPicture(event.dataTransfer.files[0]);
+    });
+    addEventListener("paste", ({ clipboardData }) => {
+      const file = [...(clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+      if (file) this.openPicture(file);
+    });
+  }
+
+  /** Show the drawing that the address of the page holds. */
+  openLink() {
+    if (!location.hash.startsWith("#d=")) return;
+    const strokes = decodeStrokes(location.hash.slice(3));
+    if (strokes) this.sheet.load(strokes);
+    else this.say("The link holds no drawing that can be read.");
+  }
+}
+
+/** The engine that is in the page, or else the service that it came from. */
+function pickEngine() {
+  const network = $("network");
+  return network ? new LocalEngine(JSON.parse(network.textContent), $("worker").textContent) : new RemoteEngine();
+}
+
+const page = new Page(pickEngine());
+page.openLink();
+page.start();

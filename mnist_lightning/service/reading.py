@@ -1,0 +1,96 @@
+"""What a request brings -> what is read in it, through the reader that window, files and replay use too.
+
+The reader runs in a thread of its own for each request; what it asks of the network goes through the batcher, together
+with what other requests ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mnist_lightning.inference.reader import DigitReading, Reader, Reading
+from mnist_lightning.ink.strokes import Stroke
+from mnist_lightning.service.batcher import Batcher
+
+CERTAIN = 0.9
+"""The probability from which on the reader neither cuts nor joins a digit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a request brings: a picture or a drawing.
+
+    Attributes:
+        strokes: of the drawing; None for a picture.
+        pixels: of the picture, uint8, grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4]; None for a drawing.
+        scale: pixels of the file for each of `pixels`, along each side.
+    """
+
+    strokes: list[Stroke] | None = None
+    pixels: np.ndarray | None = None
+    scale: float = 1.0
+
+
+class Queued:
+    """A predictor, for a thread, whose readings go through the batcher; takes the place of a `Predictor`."""
+
+    def __init__(self, batcher: Batcher, class_names: tuple[str, ...], loop: asyncio.AbstractEventLoop) -> None:
+        self._batcher, self.class_names, self._loop = batcher, class_names, loop
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """As `Predictor.probabilities`.
+
+        Raises:
+            Full: there is no room for so many images.
+        """
+        return asyncio.run_coroutine_threadsafe(self._read(images), self._loop).result()
+
+    async def _read(self, images: np.ndarray) -> np.ndarray:
+        more = len(images) - 1  # the request itself holds the room for one
+        self._batcher.reserve(more)
+        try:
+            return await self._batcher.read(images)
+        finally:
+            self._batcher.release(more)
+
+
+def read(content: Content, predictor: Any, sure: float) -> Reading:
+    """Read a picture or a drawing.
+
+    Args:
+        content: what to read.
+        predictor: with `probabilities` and `class_names`.
+        sure: probability from which on a digit counts as sure.
+    """
+    reader = Reader(predictor, sure)
+    if content.strokes is not None:
+        return reader.read(content.strokes)
+    assert content.pixels is not None
+    reading = reader.read_picture(content.pixels)
+    if content.scale == 1:
+        return reading
+    digits = (replace(digit, box=_scaled(digit.box, content.scale)) for digit in reading.digits)
+    return replace(reading, digits=tuple(digits))
+
+
+def _scaled(box: tuple[float, float, float, float], scale: float) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box
+    return left * scale, top * scale, right * scale, bottom * scale
+
+
+def one_digit(
+    row: np.ndarray, image: np.ndarray, box: Any, class_names: tuple[str, ...], sure: float
+) -> Reading | None:
+    """The reading of an image that is one digit in the form of MNIST, from its probabilities [C].
+
+    None where the network is less than certain: the reader then looks for other ways to see it.
+    """
+    best = int(row.argmax())
+    confidence = float(row[best])
+    if confidence < CERTAIN:
+        return None
+    return Reading((DigitReading(class_names[best], confidence, row, confidence >= sure, image, box),))

@@ -1,0 +1,121 @@
+"""The end of a sweep over `data.fold`: errors over all training images, recipes compared on them, doubtful labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnist_lightning.data import suspects
+from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as run_folders
+from mnist_lightning.sweeps import out_of_fold, tables
+from mnist_lightning.sweeps.groups import Group
+from mnist_lightning.sweeps.out_of_fold import OutOfFold
+
+FILE = "out_of_fold.npz"
+
+
+def report(grouped: Sequence[Group], keys: Sequence[str], sweep: Path) -> tuple[tables.Rows, list[str]]:
+    """Add up the folds of each recipe, and leave `out_of_fold.npz`, `suspects.json` and `suspects.png` in the sweep's.
+
+    The files are about the recipe with the fewest errors; those of others are called `out_of_fold_1.npz` and so on.
+
+    Args:
+        grouped: the recipes.
+        keys: the settings that tell them apart.
+        sweep: the folder that gets the files.
+
+    Returns:
+        A table with a row per recipe whose folds are all there, the fewest errors first, none without such a recipe;
+        and sentences on it.
+    """
+    found, said = [], []
+    for group in grouped:
+        try:
+            if (all_folds := out_of_fold.gather(group.runs)) is not None:
+                found.append((group, all_folds))
+        except UserError as error:
+            said.append(str(error))
+    if not found:
+        return [], said
+    found.sort(key=lambda each: -each[1].accuracy)
+    for place, (_, each) in enumerate(found):
+        out_of_fold.write(sweep / (f"out_of_fold_{place}.npz" if place else FILE), each)
+    rows = _rows([(group, each) for group, each in found], keys)
+    said.append(
+        f"Out of fold: each of {len(found[0][1].index):,} training images is read by the network that has not seen it. "
+        f"The probabilities are in {run_folders.shown((sweep / FILE).absolute())}."
+    )
+    said += _suspects(*found[0], sweep)
+    return rows, said
+
+
+def _rows(found: Sequence[tuple[Group, OutOfFold]], keys: Sequence[str]) -> tables.Rows:
+    several = len(found) > 1
+    rows = [
+        [
+            *keys,
+            "seeds",
+            "images",
+            "out-of-fold errors",
+            "accuracy ± standard error",
+            *["p against the first"] * several,
+        ]
+    ]
+    for place, (group, each) in enumerate(found):
+        compared = [p_against(found[0][1], each) if place else ""] if several else []
+        rows.append([
+            *(tables.value(group.values[key]) for key in keys), str(len(each.seeds)), f"{len(each.index):,}",
+            errors(each), accuracy(each), *compared,
+        ])  # fmt: skip
+    return rows
+
+
+def errors(found: OutOfFold) -> str:
+    """`231`, or of several seeds `231, 240`."""
+    return ", ".join(map(str, found.errors))
+
+
+def accuracy(found: OutOfFold) -> str:
+    """`99.615 ± 0.025 %`: mean over the seeds, and its standard error from the images."""
+    return f"{100 * found.accuracy:.3f} ± {100 * found.standard_error:.3f} %"
+
+
+def p_against(first: OutOfFold, second: OutOfFold) -> str:
+    """The p-value of McNemar's test, nothing where it cannot be made."""
+    try:
+        return f"{out_of_fold.compare(first, second).p:.3g}"
+    except UserError:
+        return ""
+
+
+def compared(first: OutOfFold, second: OutOfFold, sides: Sequence[str]) -> str:
+    """Two recipes on the same images, in words."""
+    found = out_of_fold.compare(first, second)
+    one, other = found.errors
+    test = "McNemar's exact test" if len(found.seeds) == 1 else "McNemar's test, clustered by image,"
+    return (
+        f"out of fold, {found.images:,} images, seeds {', '.join(map(str, found.seeds))}: {one} errors ({sides[0]}) "
+        f"against {other} ({sides[1]}), {found.only_first} by the first alone and {found.only_second} by the second "
+        f"alone: {100 * found.difference:+.3f} ± {100 * found.standard_error:.3f} points, {test} p = {found.p:.3g}\n"
+    )
+
+
+def _suspects(group: Group, found: OutOfFold, sweep: Path) -> list[str]:
+    """Name the images whose labels are likely wrong; a sentence on them, or on why there is none."""
+    from mnist_lightning.data import sources
+    from mnist_lightning.evaluation import label_errors
+
+    run = group.runs[0]
+    try:
+        name, data = str(run.settings["dataset"]), run.metrics["hyperparameters"]["data"]
+        doubtful = label_errors.find(name, found.index, found.label, found.log_probs)
+        suspects.write(sweep / suspects.FILE, doubtful)
+        source = sources.load(name, Path(data["folder"]), tuple(data["mirrors"]))
+        label_errors.draw(sweep / "suspects.png", doubtful, source.train_images.numpy())
+    except (UserError, KeyError) as error:
+        return [f"Doubtful labels were not looked for: {error}"]
+    return [
+        f"{len(doubtful.index)} of the {doubtful.images:,} labels are likely wrong (confident learning): "
+        f"{run_folders.shown((sweep / suspects.FILE).absolute())}, suspects.png."
+    ]

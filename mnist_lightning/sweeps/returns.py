@@ -1,0 +1,36 @@
+"""What a launcher returned for a job: whether it failed, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+from hydra.core.utils import JobReturn, JobStatus
+
+
+class WorkerDied(Exception):
+    """The process of a job was killed, for example because memory ran out."""
+
+
+def error_of(job: JobReturn) -> Exception | None:
+    """The exception that a job ended in, None where it ended well."""
+    if job.status == JobStatus.COMPLETED:
+        return None
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # Hydra says a line of its own, and raises
+            job.return_value
+    except Exception as error:
+        return error
+    return None
+
+
+def lost(overrides: list[str]) -> JobReturn:
+    """What stands for the return of a job whose process died."""
+    job = JobReturn(overrides=overrides, status=JobStatus.FAILED)
+    job.return_value = WorkerDied("its process was killed")
+    return job
+
+
+def died(error: Exception) -> bool:
+    """Whether the job's process was killed, rather than the job having failed."""
+    return isinstance(error, WorkerDied)

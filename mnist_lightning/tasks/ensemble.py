@@ -1,0 +1,140 @@
+"""join(sweep): the networks that a sweep has trained as one checkpoint that lets them vote, scored like any other.
+
+None is left out: whoever picks members by their scores reports the luck of the pick.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.run import files, provenance
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import record as records
+from mnist_lightning.sweeps import collect
+from mnist_lightning.sweeps.collect import Run
+
+log = logging.getLogger(__name__)
+
+FOLDER = "ensemble"  # in the sweep's
+
+
+def join(sweep: Path, outputs: Path) -> dict[str, Any]:
+    """Make one network of all that a sweep has trained, and score it: a run folder in the sweep's, `ensemble`.
+
+    Args:
+        sweep: its folder. Jobs that did not finish have no network to give, which is said.
+        outputs: gets `latest`, which points to the ensemble then.
+
+    Returns:
+        What the ensemble's `training_metrics.json` holds.
+
+    Raises:
+        UserError: fewer than two jobs finished, or their networks were not trained on the same images.
+    """
+    began = time.perf_counter()
+    jobs = [job for job in collect.read(collect.find(sweep))[0] if "members" not in job.metrics]
+    finished = [job for job in jobs if job.metrics["status"] == "finished"]
+    if len(finished) < 2:
+        raise UserError(f"An ensemble needs two trained networks: of the jobs in {runs.shown(sweep)} {len(finished)} "
+                        "finished.")  # fmt: skip
+    if len(finished) < len(jobs):
+        log.warning("The ensemble holds %d networks: %d jobs did not finish.", len(finished), len(jobs) - len(finished))
+
+    import torch
+    from torch.nn import functional as F
+
+    from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
+    from mnist_lightning.inference.predictor import Predictor
+    from mnist_lightning.models import checkpoint
+    from mnist_lightning.models.classifier import Classifier
+    from mnist_lightning.tasks import parts
+    from mnist_lightning.tasks.finish import score
+    from mnist_lightning.tasks.trainer import Trainer, pick, quiet
+
+    quiet()
+
+    run = sweep / FOLDER
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+    members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
+    _check_alike([each[checkpoint.CARD] for each in members])
+    files.write_atomically(run / runs.BEST, lambda file: torch.save(checkpoint.join(members), file))
+
+    first = finished[0].metrics
+    seeds = sorted({job.metrics["seed"] for job in finished})
+    settings = first["hyperparameters"]
+    device = pick(settings["trainer"]["accelerator"]).type
+    predictor = Predictor.load(run / runs.BEST, device, settings["tta"], settings["trainer"]["precision"])
+    data = parts.build("data", settings["data"])
+    data.prepare_data()
+    data.setup()
+    val_logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
+    tester = Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),  # type: ignore[arg-type]
+        precision=predictor.precision,  # type: ignore[arg-type]
+        callbacks=[SamplePrediction(), WorstMistakes(), ConfusionMatrix()],
+        logger=False,
+        default_root_dir=run,
+        enable_checkpointing=False,
+    )
+    test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], tester)
+    metrics: dict[str, Any] = {
+        "schema_version": 1,
+        "status": "finished",
+        **{key: first[key] for key in ("experiment", "choices") if key in first},
+        "command": shlex.join(["python", *sys.argv]),
+        "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
+        "members": [os.path.relpath(job.folder, run) for job in finished],  # wherever the sweep is moved to
+        "dataset": first["dataset"],
+        "seed": seeds,
+        "history": {},
+        "best": {
+            "epoch": None,
+            "val_loss": F.cross_entropy(val_logits, data.val.labels).item(),
+            "val_accuracy": (val_logits.argmax(1) == data.val.labels).double().mean().item(),
+            "checkpoint": runs.BEST,
+        },
+        "test": test,
+        "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}, "seed": seeds},
+        "parameters": sum(job.metrics["parameters"] for job in finished),
+        "timing": {
+            "fit_seconds": sum(job.metrics["timing"]["fit_seconds"] for job in finished),
+            "total_seconds": time.perf_counter() - began,
+        },
+        "environment": provenance.describe(predictor.device.type, predictor.precision),
+    }
+    files.write_json(run / records.METRICS_FILE, metrics)
+    runs.mark_latest(run, outputs)
+    print(
+        f"\nensemble of {len(finished)}, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %, "
+        f"test accuracy {100 * test['accuracy']:.2f} %\n  {runs.shown(run)}"
+    )
+    return metrics
+
+
+def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
+    """Hold the members' cards against each other.
+
+    Of networks that validated on different images, each would be judged by images that another was trained on.
+    """
+    same = ("dataset", "class_names", "image_size")
+    split = ("val_size", "split_seed", "num_folds", "fold", "limit")
+    for card in cards[1:]:
+        differing = [key for key in same if card[key] != cards[0][key]]
+        own, other = card["settings"]["data"], cards[0]["settings"]["data"]
+        differing += [f"data.{key}" for key in split if own[key] != other[key]]
+        if differing:
+            raise UserError(f"These networks make no ensemble: they differ in {', '.join(differing)}.")
+
+
+def _common(jobs: Sequence[Run]) -> list[str]:
+    """The overrides that all the jobs have in common."""
+    said = [job.metrics.get("overrides") or [] for job in jobs]
+    return [word for word in said[0] if all(word in other for other in said)]

@@ -1,0 +1,102 @@
+"""evaluate(): a trained network scored on the test images of a data set."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning import compat
+from mnist_lightning.cli.config import job_began  # noqa: F401  its clock starts with the process
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine, provenance
+from mnist_lightning.run.files import write_json
+from mnist_lightning.tasks.settings import Views
+from mnist_lightning.types import Device, Part, Precision
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    run: Path,
+    *,
+    ckpt: str | None,
+    outputs: str,
+    device: Device,
+    precision: Precision,
+    data: Part,
+    tta: Views,
+    allow: list[str],
+) -> dict[str, Any]:
+    """Score a trained network on the test images of a data set, leave pictures and `evaluation.json` in `run`.
+
+    Args:
+        run: the run folder, which exists.
+        ckpt: see `runs.find_checkpoint`.
+        outputs: folder that `latest` is looked up in.
+        device: auto, cpu, cuda or mps.
+        precision: Lightning's name of it; auto for the one that training takes.
+        data: settings of `conf/data/`; the set `trained` is the one that the network was trained on.
+        tta: settings of `conf/tta/`.
+        allow: modules outside of this package whose networks may be built.
+
+    Returns:
+        What `evaluation.json` holds.
+
+    Raises:
+        UserError: the checkpoint or the data cannot be loaded, or they do not fit each other.
+    """
+    path, word = runs.find_checkpoint(ckpt, Path(outputs))
+    machine.keep_freed_memory()
+
+    with compat.heavy_imports():
+        from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
+        from mnist_lightning.errors import UserError
+        from mnist_lightning.inference.predictor import Predictor
+        from mnist_lightning.models.classifier import Classifier
+        from mnist_lightning.tasks import parts
+        from mnist_lightning.tasks.finish import score
+        from mnist_lightning.tasks.trainer import Trainer, quiet
+
+    quiet()
+    log.info("Checkpoint: %s", word)
+    predictor = Predictor.load(path, device, allow=allow)
+    if data.get("name") == "trained":
+        data = {**data, "name": predictor.card.get("dataset", "auto")}
+    loaded = parts.build("data", data)
+    loaded.prepare_data()
+    loaded.setup("test")
+    if not len(loaded.test):
+        raise UserError(f"{loaded.name} has no test images.")
+    predictor.check_classes(path, loaded.name, len(loaded.class_names))
+    trainer = Trainer(
+        accelerator={"cuda": "gpu"}.get(predictor.device.type, predictor.device.type),  # type: ignore[arg-type]
+        precision=precision,
+        callbacks=[SamplePrediction(), WorstMistakes(), ConfusionMatrix()],
+        logger=False,
+        default_root_dir=run,
+        enable_checkpointing=False,
+    )
+    began = time.perf_counter()
+    found, _ = score(Classifier(predictor.network, card=predictor.card), loaded, dict(tta), trainer)
+    result = {
+        "schema_version": 1,
+        "checkpoint": str(path),
+        "trained_on": predictor.card["dataset"],
+        "tta": dict(tta),
+        "dataset": {"name": loaded.name, "requested": data.get("name", loaded.name), "test": len(loaded.test)},
+        **found,
+        "class_names": list(loaded.class_names),
+        "images_per_second": len(loaded.test) / (time.perf_counter() - began),
+        "environment": provenance.describe(predictor.device.type, str(trainer.precision)),
+    }
+    write_json(run / "evaluation.json", result)
+    if loaded.name != predictor.card["dataset"]:
+        log.warning("The network was trained on %s, and is scored on %s.", predictor.card["dataset"], loaded.name)
+    log.info(
+        "accuracy %.2f %% of %s images of %s, loss %.4f", 100 * found["accuracy"], f"{len(loaded.test):,}",
+        loaded.name, found["loss"],
+    )  # fmt: skip
+    log.info("evaluation: %s", runs.shown(run))
+    return result

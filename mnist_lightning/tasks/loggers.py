@@ -1,0 +1,95 @@
+"""The loggers of a run, and what they get when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.types import Text
+
+FIRST = ("model._target_", "optimizer._target_", "optimizer.lr", "optimizer.weight_decay", "data.batch_size",
+         "trainer.max_epochs", "scheduler._target_", "seed")  # fmt: skip
+"""The settings that a table of runs shows first."""
+
+
+def mlflow(
+    save_dir: Path,
+    experiment_name: Text = "mnist",
+    tracking_uri: Text | None = None,
+    name: Text | None = None,
+    outputs: Path = Path("outputs"),
+) -> Any:
+    """Lightning's MLFlowLogger; without a `tracking_uri` it keeps its runs in `mlflow.db` under `outputs`.
+
+    Raises:
+        UserError: a package that it needs is not installed.
+    """
+    try:
+        import alembic  # noqa: F401  what MLflow needs for a database, and mlflow-skinny does not bring
+        import sqlalchemy
+        from lightning.pytorch.loggers import MLFlowLogger
+    except ModuleNotFoundError as error:
+        raise _missing("mlflow", error) from None
+    root = outputs.resolve()
+    uri = tracking_uri or str(sqlalchemy.URL.create("sqlite", database=str(root / "mlflow.db")))
+    return MLFlowLogger(
+        experiment_name=experiment_name,
+        run_name=name or save_dir.name,
+        tracking_uri=uri,
+        artifact_location=(root / "mlflow").as_uri(),
+    )
+
+
+def wandb(save_dir: Path, project: Text = "mnist", offline: bool = True, name: Text | None = None) -> Any:
+    """Lightning's WandbLogger.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        from lightning.pytorch.loggers import WandbLogger
+
+        return WandbLogger(name=name or save_dir.name, save_dir=save_dir, project=project, offline=offline)
+    except ModuleNotFoundError as error:
+        raise _missing("wandb", error) from None
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> UserError:
+    return UserError(
+        f'logger={name} needs a package that is not installed: pip install "mnist-lightning[{name}]" ({error}).'
+    )
+
+
+def log_results(loggers: list[Any], record: Mapping[str, Any]) -> None:
+    """Hand hyperparameters and results of a run to its loggers, and close them.
+
+    Args:
+        loggers: Lightning's.
+        record: what `training_metrics.json` holds.
+    """
+    from mnist_lightning.cli.check import dotted
+
+    flat = dict(dotted(record["hyperparameters"]))
+    ordered = {key: flat[key] for key in FIRST if key in flat} | flat
+    plain = {key: value if isinstance(value, int | float | str) else str(value) for key, value in ordered.items()}
+    best, test = record["best"] or {}, record["test"] or {}
+    results = {
+        "hparam/test_accuracy": test.get("accuracy"),
+        "hparam/val_accuracy": best.get("val_accuracy"),
+        "hparam/val_loss": best.get("val_loss"),
+        "hparam/parameters": record.get("parameters"),
+        "hparam/fit_seconds": record["timing"].get("fit_seconds"),
+    }
+    known = {key: float(value) for key, value in results.items() if value is not None}
+    for logger in loggers:
+        kind = type(logger).__name__
+        if kind == "TensorBoardLogger":
+            logger.log_hyperparams(plain, known)
+        else:
+            logger.log_hyperparams(plain)
+            logger.log_metrics({key.removeprefix("hparam/"): value for key, value in known.items()})
+        logger.finalize("success")
+        if kind == "WandbLogger":
+            logger.experiment.finish()  # otherwise the next job of a sweep would write into this run

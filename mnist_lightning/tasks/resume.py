@@ -1,0 +1,136 @@
+"""A run that goes on from its last checkpoint: where it is, and with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_lightning.cli.check import dotted, shown
+from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run.record import read_metrics
+
+FREE = (
+    "outputs", "ckpt_path", "name", "tags", "test", "callbacks", "logger", "runtime", "sweep", "early_stopping",
+    "checkpoint.every_n_steps", "data.folder", "data.mirrors", "data.num_workers", "tta",
+    *(f"trainer.{name}" for name in (
+        "max_epochs", "min_epochs", "max_steps", "max_time", "accelerator", "devices", "num_nodes", "strategy",
+        "enable_progress_bar", "log_every_n_steps", "profiler", "detect_anomaly",
+    )),
+)  # fmt: skip
+"""What the command line may change in a resumed run: nothing of it changes what was learned so far."""
+
+
+def find(ckpt_path: str, outputs: Path) -> Path:
+    """The checkpoint that `ckpt_path=` names: a file, a run folder (its last.ckpt), or `latest`.
+
+    Raises:
+        UserError: there is none, or its run has finished.
+    """
+    path = Path(ckpt_path).expanduser()
+    if ckpt_path == "latest":
+        latest = runs.latest(outputs)
+        if latest is None:
+            raise UserError(f"There is no finished run under {outputs} yet: name a run folder with ckpt_path=.")
+        path = latest
+    if path.is_dir():
+        path = path / runs.LAST
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}: give a run folder, `latest` or a .ckpt file as ckpt_path=.")
+    return path
+
+
+def check_unfinished(path: Path, overrides: Sequence[str]) -> None:
+    """Refuse a run that has done all its epochs, by its record, before anything heavy is imported.
+
+    Raises:
+        UserError: it has finished, and the command asks for no further epochs.
+    """
+    try:
+        record = read_metrics(path.parents[1])
+        done = len(record["history"]["epoch"])
+        wanted = record["hyperparameters"]["trainer"]["max_epochs"]
+    except (UserError, KeyError, TypeError, IndexError):
+        return  # the checkpoint says it too, later
+    asked = [each.partition("=")[2] for each in overrides if each.startswith("trainer.max_epochs=")]
+    wanted = int(asked[-1]) if asked and asked[-1].isdigit() else wanted
+    if record.get("status") == "finished" and done >= wanted:
+        raise _finished(path, done)
+
+
+def _finished(path: Path, done: int) -> UserError:
+    return UserError(
+        f"{path} has done {done} epochs already: ask for more with trainer.max_epochs={done + 1} or higher."
+    )
+
+
+def check_resumable(checkpoint: Mapping[str, Any], path: Path) -> int:
+    """Hold a checkpoint against what resuming needs, and return how many epochs it has done.
+
+    Raises:
+        UserError: it holds weights only, or was written by an earlier version.
+    """
+    if "loops" not in checkpoint:
+        raise UserError(f"{path} holds weights only and cannot be resumed: start from it anew with ckpt={path}.")
+    states = checkpoint.get("callbacks", {})
+    if "RunFolder" in states:
+        raise UserError(f"{path} was written by an earlier version and cannot be resumed: start anew with ckpt={path}.")
+    history = states.get("MetricsJSON", {}).get("history", {})
+    return len(history.get("epoch", ())) if history else int(checkpoint["epoch"]) + bool(checkpoint.get("global_step"))
+
+
+def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Sequence[str], path: Path) -> dict[str, Any]:
+    """The settings of a resumed run: those of its checkpoint, and of the command line what may change.
+
+    Args:
+        composed: the settings as the command line composes them.
+        kept: the settings in the checkpoint's card.
+        overrides: what the command line gives, in Hydra's words.
+        path: the checkpoint, for the message.
+
+    Raises:
+        UserError: the command line gives what cannot change any more.
+    """
+    result = _copy(composed)
+    for key, value in kept.items():
+        result[key] = _copy(value)
+    now, before = dict(dotted(composed)), dict(dotted(kept))
+    for override in overrides:
+        name = override.partition("=")[0].lstrip("+~").split("@")[0]
+        section = name.split(".")[0]
+        free = any(name == each or name.startswith(f"{each}.") for each in FREE)
+        if name in ("experiment", "debug", "search", "train", "ckpt"):
+            raise UserError(f"{override} cannot be given with ckpt_path=: its settings are those of {path}.")
+        touched = [key for key in now if key == name or key.startswith(f"{name}.")]
+        changed = [key for key in touched if now[key] != before.get(key)]
+        if changed and not free and section in kept:
+            key = next((each for each in changed if "_target_" not in each), changed[0])
+            raise UserError(
+                f"{override} cannot be changed in a resumed run, whose {key} is {shown(before.get(key))}: leave it out, "
+                f"or start anew from the weights with ckpt={path}."
+            )
+        if free:
+            _put(result, name, composed)
+    for name, part in result.get("callbacks", {}).items():
+        if name in result:  # `callbacks.averaging` is `averaging`
+            result["callbacks"][name] = _copy(result[name])
+        elif name in ("progress", "learning_curves") and name in composed["callbacks"]:
+            result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
+        else:
+            result["callbacks"][name] = part
+    return result
+
+
+def _put(target: dict[str, Any], name: str, source: Mapping[str, Any]) -> None:
+    *sections, key = name.split(".")
+    for section in sections:
+        target, source = target.setdefault(section, {}), source.get(section, {})
+    if key in source:
+        target[key] = _copy(source[key])
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(each) for key, each in value.items()}
+    return [_copy(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,213 @@
+"""Sets up a training run: data, network, callbacks, loggers, trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+
+from mnist_lightning.cli import multirun
+from mnist_lightning.cli.check import dotted
+from mnist_lightning.distributed import ranks
+from mnist_lightning.distributed.sharded import ShardedClassifier
+from mnist_lightning.errors import UserError
+from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.models import checkpoint
+from mnist_lightning.models.build import describe_class
+from mnist_lightning.models.classifier import Classifier
+from mnist_lightning.models.loss import Distillation
+from mnist_lightning.models.optimizer import build_optimizer
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import provenance
+from mnist_lightning.tasks import parts
+from mnist_lightning.tasks.train import Job
+from mnist_lightning.tasks.trainer import pick, quiet
+
+log = logging.getLogger(__name__)
+
+NOT_RESUMED = ("outputs", "logger", "sweep", "search")
+"""Settings that do not go into a checkpoint: a resumed run takes them from its own command line."""
+
+
+def setup(job: Job) -> None:
+    """Build all parts of a run; what is wrong with their arguments is said before any data is read.
+
+    Raises:
+        UserError: a part cannot be built, or the parts do not fit together.
+    """
+    settings = job.settings
+    quiet()
+    if settings["runtime"]["threads"]:
+        torch.set_num_threads(settings["runtime"]["threads"])
+    if settings["seed"] is None:
+        settings["seed"] = int(torch.randint(2**31, ()).item())
+    pl.seed_everything(settings["seed"], verbose=False)
+    ranks.join(pick(settings["trainer"].get("accelerator", "auto")).type)
+    if job.start:
+        job.given = checkpoint.read(job.start)
+        if settings["model"]["_target_"] == "checkpoint":
+            settings["model"] = dict(job.given[checkpoint.CARD]["network"])
+    _try_out(settings)
+    job.data = _data(settings)
+    ranks.agree(_facts(settings, job.data))
+    job.laps.lap("data")
+    job.model = _model(job)
+    first = ranks.place().rank == 0
+    job.loggers = _loggers(settings, job.run) if first else []
+    callbacks = parts.build_all(
+        "callbacks", settings["callbacks"], record=job.record, search=settings.get("search"), seed=settings["seed"]
+    )
+    if settings["trainer"].get("strategy") == "fsdp" and ranks.place().world > 1:
+        callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # not of sharded weights
+    job.trainer = parts.build("trainer", settings["trainer"], callbacks=callbacks, logger=job.loggers or False,
+                              default_root_dir=job.run, enable_checkpointing=None)  # fmt: skip
+    _start_record(job)
+    job.laps.lap("network and trainer")
+
+
+def _try_out(settings: Mapping[str, Any]) -> None:
+    """Build what can be built without data, and throw it away, so that a wrong argument costs no download."""
+    with torch.device("meta"):
+        network = _network(settings["model"], 10)
+    optimizer = build_optimizer(parts.build("optimizer", settings["optimizer"]), network)
+    for name in ("scheduler", "loss", "augment"):
+        part = parts.build(name, settings[name])
+        if name == "scheduler" and hasattr(part, "build"):
+            part.build(optimizer, 1)
+
+
+def _network(config: Mapping[str, Any], num_classes: int) -> nn.Module:
+    if "_target_" in config:
+        return parts.build("model", config, num_classes=num_classes, image_size=28)
+    from mnist_lightning.models.build import build
+
+    return build(config, num_classes=num_classes)  # the card of a checkpoint written before version 0.2
+
+
+def _data(settings: Mapping[str, Any]) -> Any:
+    augment = parts.build("augment", settings["augment"])
+    data = parts.build("data", settings["data"], augment=augment, seed=settings["seed"])
+    with ranks.first_of_machine_first():
+        data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def _model(job: Job) -> Classifier:
+    settings, data = job.settings, job.data
+    class_names = list(data.class_names)
+    with _named("model"):
+        network = _network(settings["model"], len(class_names))
+    if job.given is not None and job.start is not None:
+        # On resuming too: Lightning's own message for another architecture is a page of names.
+        checkpoint.load_weights(network, job.given, job.start)
+    if settings["runtime"]["channels_last"]:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if settings["runtime"]["compile"]:
+        network.compile()
+    arguments = {key: value for key, value in settings["model"].items() if key not in ("_target_", "name")}
+    sharded = ranks.place().world > 1 and settings["trainer"].get("strategy") == "fsdp"
+    outliers = bool(settings["data"].get("no_digits", 0) + settings["data"].get("noise_images", 0))
+    return (ShardedClassifier if sharded else Classifier)(
+        network,
+        parts.build("optimizer", settings["optimizer"]),
+        parts.build("scheduler", settings["scheduler"]),
+        parts.build("loss", settings["loss"], outliers=outliers),
+        _distillation(settings, class_names),
+        checkpoint.make_card(
+            {"_target_": describe_class(type(network)), **arguments},
+            image_size=getattr(network, "arguments", {}).get("image_size", 28),
+            dataset=data.name,
+            class_names=class_names,
+            settings={key: value for key, value in settings.items() if key not in NOT_RESUMED},
+            data=getattr(data, "split_facts", {}),
+        ),
+    )
+
+
+@contextlib.contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Within, an argument that a class refuses is the user's mistake."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{setting}= cannot be built: {error}.") from error
+
+
+def _distillation(settings: Mapping[str, Any], class_names: list[str]) -> Distillation | None:
+    """The teacher that `distill.teacher=` names, and how much it counts."""
+    wanted = settings["distill"]
+    if not wanted["teacher"]:
+        return None
+    path, word = runs.find_checkpoint(wanted["teacher"], Path(settings["outputs"]))
+    teacher = Predictor.load(path, "cpu")
+    teacher.check_classes(path, settings["data"].get("name", "the data set"), len(class_names))
+    log.info("Teacher: %s", word)
+    return Distillation(teacher.network, wanted["weight"], wanted["temperature"])
+
+
+def _loggers(settings: Mapping[str, Any], run: Path) -> list[Any]:
+    outputs = Path(settings["outputs"])
+    return parts.build_all("logger", settings["logger"], save_dir=run, outputs=outputs, **_name(settings))
+
+
+def _name(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {"name": settings["name"]} if settings["name"] else {}
+
+
+def _facts(settings: Mapping[str, Any], data: Any) -> dict[str, Any]:
+    """What all ranks must have alike: the data, and the settings but for where things lie on a machine."""
+    local = ("outputs", "ckpt", "ckpt_path", "data.folder", "data.mirrors", "runtime.threads")
+    same = {
+        key: value
+        for key, value in dotted(settings)
+        if key not in local and not key.startswith(("logger", "callbacks"))
+    }
+    return {"data": f"{data.name} ({len(data.train)} + {len(data.val)} images)"} | same
+
+
+def _start_record(job: Job) -> None:
+    """Fill in the record, and say what is going to be trained."""
+    settings, data, here, trainer = job.settings, job.data, ranks.place(), job.trainer
+    assert trainer is not None
+    assert job.model is not None
+    weights = sum(weight.numel() for weight in job.model.network.parameters() if weight.requires_grad)
+    sizes = {part: len(getattr(data, part)) for part in ("train", "val", "test")}
+    facts: dict[str, Any] = {
+        **multirun.asked_for(),
+        "name": settings["name"] or job.run.name,
+        "tags": settings["tags"],
+        "dataset": {"name": data.name, "requested": settings["data"].get("name", data.name), **sizes},
+        "batch": {
+            "size": data.batch_size,
+            "processes": here.world,
+            "machines": here.machines,
+            "size_per_process": data.batch_size / here.world,
+        },
+        "parameters": weights,
+        "environment": provenance.describe(trainer.strategy.root_device.type, str(trainer.precision)),
+        "started_from": str(job.start.resolve()) if job.start else None,
+    }
+    if search := settings.get("search"):
+        facts["search"] = {"study": search["study"], "trial": search["trial"]}
+    job.record.started(settings, **facts)
+    job.record.timed(startup_seconds=sum(job.laps.seconds.values()), laps=job.laps.seconds)
+    for key, default in (("strategy", "auto"), ("sync_batchnorm", False)):
+        if here.world == 1 and settings["trainer"].get(key, default) != default:
+            log.warning("trainer.%s has no effect: there is one device.", key)
+    log.info(
+        "%s, %s parameters, on %s (%s training, %s validation, %s test images)",
+        type(job.model.network).__name__.lower(), f"{weights:,}", data.name, *(f"{size:,}" for size in sizes.values()),
+    )  # fmt: skip
+    if here.world > 1:
+        log.info(
+            "%s over %d processes on %d machine%s: a batch is %d images, %g per process",
+            settings["trainer"].get("strategy"), here.world, here.machines, "s" * (here.machines > 1),
+            data.batch_size, data.batch_size / here.world,
+        )  # fmt: skip

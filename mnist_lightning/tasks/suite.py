@@ -1,0 +1,49 @@
+"""suite(): all that can be said about a trained network, measured and on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Len
+
+from mnist_lightning import compat
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
+from mnist_lightning.tasks.settings import Views
+from mnist_lightning.types import Device, NonNegative, Part, PositiveInt, Precision, Seed
+
+
+def suite(
+    run: Path,
+    *,
+    ckpt: str | None,
+    outputs: str,
+    device: Device,
+    precision: Precision,
+    seed: Seed,
+    outliers: Annotated[list[str], Len(1)],
+    outlier_images: PositiveInt,
+    speed_seconds: NonNegative,
+    data: Part,
+    tta: Views,
+) -> dict[str, Any]:
+    """Measure a trained network from all sides; the settings are those of `conf/evaluate_suite.yaml`.
+
+    Returns:
+        What `report.json` holds.
+
+    Raises:
+        UserError: the checkpoint or the data cannot be loaded.
+    """
+    checkpoint, _ = runs.find_checkpoint(ckpt, Path(outputs))
+    machine.keep_freed_memory()
+
+    with compat.heavy_imports():
+        from mnist_lightning.evaluation.suite import evaluate_suite
+
+    settings = {key: value for key, value in data.items() if key != "_target_"}
+    return evaluate_suite(
+        run, checkpoint, device=device, tta=tta, precision=precision, data=settings, seed=seed, out_of_distribution=outliers,
+        images_per_set=outlier_images, speed_seconds=speed_seconds,
+    )  # fmt: skip

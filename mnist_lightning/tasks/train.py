@@ -1,0 +1,148 @@
+"""train(settings, run): a whole job, from its settings to its artefacts.
+
+Everything heavy is imported inside, after the allocator was set up.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_lightning import compat
+from mnist_lightning.cli import multirun
+from mnist_lightning.cli.config import job_began
+from mnist_lightning.distributed import launcher, ranks
+from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run import folder as runs
+from mnist_lightning.run import machine
+from mnist_lightning.run.clock import Laps
+from mnist_lightning.run.record import Record
+from mnist_lightning.tasks import resume
+from mnist_lightning.tasks.settings import TrainSettings, check_together, without_effect
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
+    from mnist_lightning.models.classifier import Classifier
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """One training run while it is set up and done.
+
+    Attributes:
+        settings: all of them, plain data.
+        run: its folder; `ranks.NOWHERE` for all ranks but the first.
+        laps: where its time goes.
+        record: what it has reached.
+        start: the checkpoint that it starts from or resumes; None where it starts from scratch.
+        resumes: whether it goes on with the run of `start`.
+        given: the content of `start`.
+        data, model, trainer, loggers: its parts.
+    """
+
+    settings: dict[str, Any]
+    run: Path
+    laps: Laps
+    record: Record
+    start: Path | None = None
+    resumes: bool = False
+    given: dict[str, Any] | None = None
+    data: Any = None
+    model: Classifier | None = None
+    trainer: pl.Trainer | None = None
+    loggers: list[Any] = field(default_factory=list)
+
+
+def train(settings: TrainSettings, run: Path) -> dict[str, Any]:
+    """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
+
+    Where several devices of this machine train together, it starts a process for each and waits for them; a process
+    that is one of several trains with the others, and the first of them alone prints, writes and scores.
+
+    Args:
+        settings: `conf/train.yaml` composed and checked.
+        run: the run folder, which exists; `ranks.NOWHERE` for all ranks but the first.
+
+    Returns:
+        What `training_metrics.json` holds.
+
+    Raises:
+        UserError: something that was asked for is not possible; nothing was trained.
+        Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
+    """
+    laps = Laps(job_began())
+    chosen, start = _choose(dict(settings))
+    if count := ranks.to_start(chosen):
+        return launcher.launch(chosen, run, count)
+    first = ranks.place().rank == 0
+    if not first:  # the first one says it
+        logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
+    for sentence in without_effect(chosen):
+        log.warning("%s", sentence)
+    _prepare_machine(chosen["runtime"])
+    laps.lap("settings")
+    with compat.heavy_imports():
+        from mnist_lightning.tasks import finish, fit, setup
+    laps.lap("imports")
+    job = Job(chosen, run, laps, Record(run if first else None), start, bool(chosen["ckpt_path"]))
+    setup.setup(job)
+    try:
+        if chosen["train"]:
+            fit.fit(job)
+        if first:
+            finish.finish(job)
+    except (Interrupted, KeyboardInterrupt, SystemExit) as error:  # SystemExit: Lightning's own answer to SIGTERM
+        signum = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        interrupted = error if isinstance(error, Interrupted) else Interrupted(signum)
+        if first:
+            finish.interrupt(job, str(interrupted))
+            log.info("Resume with: %s", shlex.join(["python", "scripts/train.py", f"ckpt_path={runs.shown(run)}"]))
+        raise interrupted from None
+    except Exception as error:
+        job.record.failed(str(error), isinstance(error, UserError))
+        raise
+    return job.record.content
+
+
+def _choose(settings: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    """The settings to go by, and the checkpoint to start from or to resume.
+
+    A resumed run takes its settings from its checkpoint; they are read here, before the ranks are started.
+    """
+    if (search := settings.get("search")) and search["trial"] is None:
+        raise UserError("search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.")
+    check_together(settings)
+    outputs = Path(settings["outputs"])
+    if not settings["ckpt_path"]:
+        if not settings["ckpt"]:
+            return settings, None
+        start, word = runs.find_checkpoint(settings["ckpt"], outputs)
+        log.info("Starting from %s", word)
+        return settings, start
+    start = resume.find(settings["ckpt_path"], outputs)
+    overrides = multirun.asked_for().get("overrides", [])
+    resume.check_unfinished(start, overrides)
+    with compat.heavy_imports():
+        from mnist_lightning.models import checkpoint
+
+    given = checkpoint.read(start)
+    done = resume.check_resumable(given, start)
+    if ranks.place().rank == 0 and not ranks.is_started():
+        settings = resume.settings(settings, given[checkpoint.CARD]["settings"], overrides, start)
+    log.info("Resuming %s after epoch %d", runs.shown(start), done)
+    return {**settings, "ckpt_path": str(start)}, start
+
+
+def _prepare_machine(runtime: dict[str, Any]) -> None:
+    """What has to be set before torch is imported."""
+    if runtime["keep_memory"]:
+        machine.keep_freed_memory()
+    if runtime["wait_asleep"]:
+        machine.wait_asleep()

@@ -1,0 +1,195 @@
+"""Networks as files for other programs: what they hold, that they compute the same, and that a bad one is removed."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from mnist_lightning.errors import UserError  # noqa: E402
+from mnist_lightning.export import command, formats  # noqa: E402
+from mnist_lightning.export.fold import FoldedBlock, fold  # noqa: E402
+from mnist_lightning.inference.predictor import Predictor  # noqa: E402
+from mnist_lightning.models import checkpoint, networks  # noqa: E402
+
+DATA = {"name": "digits"}  # scikit-learn's, always there
+NETWORKS = {
+    "cnn": {"channels": [4, 6], "kernels": [5, 3], "pools": [2, 2]},
+    "padded": {"name": "cnn", "channels": [4], "kernels": [5], "pools": [3], "padding": True, "crop": 24},
+    "standardized": {"name": "cnn", "channels": [4], "kernels": [5], "pools": [1], "standardize": True},
+    "deslanted": {"name": "cnn", "channels": [4], "kernels": [5], "pools": [2], "inputs": ["image", "deslanted"]},
+    "lenet5": {},
+    "mlp": {"hidden_sizes": [12]},
+    "ensemble": {"members": [{"name": "mlp", "hidden_sizes": [4]}, {"name": "mlp", "hidden_sizes": [5]}]},
+}
+
+
+def build(name, turned=False):
+    """A network that is moved a little from its start, so that no norm is the identity; `turned` makes one negative."""
+    torch.manual_seed(0)
+    network = networks.build({"name": name, **NETWORKS[name]}, num_classes=10)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            for values in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
+                values.add_(torch.rand_like(values) * 0.5)
+            if turned:
+                module.weight.data[0] *= -1
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """`files("cnn")`: a checkpoint of such a network."""
+    made = {}
+
+    def file(name):
+        if name not in made:
+            network = build(name)
+            card = checkpoint.make_card({"name": name, **NETWORKS[name]}, 28, "mnist", tuple("0123456789"), {"seed": 3})
+            weights = {f"network.{key}": value for key, value in network.state_dict().items()}
+            made[name] = tmp_path_factory.mktemp("networks") / f"{name}.ckpt"
+            torch.save({"state_dict": weights, checkpoint.CARD: card | {"temperature": 0.7}}, made[name])
+        return made[name]
+
+    return file
+
+
+def images(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folding_changes_nothing_but_rounding(name, turned):
+    network = build(name, turned)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    folded = fold(network)
+    inputs = networks.to_input(torch.as_tensor(images(5)))
+    torch.testing.assert_close(folded(inputs), network(inputs), atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    if name == "cnn":
+        assert [isinstance(block, FoldedBlock) for block in folded.blocks] == [not turned] * 2
+
+
+@pytest.mark.parametrize("name", ["cnn", "standardized", "deslanted", "ensemble"])
+def test_onnx_computes_what_the_network_does(files, tmp_path, name):
+    path = command.export(ckpt=str(files(name)), output=str(tmp_path / "made.onnx"), data=DATA)
+    found, wanted = Predictor.load(path), Predictor.load(files(name), "cpu")
+    for count in (1, 2, 37):
+        np.testing.assert_allclose(found.probabilities(images(count)), wanted.probabilities(images(count)), atol=1e-4)
+    assert [path.name for path in tmp_path.iterdir()] == ["made.onnx"]  # one file, nothing temporary
+    model = onnx.load(path)
+    assert [each.type.tensor_type.shape.dim[0].dim_param for each in (*model.graph.input, *model.graph.output)] == [
+        "batch", "batch",
+    ]  # fmt: skip
+
+
+def test_the_metadata_says_what_a_user_needs(files, tmp_path):
+    path = command.export(ckpt=str(files("mlp")), output=str(tmp_path / "made.onnx"), data=DATA, sure=0.6)
+    found = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    card = json.loads(found["mnist_lightning"])
+    assert json.loads(found["class_names"]) == list("0123456789")
+    assert (found["temperature"], found["sure"], found["training_run"]) == ("0.7", "0.6", "mlp.ckpt")
+    assert json.loads(found["preprocessing"])["probabilities"] == "softmax(logits / temperature)"
+    assert (card["settings"], card["temperature"], card["sure"]) == ({"seed": 3}, 0.7, 0.6)
+    assert card["export"]["sha256"] == command.digest(files("mlp"))
+    assert str(tmp_path).encode() not in path.read_bytes()  # no traces of where it was made
+    assert b".py" not in path.read_bytes()
+
+
+def test_eight_bits_are_smaller_and_read_nearly_the_same(files, tmp_path):
+    path = command.export(ckpt=str(files("cnn")), output=str(tmp_path / "q.onnx"), quantize="int8", data=DATA)
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    found, wanted = Predictor.load(path), Predictor.load(files("cnn"), "cpu")
+    assert found.card["export"]["quantize"] == "int8"
+    assert np.abs(found.probabilities(images(50)) - wanted.probabilities(images(50))).max() < 0.1
+    assert [maps.maps.shape for maps in found.feature_maps(images(1)[0])] == [
+        maps.maps.shape for maps in wanted.feature_maps(images(1)[0])
+    ]
+
+
+@pytest.mark.parametrize("format", ["safetensors", "torch_export", "torchscript"])
+def test_formats_of_torch_compute_the_same(files, tmp_path, format):
+    output = str(tmp_path / f"made{formats.SUFFIXES[format]}")
+    path = command.export(ckpt=str(files("cnn")), format=format, output=output, data=DATA)
+    found = formats.READERS[format]
+    wanted = Predictor.load(files("cnn"), "cpu").probabilities(images(9))
+    np.testing.assert_allclose(found(path)(images(9)), wanted, atol=1e-5)
+
+
+def test_a_safetensors_file_is_exported_as_a_checkpoint_is(files, tmp_path):
+    first = command.export(ckpt=str(files("mlp")), format="safetensors", output=str(tmp_path / "a.safetensors"),
+                           data=DATA)  # fmt: skip
+    second = command.export(ckpt=str(first), output=str(tmp_path / "b.onnx"), data=DATA)
+    wanted = Predictor.load(files("mlp"), "cpu").probabilities(images(5))
+    np.testing.assert_allclose(Predictor.load(second).probabilities(images(5)), wanted, atol=1e-5)
+
+
+def test_a_file_that_computes_something_else_gets_no_name(files, tmp_path, monkeypatch):
+    before = tmp_path / "made.onnx"
+    before.write_text("the one before")
+    monkeypatch.setitem(
+        formats.READERS, "onnx", lambda path: lambda images: np.eye(10, dtype=np.float32)[[0] * len(images)]
+    )
+    with pytest.raises(RuntimeError, match=r"does not compute what the network does: \d+ of 1000 images"):
+        command.export(ckpt=str(files("mlp")), output=str(before), data=DATA)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"made.onnx": "the one before"}
+
+
+def test_where_it_is_written_by_default(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/best.ckpt").write_bytes(files("mlp").read_bytes())
+    (run / "training_metrics.json").write_text("{}")
+    assert command.export(ckpt=str(run), format="safetensors", data=DATA) == run / "export/mnist.safetensors"
+    assert command.export(ckpt=str(files("mlp")), format="safetensors", data=DATA).name == "mlp.safetensors"
+    assert (tmp_path / "mlp.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"quantize": "int8", "format": "safetensors"},
+            r"^quantize=int8 cannot be combined with format=safetensors: ex",
+        ),
+        (
+            {"output": "a.pt"},
+            r"^output=a\.pt cannot be written with format=onnx: expected a name that ends in \.onnx\.$",
+        ),
+        ({"output": "."}, r"^output=\. is a folder: name the file to write\.$"),
+        (
+            {"output": "/proc/nowhere/x.onnx"},
+            r"^/proc/nowhere/x\.onnx cannot be written \(.*\): set another output=\.$",
+        ),
+    ],
+)
+def test_what_was_asked_wrongly_is_said(files, settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        command.export(ckpt=str(files("mlp")), data=DATA, **settings)
+
+
+def test_an_onnx_file_is_not_exported_again(tmp_path):
+    (tmp_path / "a.onnx").touch()
+    with pytest.raises(UserError, match=r"a\.onnx is an ONNX file already"):
+        command.export(ckpt=str(tmp_path / "a.onnx"))
+
+
+def test_size_and_accuracy_are_printed(files, tmp_path, capsys):
+    command.export(ckpt=str(files("mlp")), format="safetensors", output=str(tmp_path / "a.safetensors"), data=DATA)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"0 of 1000 training images are read otherwise; .* read right: (\d+), by the network itself \1", printed
+    )
+    assert re.search(r"a\.safetensors: [\d,]+ bytes", printed)
+
+
+def test_every_format_has_a_suffix():
+    assert formats.FORMATS.keys() == formats.SUFFIXES.keys()

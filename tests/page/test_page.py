@@ -1,0 +1,375 @@
+"""The page as people use it, served by a service and as one file without any network."""
+
+import base64
+
+import cv2
+import page_vectors
+import pytest
+from conftest import until, wait_until_read
+from page_service import Service
+
+
+def sheet_corner(page):
+    box = page.locator("#sheet").bounding_box()
+    return box["x"], box["y"], box["width"] / 740
+
+
+def draw(page, strokes, left=220, top=90, scale=3.0):
+    """Draw with the mouse; the strokes are in a box of 100 by 140."""
+    x0, y0, unit = sheet_corner(page)
+    for path in strokes:
+        points = [(x0 + (left + x * scale) * unit, y0 + (top + y * scale) * unit) for x, y in path]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point)
+        page.mouse.up()
+    wait_until_read(page)
+
+
+def number(page):
+    """What the page shows; "" for nothing."""
+    shown = page.locator("#number").text_content()
+    return "" if shown == "Draw a digit" else shown
+
+
+def strokes_on(page):
+    """How many strokes the history would keep: read from the link that the page makes."""
+    page.click("#link")
+    until(page, "location.hash.length > 3 || document.getElementById('message').textContent")
+    return page.evaluate("location.hash")
+
+
+def test_digits_drawn_with_the_mouse_are_read(page, pen_digits):
+    for label in range(10):
+        draw(page, pen_digits[label])
+        assert number(page) == str(label)
+        assert page.title() == f"{label} - MNIST Lightning"
+        assert page.locator("#bars .best .name").text_content() == str(label)
+        assert page.locator("#verdict").text_content().endswith(" % sure")
+        page.keyboard.press("c")
+
+
+def test_a_digit_drawn_with_a_finger_is_read(one_file, open_page, pen_digits):
+    page = open_page(one_file.as_uri(), offline=True, has_touch=True, is_mobile=True,
+                     viewport={"width": 390, "height": 844})  # fmt: skip
+    x0, y0, unit = sheet_corner(page)
+    devtools = page.context.new_cdp_session(page)
+    for path in pen_digits[5]:
+        for at, (x, y) in enumerate(path):
+            place = {"x": x0 + (220 + 3 * x) * unit, "y": y0 + (90 + 3 * y) * unit}
+            kind = "touchMove" if at else "touchStart"
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place]})
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    wait_until_read(page)
+    assert number(page) == "5"
+    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_keyboard_alone_draws_and_reads_a_digit(page):
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "sheet":
+            break
+    keys = ["ArrowLeft"] * 4 + ["ArrowUp"] * 7 + ["Space"] + ["ArrowRight"] * 9
+    keys += ["End", "ArrowDown"] * 7 + ["Space"]
+    for key in keys:
+        page.keyboard.press(key)
+    wait_until_read(page)
+    assert number(page) == "7"
+    until(page, "document.getElementById('spoken').textContent.startsWith('Reads 7.')")
+
+
+def test_several_digits_are_a_number_with_a_picture_for_each(page, pen_digits):
+    for place, label in enumerate((4, 2, 9)):
+        draw(page, pen_digits[label], left=60 + 200 * place, scale=1.5)
+    assert number(page) == "429"
+    buttons = page.locator("#thumbs button")
+    assert [buttons.nth(at).get_attribute("aria-pressed") for at in range(3)] == ["false", "false", "true"]
+    buttons.nth(0).click()
+    assert page.locator("#bars .best .name").text_content() == "4"
+
+
+def test_undo_redo_clear_and_eraser_work_by_button_and_by_key(page, pen_digits):
+    draw(page, pen_digits[7])
+    whole = strokes_on(page)
+    page.click("#undo")
+    wait_until_read(page)
+    assert number(page) == ""
+    assert page.locator("#undo").is_disabled()
+    page.keyboard.press("r")
+    wait_until_read(page)
+    assert number(page) == "7"
+    assert strokes_on(page) == whole
+    page.keyboard.press("e")
+    assert page.locator("#eraser").get_attribute("aria-pressed") == "true"
+    draw(page, [[[70, 20], [60, 90], [40, 138]]])
+    assert strokes_on(page) != whole
+    page.keyboard.press("u")
+    wait_until_read(page)
+    assert strokes_on(page) == whole
+    page.keyboard.press("c")
+    wait_until_read(page)
+    assert number(page) == ""
+    assert page.locator("#clear").is_disabled()
+
+
+def test_the_right_button_erases(page, pen_digits):
+    draw(page, pen_digits[1])
+    x0, y0, _ = sheet_corner(page)
+    page.mouse.move(x0 + 400, y0 + 80)
+    page.mouse.down(button="right")
+    for x, y in pen_digits[1][0]:
+        page.mouse.move(x0 + 220 + 3 * x, y0 + 90 + 3 * y)
+    page.mouse.up(button="right")
+    wait_until_read(page)
+    assert number(page) == ""
+    page.keyboard.press("u")
+    wait_until_read(page)
+    assert number(page) == "1"
+
+
+def test_the_pen_has_the_width_that_was_asked_for(page):
+    for key, width in (("]", "25"), ("[", "20"), ("[", "16")):
+        page.keyboard.press(key)
+        assert page.locator("#pen").input_value() == width
+    page.locator("#pen").fill("60")
+    page.keyboard.press("]")
+    assert page.locator("#pen-value").text_content() == "60"
+
+
+@pytest.mark.parametrize("name", ["dark on light", "photograph", "several"])
+def test_a_picture_is_read(page, name):
+    labels = {"dark on light": "3", "photograph": "3", "several": "456"}
+    data = cv2.imencode(".png", page_vectors.pictures()[name])[1].tobytes()
+    page.set_input_files("#picture", {"name": "mine.png", "mimeType": "image/png", "buffer": data})
+    until(page, "document.getElementById('message').textContent.startsWith('Reading mine.png')")
+    wait_until_read(page)
+    assert number(page) == labels[name]
+
+
+def test_a_dropped_picture_is_read_and_drawing_puts_it_away(page, pen_digits):
+    data = base64.b64encode(cv2.imencode(".png", page_vectors.pictures()["dark on light"])[1].tobytes()).decode()
+    page.evaluate("""(text) => {
+      const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+      document.getElementById("sheet").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+    }""", data)  # fmt: skip
+    until(page, "document.getElementById('message').textContent.startsWith('Reading dropped.png')")
+    wait_until_read(page)
+    assert number(page) == "3"
+    draw(page, pen_digits[8])
+    assert number(page) == "8"
+
+
+def test_a_file_that_is_no_picture_is_refused_in_a_sentence(page):
+    page.set_input_files("#picture", {"name": "text.png", "mimeType": "image/png", "buffer": b"no picture"})
+    until(page, "document.getElementById('message').textContent.includes('not a picture')")
+
+
+def test_a_link_brings_the_drawing_back(page, open_page, pen_digits):
+    draw(page, pen_digits[6])
+    hash_ = strokes_on(page)
+    assert hash_.startswith("#d=")
+    again = open_page(page.url.partition("#")[0] + hash_)
+    assert number(again) == "6"
+    assert strokes_on(again) == hash_
+
+
+@pytest.mark.parametrize("text", ["AAAA", "!!!", "AVABfn5-", "AVCAgICAgICAgA"])
+def test_a_link_without_a_drawing_is_refused_in_a_sentence(one_file, open_page, text):
+    page = open_page(f"{one_file.as_uri()}#d={text}")
+    assert page.locator("#message").text_content() == "The link holds no drawing that can be read."
+
+
+def test_a_drawing_is_saved_as_png_with_what_it_reads(page, pen_digits):
+    draw(page, pen_digits[2])
+    with page.expect_download() as download:
+        page.keyboard.press("s")
+    assert download.value.suggested_filename == "digits-2.png"
+    picture = cv2.imread(str(download.value.path()))
+    assert picture.shape == (1232, 1480, 3)
+    assert picture[0, 0].tolist() == [255, 255, 255]
+    assert (picture < 100).any()
+
+
+def test_the_last_drawings_come_back_and_can_be_deleted(page, pen_digits):
+    for label in (3, 7):
+        draw(page, pen_digits[label])
+        page.click("#clear")
+    assert [text.strip() for text in page.locator("#drawings .open").all_text_contents()] == ["read as 7", "read as 3"]
+    page.locator("#drawings .open").nth(1).click()
+    wait_until_read(page)
+    assert number(page) == "3"
+    page.locator("#drawings .delete").nth(0).click()
+    assert page.locator("#drawings li").count() == 1
+    page.click("#forget")
+    assert not page.locator("#history").is_visible()
+
+
+def test_a_label_is_kept_in_the_browser_where_no_service_may_store_it(page, pen_digits):
+    draw(page, pen_digits[9])
+    page.keyboard.press("4")
+    until(page, "document.getElementById('message').textContent === 'Kept as 4 in this browser.'")
+    assert page.locator("#drawings .open").text_content() == "4, read as 9"
+    assert number(page) in ("", "9")
+
+
+def test_a_label_goes_to_a_service_that_keeps_drawings(reader, open_page, pen_digits):
+    service = Service(reader, keeps_drawings=True)
+    page = open_page(service.address)
+    draw(page, pen_digits[9])
+    page.locator("#labels button", has_text="9").click()
+    until(page, "document.getElementById('message').textContent === 'Kept as 9 by the service.'")
+    (kept,) = service.kept
+    service.close()
+    assert kept["label"] == 9
+    assert len(kept["strokes"][0]) == len(pen_digits[9][0])
+    assert kept["widths"] == [20]
+
+
+def test_what_reads_as_several_digits_is_kept_as_one_only_when_it_is_said_twice(page, pen_digits):
+    draw(page, pen_digits[1], left=150, scale=2)
+    draw(page, pen_digits[1], left=450, scale=2)
+    page.keyboard.press("4")
+    assert page.locator("#message").text_content().startswith("This reads as 2 digits. Choose 4 again")
+    page.keyboard.press("4")
+    until(page, "document.getElementById('message').textContent.startsWith('Kept as 4')")
+
+
+def test_samples_are_read(page):
+    for name, wanted in (("3", "3"), ("42", "42"), ("2026", "2026")):
+        page.locator("#samples button", has_text=name).first.click()
+        wait_until_read(page)
+        assert number(page) == wanted
+
+
+def test_the_inside_is_alive_and_says_what_a_unit_looks_at(page, pen_digits):
+    draw(page, pen_digits[0])
+    page.locator(".inside").scroll_into_view_if_needed()
+    page.wait_for_selector("#layers .viewer")
+    page.locator("#layers .viewer").first.hover(position={"x": 20, "y": 20})
+    told = page.locator("#unit")
+    until(page, "document.getElementById('unit').textContent.startsWith('Block 1, map ')")
+    assert "It looks at the 6 × 6 pixels in the frame." in told.text_content()
+    page.locator("#layers .viewer").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "column" in told.text_content()
+
+
+def test_which_pixels_decided_colours_the_ink(page, pen_digits):
+    draw(page, pen_digits[8])
+    colours = "() => { const c = document.getElementById('ink'); const d = c.getContext('2d')" \
+              ".getImageData(0, 0, c.width, c.height).data; let n = 0;" \
+              "for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && Math.abs(d[i] - d[i + 2]) > 60) n++;" \
+              "return n; }"  # fmt: skip
+    assert page.evaluate(colours) == 0
+    page.keyboard.press("h")
+    assert page.locator("#deciding-key").is_visible()
+    until(page, f"({colours})() > 500")
+    page.keyboard.press("h")
+    until(page, f"({colours})() === 0")
+
+
+def test_the_one_file_page_asks_nobody_for_anything(one_file, browser, pen_digits):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(one_file.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    draw(page, pen_digits[3])
+    assert number(page) == "3"
+    assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
+    context.close()
+
+
+def test_the_served_page_asks_its_own_service_alone(service, browser, pen_digits):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(service.address)
+    page.wait_for_selector("html[data-ready]")
+    draw(page, pen_digits[3])
+    assert {url.partition("?")[0] for url in asked if not url.startswith(service.address)} <= set()
+    assert "/v1/predict" in service.asked
+    context.close()
+
+
+def test_a_busy_service_is_asked_again(service, open_page, pen_digits):
+    page = open_page(service.address)
+    service.busy = 2
+    draw(page, pen_digits[3])
+    assert number(page) == "3"
+    assert service.busy == 0
+
+
+def test_a_service_with_keys_is_given_the_key_that_the_user_types(service, browser, pen_digits):
+    service.key = "secret"
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.on("dialog", lambda dialog: dialog.accept("secret"))
+    page.goto(service.address)
+    until(page, "document.getElementById('model').textContent.includes('trained on mnist')")
+    draw(page, pen_digits[3])
+    assert number(page) == "3"
+    context.close()
+
+
+def test_a_service_that_is_gone_is_told_and_drawing_goes_on(reader, open_page, pen_digits):
+    service = Service(reader)
+    page = open_page(service.address)
+    service.close()
+    page.context.set_offline(True)
+    draw(page, pen_digits[3])
+    assert page.locator("#message").text_content().startswith("The service does not answer.")
+    assert page.locator("#undo").is_enabled()
+
+
+def test_reduced_motion_moves_nothing(one_file, open_page):
+    page = open_page(one_file.as_uri(), reduced_motion="reduce")
+    style = "getComputedStyle(document.querySelector('.bars .fill')).transitionDuration"
+    assert page.evaluate(style) == "0s"
+
+
+@pytest.mark.parametrize("form", ["service", "one file"])
+@pytest.mark.parametrize("look", ["desktop", "phone", "dark", "dark phone"])
+def test_axe_finds_no_violation_in_any_state(request, open_page, axe, pen_digits, form, look):
+    address = (
+        request.getfixturevalue("service").address
+        if form == "service"
+        else request.getfixturevalue("one_file").as_uri()
+    )
+    how = {"viewport": {"width": 390, "height": 844}} if "phone" in look else {}
+    page = open_page(address, color_scheme="dark" if "dark" in look else "light", bypass_csp=True, **how)
+    page.evaluate(axe)
+    assert violations(page) == []  # empty
+    for place, label in enumerate((1, 1, 8)):
+        draw(page, pen_digits[label], left=60 + 200 * place, scale=1.5)
+    page.locator(".inside").scroll_into_view_if_needed()
+    page.wait_for_selector("#layers .viewer")
+    assert violations(page) == []  # several digits, and the inside of the network
+    page.keyboard.press("h")
+    page.keyboard.press("c")
+    page.locator("#samples button", has_text="a scribble").click()
+    wait_until_read(page)
+    page.wait_for_timeout(400)  # the bars move
+    assert violations(page) == []  # not sure, which pixels decided, the last drawings
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    assert violations(page) == []  # the help
+
+
+def violations(page):
+    found = page.evaluate("async () => (await axe.run(document)).violations")
+    return [(each["id"], [node["html"][:100] for node in each["nodes"]]) for each in found]
+
+
+def test_the_file_is_small_and_ready_at_once(one_file, open_page):
+    assert one_file.stat().st_size <= 700_000
+    page = open_page(one_file.as_uri())
+    assert page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd") < 5000

@@ -1,0 +1,171 @@
+"""The engine in the page computes what Python does."""
+
+import numpy as np
+import page_vectors
+import pytest
+
+
+@pytest.fixture(scope="module")
+def engine(browser, reader):
+    """`engine(body, value)`: run JavaScript with the page's modules at hand; `value` is its argument."""
+    from page_service import Service
+
+    service = Service(reader)
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    page.goto(service.address + "icon.svg")
+
+    def run(modules, body, value):
+        imports = "".join(f'const {{{names}}} = await import("/{path}");' for path, names in modules.items())
+        return page.evaluate(f"async (value) => {{ {imports} {body} }}", value)
+
+    yield run
+    context.close()
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def strokes():
+    return page_vectors.stroke_vectors()
+
+
+def test_strokes_are_cut_into_the_same_digits(engine, strokes):
+    found = engine({"ink/segment.js": "segmentStrokeRows"},
+                   "return value.map((each) => segmentStrokeRows(each).flat().map((group) => group.map(({ id }) => id)));",
+                   [vector["strokes"] for vector in strokes])  # fmt: skip
+    assert found == [vector["groups"] for vector in strokes]
+
+
+def test_strokes_are_drawn_to_the_same_picture(engine, strokes):
+    for vector in strokes:
+        groups = [[vector["strokes"][at] for at in group] for group in vector["groups"]]
+        found = engine({"ink/raster.js": "drawDigit"},
+                       "return value.map(drawDigit).map((ink) => ({ ...ink, data: [...ink.data] }));", groups)  # fmt: skip
+        assert found == vector["pictures"]
+
+
+def test_pictures_of_strokes_become_the_same_28x28_images(engine, strokes):
+    pictures = [picture for vector in strokes for picture in vector["pictures"]]
+    found = engine({"ink/normalise.js": "normaliseInk"},
+                   "return value.map((ink) => [...normaliseInk({ ...ink, data: Uint8Array.from(ink.data) }).data]);",
+                   pictures)  # fmt: skip
+    wanted = np.array([image for vector in strokes for image in vector["images"]])
+    assert np.abs(np.array(found) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("name", page_vectors.pictures())
+def test_pictures_give_the_same_digits(engine, name):
+    vector = page_vectors.picture_vectors()[name]
+    modules = {"ink/extract.js": "extractInk", "ink/segment.js": "segmentInkRows", "ink/normalise.js": "normaliseInk"}
+    found = engine(modules, """
+        const { ink } = extractInk({ ...value, data: Uint8ClampedArray.from(value.data) });
+        const images = segmentInkRows(ink).flat().map((digit) => [...normaliseInk(digit).data]);
+        return { ink: { ...ink, data: [...ink.data] }, images };
+    """, vector["pixels"])  # fmt: skip
+    assert (found["ink"]["width"], found["ink"]["height"]) == (vector["ink"]["width"], vector["ink"]["height"])
+    assert len(found["images"]) == len(vector["images"])
+    difference = np.abs(np.array(found["ink"]["data"], float) - np.array(vector["ink"]["data"]))
+    assert difference.mean() < 0.5
+    for image, wanted in zip(found["images"], vector["images"], strict=True):
+        assert np.abs(np.array(image, float) - np.array(wanted)).mean() < 1.0
+
+
+@pytest.mark.parametrize("name", page_vectors.NETWORKS)
+def test_networks_compute_the_same_logits_and_saliency(engine, name):
+    vector = page_vectors.network_vector(page_vectors.network(name))
+    found = engine({"engine/network.js": "Network"}, """
+        const network = new Network(value.file);
+        return value.images.map((image) => {
+          const pixels = Float32Array.from(image);
+          return { logits: [...network.logits(pixels)], saliency: [...network.saliency(pixels)] };
+        });
+    """, vector)  # fmt: skip
+    logits = np.array([each["logits"] for each in found])
+    assert np.ptp(vector["logits"]) > 0.1
+    assert np.allclose(logits, vector["logits"], atol=1e-5)
+    assert np.allclose([each["saliency"] for each in found], vector["saliency"], atol=1e-5)
+
+
+def test_feature_maps_are_those_of_the_blocks(engine):
+    made = page_vectors.network("cnn padded")
+    vector = page_vectors.network_vector(made)
+    found = engine({"engine/network.js": "Network"}, """
+        const network = new Network(value.file);
+        network.logits(Float32Array.from(value.images[0]));
+        return network.featureMaps().map((each) => ({ ...each, maps: [...each.maps] }));
+    """, vector)  # fmt: skip
+    import torch
+
+    maps = made.prepare(torch.tensor(vector["images"][0]).reshape(1, 1, 28, 28))
+    for number, block in enumerate(made.blocks):
+        maps = block(maps).detach()
+        wanted = (255 * maps.abs() / maps.abs().max()).round().flatten()
+        assert found[number]["layer"] == f"block {number + 1}"
+        assert found[number]["shape"] == list(maps.shape[1:])
+        assert np.abs(np.array(found[number]["maps"]) - wanted.numpy()).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The shipped network as the engine takes it."""
+    from mnist_lightning.export import web_network
+    from mnist_lightning.models import checkpoint
+    from mnist_lightning.run import folder as runs
+
+    network, card = checkpoint.restore(runs.PRETRAINED)
+    return {"imageSize": 28, "classNames": card["class_names"], "temperature": 1, "sure": 0.5,
+            **web_network.describe(network)}  # fmt: skip
+
+
+READ = """
+  const reader = new Reader(new Network(value.file), value.file);
+  const readings = [];
+  for (const source of value.sources) readings.push(await reader.read(source));
+  return readings;
+"""
+READER = {"engine/network.js": "Network", "engine/reader.js": "Reader"}
+
+
+def check_reading(found, wanted):
+    assert found["rows"] == list(wanted.row_lengths)
+    assert len(found["digits"]) == len(wanted.digits)
+    for digit, each in zip(found["digits"], wanted.digits, strict=True):
+        assert digit["digit"] == each.label or each.confidence < 0.2  # a scribble may be anything
+        assert np.allclose(digit["probabilities"], each.probabilities, atol=0.03)  # weights of 8 bits
+        assert digit["box"] == pytest.approx(each.box, abs=2)
+
+
+def test_the_shipped_network_reads_drawings_as_python_does(engine, reader, shipped):
+    drawings = page_vectors.drawings()
+    sources = [{"strokes": [{**stroke, "id": f"{at} {stroke['id']}"} for stroke in page_vectors.as_data(strokes)]}
+               for at, strokes in enumerate(drawings)]  # fmt: skip
+    found = engine(READER, READ, {"file": shipped, "sources": sources})
+    for each, strokes in zip(found, drawings, strict=True):
+        check_reading(each, reader.read(strokes))
+
+
+@pytest.mark.parametrize("name", page_vectors.pictures())
+def test_the_shipped_network_reads_pictures_as_python_does(engine, reader, shipped, name):
+    image = page_vectors.pictures()[name]
+    (found,) = engine(READER, READ, {"file": shipped, "sources": [{"pixels": page_vectors.rgba(image)}]})
+    check_reading(found, reader.read_picture(image))
+
+
+def test_receptive_fields_are_the_pixels_that_a_unit_depends_on(engine):
+    import torch
+
+    made = page_vectors.network("cnn padded")
+    settings = page_vectors.NETWORKS["cnn padded"]
+    fields = engine({"js/fields.js": "receptiveFields"}, "return receptiveFields(value, 28);", settings)
+    image = torch.rand(1, 1, 28, 28, requires_grad=True)
+    maps = made.prepare(image)
+    for block, field in zip(made.blocks, fields, strict=True):
+        maps = block.pool(block.conv(maps))
+        middle = maps.shape[-1] // 2
+        (gradient,) = torch.autograd.grad(maps[0, :, middle, middle].sum(), image, retain_graph=True)
+        rows = gradient[0, 0].abs().sum(1).nonzero().flatten()
+        first = field["start"] + middle * field["step"]
+        # A pooling passes the gradient of its largest alone: what is used lies within what is looked at.
+        assert rows.min() >= max(first, 0)
+        assert rows.max() < first + field["size"]
+        assert rows.max() - rows.min() + 1 >= field["size"] // 2

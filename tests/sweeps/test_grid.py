@@ -1,0 +1,159 @@
+"""A plain sweep as a user meets it: no job twice, no folder written over, no failure hidden, `latest` the best."""
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from fixtures_sweeps import run, sweep
+
+from mnist_lightning.cli import multirun
+from mnist_lightning.errors import UserError
+from mnist_lightning.run import folder as runs
+
+
+def records(folder):
+    """Path of the job below the sweep -> its record."""
+    return {
+        str(path.parent.relative_to(folder)): json.loads(path.read_text())
+        for path in sorted(folder.rglob("training_metrics.json"))
+    }
+
+
+def one_sentence(done, text, code=2):
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert done.stderr.startswith(text), done.stderr
+
+
+def test_equal_jobs_run_once(tmp_path):
+    done, folder = sweep(tmp_path, "seed=0,0,1")
+    assert [each["seed"] for each in records(folder).values()] == [0, 1]
+    assert "1 of 3 jobs repeat another one: each runs once." in done.stdout
+    assert done.stdout.splitlines()[-1].split()[:2] == ["2", "92.05"]  # seeds, and their mean
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("hydra.sweep.subdir='${model.name}/${hydra.job.num}'", ["mlp/0", "mlp/1"]),
+        ("hydra.sweep.subdir='all/${hydra.job.override_dirname}'", ["all/optimizer.lr=0.25", "all/optimizer.lr=0.5"]),
+    ],
+)
+def test_jobs_that_lie_deeper_are_added_up_and_their_failures_told(tmp_path, asked, names):
+    more = ["hydra.job.config.override_dirname.exclude_keys=[model]"] if "dirname" in asked else []
+    done, folder = sweep(tmp_path, "optimizer.lr=0.25,0.5", "model=mlp", asked, *more)
+    assert {name: each["status"] for name, each in records(folder).items()} == dict.fromkeys(names, "failed")
+    assert done.returncode == 1
+    assert ": 2 jobs, 2 failed" in done.stdout
+    assert f"job {names[1]} failed (optimizer.lr=0.5): ZeroDivisionError: the wheel came off (" in done.stderr
+
+
+def test_fail_fast_holds_for_jobs_that_lie_deeper(tmp_path):
+    asked = ["sweep.fail_fast=true", "hydra.sweep.subdir='${optimizer.lr}/${seed}'"]
+    _, folder = sweep(tmp_path, "optimizer.lr=0.5,0.01", *asked)
+    assert [each["status"] for each in records(folder).values()] == ["interrupted", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("subdir", "told"),
+    [
+        ("same", "hydra.sweep.subdir=same gives jobs 0 and 1 the same folder same: put ${hydra.job.num} into it."),
+        ("'${model.name}'", "hydra.sweep.subdir=${model.name} gives jobs 0 and 1 the same folder cnn: put"),
+        ("../x", "hydra.sweep.subdir=../x puts job 0 into ../x, which is not below the sweep's folder: name a"),
+        (".", "hydra.sweep.subdir=. puts job 0 into ., which is not below the sweep's folder"),
+    ],
+)
+def test_two_jobs_never_share_a_folder(tmp_path, subdir, told):
+    done, folder = sweep(tmp_path, "seed=0,1", f"hydra.sweep.subdir={subdir}")
+    one_sentence(done, told)
+    assert folder is None
+
+
+def test_a_sweep_is_not_written_over_another(tmp_path):
+    asked = ["hydra.sweep.dir=mine", "optimizer.lr=0.01,0.02"]
+    done, _ = sweep(tmp_path, *asked)
+    assert done.returncode == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    done, _ = sweep(tmp_path, "hydra.sweep.dir=mine", "optimizer.lr=0.03")
+    one_sentence(done, "hydra.sweep.dir=mine holds a sweep already: name another folder, or leave hydra.sweep.dir out")
+    assert {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()} == before
+
+
+def test_a_run_is_not_written_over_another(tmp_path):
+    assert run(tmp_path, "hydra.run.dir=mine").returncode == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    one_sentence(run(tmp_path, "hydra.run.dir=mine", "seed=1"), "hydra.run.dir=mine holds a run already: name another")
+    assert {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    one_sentence(run(tmp_path, "hydra.run.dir=file/x"), "hydra.run.dir=file/x cannot be made (Not a directory): name")
+    done, _ = sweep(tmp_path, "seed=0,1", "hydra.sweep.dir=file/x")
+    one_sentence(done, "hydra.sweep.dir=file/x cannot be made (Not a directory): name another folder, or leave")
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_latest_is_the_best_finished_job(tmp_path, launcher):
+    done, folder = sweep(tmp_path, "optimizer.lr=0.01,0.03,0.5,0.02", f"hydra/launcher={launcher}")
+    assert (tmp_path / "outputs/latest").resolve() == folder / "1", done.stderr
+
+
+def test_latest_stays_what_it_was_where_no_job_finished(tmp_path):
+    (tmp_path / "outputs/train/before").mkdir(parents=True)
+    runs.mark_latest(tmp_path / "outputs/train/before", tmp_path / "outputs")
+    sweep(tmp_path, "optimizer.lr=0.25,0.5")
+    assert (tmp_path / "outputs/latest").resolve().name == "before"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size=0 is not allowed: expected a whole number, 1"),
+        ("hydra.sweeper.max_batch_size=many", "hydra.sweeper.max_batch_size=many is not allowed: expected a whole"),
+        ("hydra/launcher=joblib hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0 is not allowed: expected a whole"),
+        ("hydra/launcher=joblib hydra.launcher.n_jobs=-3", "hydra.launcher.n_jobs=-3 is not allowed: expected a whole"),
+        ("hydra/launcher=joblib hydra.launcher.n_jobs=x", "hydra.launcher.n_jobs=x is not allowed: expected a whole n"),
+        (
+            "optimizer.lr=interval(0.1,0.2)",
+            "optimizer.lr=interval(0.1,0.2) has no list of values: write",
+        ),
+    ],
+)
+def test_what_cannot_be_swept_is_one_sentence_and_leaves_nothing(tmp_path, asked, told):
+    done, folder = sweep(tmp_path, "seed=0,1", *asked.split())
+    one_sentence(done, told)
+    assert folder is None
+
+
+def test_jobs_in_batches_keep_their_numbers(tmp_path):
+    _, folder = sweep(tmp_path, "seed=range(5)", "hydra.sweeper.max_batch_size=2")
+    assert {name: each["seed"] for name, each in records(folder).items()} == {str(n): n for n in range(5)}
+
+
+@pytest.mark.skipif(find_spec("joblib") is None, reason="joblib is not installed")
+def test_of_workers_one_that_is_killed_takes_no_other_job_with_it(tmp_path):
+    """0.125 kills its own process, as the system does where memory is short."""
+    asked = ["optimizer.lr=0.01,0.125,0.02,0.03,0.04", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done, folder = sweep(tmp_path, *asked)
+    found = {name: each["status"] for name, each in records(folder).items()}
+    assert found == {"0": "finished", "1": "interrupted", "2": "finished", "3": "finished", "4": "finished"}
+    assert done.stderr.splitlines() == [f"job 1 interrupted (optimizer.lr=0.125): {multirun.DIED}"]
+    assert done.returncode == 1
+
+
+def test_the_sentence_of_an_error_is_its_innermost_cause():
+    def caught(program):
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            exec(program)
+        return multirun.sentence_of(caught.value)
+
+    assert caught("raise ValueError('outer') from KeyError('inner')") == "KeyError: 'inner'"
+    assert (
+        caught("try:\n  1 / 0\nexcept Exception:\n  raise RuntimeError('x')") == "ZeroDivisionError: division by zero"
+    )
+    assert caught("try:\n  1 / 0\nexcept Exception:\n  raise RuntimeError('x') from None") == "RuntimeError: x"
+    assert multirun.sentence_of(UserError("plain")) == "plain"

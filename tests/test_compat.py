@@ -1,0 +1,127 @@
+"""The private doors that the project goes through: each does what it is there for, and fails here when the package
+behind it changes."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from mnist_lightning import compat
+
+
+def test_lightning_is_imported_without_scipy_signal_which_can_be_imported_afterwards():
+    code = """
+import sys
+from mnist_lightning import compat
+with compat.without_scipy_signal():
+    import lightning.pytorch
+assert "scipy" in sys.modules and "scipy.signal" not in sys.modules
+with compat.without_scipy_signal():
+    import lightning.pytorch
+import scipy.signal
+assert len(scipy.signal.convolve([1, 2], [1, 2])) == 3
+with compat.without_scipy_signal():
+    assert sys.modules["scipy.signal"] is scipy.signal
+assert sys.modules["scipy.signal"] is scipy.signal
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_imported_heavily_is_out_of_the_collectors_sight_and_it_works_on():
+    code = """
+import gc, weakref
+from mnist_lightning import compat
+with compat.heavy_imports():
+    assert not gc.isenabled()
+    import torch
+assert gc.isenabled() and gc.get_freeze_count() > 100_000
+class Garbage: pass
+found = Garbage()
+found.itself, seen = found, weakref.ref(found)
+del found
+frozen = gc.get_freeze_count()
+with compat.heavy_imports():  # a later job: torch is there, and this job's garbage is not to stay for ever
+    import torch
+assert gc.get_freeze_count() == frozen
+gc.collect()
+assert seen() is None
+try:
+    with compat.heavy_imports():
+        import no_such_package
+except ModuleNotFoundError:
+    assert gc.isenabled()
+gc.disable()
+with compat.heavy_imports():
+    pass
+assert not gc.isenabled()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_hydra_reads_the_arguments_given_and_raises_what_a_job_raises(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["program", "of its own"])
+    with compat.hydra_arguments(["seed=3", "-m"]):
+        assert sys.argv == ["program", "seed=3", "-m"]
+        assert os.environ["HYDRA_FULL_ERROR"] == "1"
+    assert sys.argv == ["program", "of its own"]
+    assert "HYDRA_FULL_ERROR" not in os.environ
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(ZeroDivisionError), compat.hydra_arguments([]):
+        1 / 0  # noqa: B018
+    assert os.environ["HYDRA_FULL_ERROR"] == "0"
+
+
+LEAVES = """
+import atexit, logging, sys, threading, time
+from mnist_lightning import compat
+
+class Slow:
+    def __del__(self):
+        print("taken apart")
+
+slow = Slow()
+atexit.register(lambda: print("exit function"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread ended"))).start()
+compat.leave(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_leaving_waits_for_threads_and_exit_functions_and_takes_nothing_apart(code):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES, str(code)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (code, ["thread ended", "exit function"], "")
+    assert hasattr(threading, "_shutdown")
+
+
+def test_leaving_at_once_keeps_what_was_printed():
+    program = "from mnist_lightning import compat; print('said', end=''); compat.leave_at_once(7)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (7, "said")
+
+
+def test_lightning_does_not_answer_sigterm_where_it_should_not():
+    import signal
+
+    import lightning.pytorch as pl
+
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    connector = trainer._signal_connector
+    assert callable(type(connector).register_signal_handlers)  # what is replaced is there
+    before = signal.getsignal(signal.SIGTERM)
+    compat.ignore_sigterm(trainer)
+    connector.register_signal_handlers()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_no_profiler_is_one_of_lightnings_and_measures_nothing():
+    from lightning.pytorch.profilers import Profiler
+
+    profiler = compat.no_profiler()
+    assert isinstance(profiler, Profiler)
+    with profiler.profile("a step") as nothing:
+        assert nothing is None
+    assert profiler.summary() == ""
