@@ -20,10 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import bench  # noqa: E402
-import reference_loop  # noqa: E402
+import bench
+import reference_loop
 
-from mnist_lightning import machine  # noqa: E402
+from mnist_lightning import machine
 
 
 class GpuBench(bench.Bench):

@@ -153,6 +153,7 @@ class DigitsDataModule(pl.LightningDataModule):
     Attributes (after `prepare_data` and `setup`):
         source: the loaded set, a `Source`; None before `setup`.
         train, val, test: the parts as `InMemory`.
+        val_index: places of the validation images in the whole training set, rising, int64.
         aside: drawings that are not trained on; None without `drawings`.
 
     Raises:
@@ -217,6 +218,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.source = loaded = self.own_source() if self.own_source is not None else _load(*self._place)
         if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
+        self.val_index = split(loaded.name, len(loaded.train_labels), *self._how)[1]
         (images, labels), val = _parts(loaded, self._how)
         if self.embellished:
             images, labels = _with_embellished(images, labels, self.embellished)
