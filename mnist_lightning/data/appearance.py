@@ -31,8 +31,8 @@ def full_range(images: Tensor) -> Tensor:
 def random_overlay(images: Tensor, share: float, generator: Generator) -> Tensor:
     """Lay a piece of another image over a share of the images: strokes that cross the digit and do not belong to it.
 
-    The piece is a random rectangle of at most a third of the area of the batch's next image, transposed so that it is
-    seldom a part of a digit itself, at a random strength. Where both have ink, the stronger shows.
+    The piece is a random rectangle of at most a third of the area of another image of the batch, transposed so that
+    it is seldom a part of a digit itself, at a random strength. Where both have ink, the stronger shows.
     """
     count, _, height, width = images.shape
     draw = uniform(images, (6, count, 1, 1, 1), 0.0, 1.0, generator)
@@ -41,8 +41,9 @@ def random_overlay(images: Tensor, share: float, generator: Generator) -> Tensor
     rows = ((torch.arange(height, device=images.device)[:, None] + 0.5) / height - draw[3] * (1 - tall)) / tall
     columns = ((torch.arange(width, device=images.device) + 0.5) / width - draw[4] * (1 - wide)) / wide
     inside = (rows >= 0) & (rows < 1) & (columns >= 0) & (columns < 1) & (draw[0] < share)
-    piece = images.roll(1, 0).transpose(2, 3) * (0.3 + 0.7 * draw[5])
-    return torch.where(inside, torch.maximum(images, piece), images)
+    other = images.roll(1, 0)
+    other = other.transpose(2, 3) if height == width else other.flip(2)
+    return torch.where(inside, torch.maximum(images, other * (0.3 + 0.7 * draw[5])), images)
 
 
 def random_filter(images: Tensor, share: float, generator: Generator) -> Tensor:

@@ -246,8 +246,8 @@ def test_a_knob_out_of_its_range_is_named(knobs):
 
 
 def test_clean_images_keep_their_look():
-    images = bar(2000)
-    changed = Augment(tone=1.0, noise=0.5, clean=0.3)(images)
+    images = torch.ones(2000, 1, 28, 28)
+    changed = Augment(erase=1.0, clean=0.3)(images)
     same = (changed == images).flatten(1).all(1).float().mean()
     assert same == pytest.approx(0.3, abs=0.04)
     assert torch.equal(Augment(tone=1.0, noise=0.5, erase=1.0, clean=1.0)(images), images)

@@ -30,10 +30,6 @@ def test_every_kind_has_ink(kind):
             assert len(points) > 0
 
 
-def test_shares_add_up_to_one():
-    assert sum(share for share, _ in _KINDS) == pytest.approx(1, abs=0.02)
-
-
 def test_nothing_that_passes_for_a_digit_is_printed():
     assert not set(_PRINTED) & set("0123456789OoQDIilSsZzBbgqG|")
 
