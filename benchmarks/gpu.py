@@ -23,8 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bench
 import reference_loop
 
-from mnist_lightning import machine
-
 
 class GpuBench(bench.Bench):
     """As `bench.Bench`, its reference loop on the GPU."""
@@ -43,7 +41,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="settings of conf/train.yaml")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    machine.keep_freed_memory()  # before torch is imported, for both sides
+    bench.machine.keep_freed_memory()  # before torch is imported, for both sides
     overrides = ["experiment=fast", "trainer=gpu", "logger=none", *given.overrides]
     with tempfile.TemporaryDirectory() as folder:
         gpu = GpuBench(given.data, Path(folder))
@@ -51,12 +49,16 @@ def main() -> None:
             side(overrides, 0)  # loads the kernels
         both = bench.in_turns(gpu, overrides, range(given.seeds))
     scored = [100 * each["test_accuracy"] for each in both["framework"]]
-    result: dict[str, Any] = {"machine": machine.describe("cuda", "bf16-mixed"), "overrides": overrides, **both}
+    result: dict[str, Any] = {
+        "machine": bench.provenance.describe("cuda", "bf16-mixed"),
+        "overrides": overrides,
+        **both,
+    }
     print(
         f"{' '.join(overrides)}: framework {bench.spread(bench.seconds_of(both['framework']))} s "
         f"(mean {mean(bench.seconds_of(both['framework'])):.3f}), "
         f"reference loop {median(bench.seconds_of(both['reference'])):.2f} s, ratio {bench.ratio(both)}; "
-        f"test accuracy {mean(scored):.3f} % ({min(scored):.2f} to {max(scored):.2f}) on {result['machine']['device']}"
+        f"test accuracy {mean(scored):.3f} % ({min(scored):.2f} to {max(scored):.2f}) on {machine['device']}"
     )
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n")
