@@ -1,4 +1,4 @@
-"""Random changes of grey levels, for a whole batch at once: what `augment.py` does besides moving ink.
+"""Random changes of grey levels, for a whole batch at once: the part of `augment.py` that does not move ink.
 
 Every function takes and returns float images [N, 1, H, W] in [0, 1], draws for each image on its own, and neither
 loops over images nor waits for the device. None of them is one of `evaluation/corruptions.py`.
@@ -26,6 +26,24 @@ def full_range(images: Tensor) -> Tensor:
     """Each image brought to 0 at its darkest and 1 at its brightest pixel; an even one becomes 0."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     return (images - low) / (high - low).clamp_min(1e-6)
+
+
+def random_overlay(images: Tensor, share: float, generator: Generator) -> Tensor:
+    """Lay a piece of another image over a share of the images: strokes that cross the digit and do not belong to it.
+
+    The piece is a random rectangle of at most a third of the area of another image of the batch, transposed so that
+    it is seldom a part of a digit itself, at a random strength. Where both have ink, the stronger shows.
+    """
+    count, _, height, width = images.shape
+    draw = uniform(images, (6, count, 1, 1, 1), 0.0, 1.0, generator)
+    tall = 0.1 + 0.9 * draw[1]
+    wide = torch.minimum(0.1 + 0.9 * draw[2], 0.33 / tall)
+    rows = ((torch.arange(height, device=images.device)[:, None] + 0.5) / height - draw[3] * (1 - tall)) / tall
+    columns = ((torch.arange(width, device=images.device) + 0.5) / width - draw[4] * (1 - wide)) / wide
+    inside = (rows >= 0) & (rows < 1) & (columns >= 0) & (columns < 1) & (draw[0] < share)
+    other = images.roll(1, 0)
+    other = other.transpose(2, 3) if height == width else other.flip(2)
+    return torch.where(inside, torch.maximum(images, other * (0.3 + 0.7 * draw[5])), images)
 
 
 def random_filter(images: Tensor, share: float, generator: Generator) -> Tensor:

@@ -44,10 +44,13 @@ class Augment:
             in another image of the batch (after CutMix, Yun et al., ICCV 2019; the label stays).
         stroke: largest change of stroke width, 0 to 1: the share by which an image is mixed with its
             erosion or its dilation by a 3x3 window.
-        filter: probability that an image passes through a random filter; these four are in `appearance.py`.
+        overlay: probability that a piece of another image of the batch, turned on its side, is laid over an image; this
+            one and the next four are in `appearance.py`.
+        filter: probability that an image passes through a random filter.
         tone: probability that its grey levels pass through a random curve.
         wave: largest height of a random plane wave that half of the images get added.
         noise: largest standard deviation of the Gaussian noise that half of the images get added.
+        clean: share of the images that are moved and bent but keep their look: none of the changes after `elastic`.
     """
 
     def __init__(
@@ -62,17 +65,20 @@ class Augment:
         erase_size: Annotated[Sequence[Fraction], Len(2, 2)] = (0.1, 0.3),
         erase_with: Fill = "black",
         stroke: Probability = 0.0,
+        overlay: Probability = 0.0,
         filter: Probability = 0.0,
         tone: Probability = 0.0,
         wave: NonNegative = 0.0,
         noise: NonNegative = 0.0,
+        clean: Probability = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         amounts = {"degrees": degrees, "translate": translate, "shear": shear, "elastic": elastic}
         for name, value in (amounts | {"wave": wave, "noise": noise}).items():
             if value < 0:
                 raise UserError(f"augment.{name}={value} must be 0 or more.")
-        for name, value in (("erase", erase), ("stroke", stroke), ("filter", filter), ("tone", tone)):
+        shares = {"erase": erase, "stroke": stroke, "overlay": overlay, "filter": filter, "tone": tone, "clean": clean}
+        for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise UserError(f"augment.{name}={value} must be between 0 and 1.")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
@@ -88,7 +94,8 @@ class Augment:
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, tuple(scale), shear
         self.elastic, self.elastic_cells = elastic, elastic_cells
         self.erase, self.erase_size, self.erase_with = erase, tuple(erase_size), erase_with
-        self.stroke, self.filter, self.tone, self.wave, self.noise = stroke, filter, tone, wave, noise
+        self.stroke, self.overlay = stroke, overlay
+        self.filter, self.tone, self.wave, self.noise, self.clean = filter, tone, wave, noise, clean
         self.generator = generator
         self._bases: dict[tuple[int, int, torch.device], Tensor] = {}
         self.moves = bool(degrees or translate or shear or elastic or self.scale != (1, 1))
@@ -97,8 +104,11 @@ class Augment:
         """Float images [N, 1, H, W] in [0, 1], black ground -> a changed copy of the same."""
         if self.moves:
             images = F.grid_sample(images, self._grid(images), align_corners=False)
+        moved = images
         if self.stroke:
             images = self._restroke(images)
+        if self.overlay:
+            images = appearance.random_overlay(images, self.overlay, self.generator)
         if self.filter:
             images = appearance.random_filter(images, self.filter, self.generator)
         if self.tone:
@@ -109,6 +119,8 @@ class Augment:
             images = appearance.random_noise(images, self.noise, self.generator)
         if self.erase:
             images = self._erase(images)
+        if self.clean:
+            images = torch.where(self._uniform(images, (len(images), 1, 1, 1), 0.0, 1.0) < self.clean, moved, images)
         return images
 
     def _uniform(self, like: Tensor, shape: tuple[int, ...], low: float = -1.0, high: float = 1.0) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_lightning.data import patterns, pen, sources
+from mnist_lightning.data import embellish, outliers, patterns, pen, sources
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
@@ -107,11 +107,17 @@ def _parts(source: sources.Source, how: How) -> tuple[Batch, Batch]:
 
 @functools.lru_cache(maxsize=2)
 def _made(digits: int, others: int, noise: int) -> Batch:
-    """Pen digits and things that are none, made from nothing once a process."""
+    """Synthetic pen digits and outliers, made once per process."""
     images, labels = pen.pen_digits(digits)
-    images = np.concatenate([images, pen.no_digits(others), patterns.noise_images(noise)])
+    images = np.concatenate([images, outliers.outlier_drawings(others), patterns.noise_images(noise)])
     labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
     return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _with_embellished(images: Tensor, labels: Tensor, count: int) -> Batch:
+    """The images and labels, and `count` of them once more with lines drawn onto them."""
+    made, classes = embellish.embellished(images.numpy(), labels.numpy(), count)
+    return torch.cat([images, torch.from_numpy(made)]), torch.cat([labels, torch.from_numpy(classes)])
 
 
 def _variations(drawn: Sequence[WrittenDigit], count: int) -> InMemory:
@@ -145,6 +151,7 @@ class DigitsDataModule(pl.LightningDataModule):
         pen_digits: number of synthetic pen digits added to the training set.
         no_digits: number of letters, signs and scribbles added as outliers (see `models.Loss`).
         noise_images: number of patterns and noise images added as outliers.
+        embellished: number of the set's own training digits that are added once more with a line drawn onto them.
         drawings: folder of labelled drawings to train on as well, which the drawing window fills.
         drawings_share: about this share of the training set is drawings, in many variations of each.
         drawings_aside: share of the drawings that is not trained on, to measure what the others are worth.
@@ -154,6 +161,7 @@ class DigitsDataModule(pl.LightningDataModule):
     Attributes (after `prepare_data` and `setup`):
         source: the loaded set, a `Source`; None before `setup`.
         train, val, test: the parts as `InMemory`.
+        val_index: places of the validation images in the whole training set, rising, int64.
         aside: drawings that are not trained on; None without `drawings`.
 
     Raises:
@@ -179,6 +187,7 @@ class DigitsDataModule(pl.LightningDataModule):
         pen_digits: Count = 0,
         no_digits: Count = 0,
         noise_images: Count = 0,
+        embellished: Count = 0,
         drawings: Text | None = None,
         drawings_share: Share = 0.25,
         drawings_aside: Share = 0.2,
@@ -199,6 +208,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.limit, self.split_seed = limit, split_seed
         self._how = How(val_size, split_seed, limit, num_folds, fold)
         self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
+        self.embellished = embellished
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
         self.source: sources.Source | None = None
@@ -216,7 +226,10 @@ class DigitsDataModule(pl.LightningDataModule):
         self.source = loaded = self.own_source() if self.own_source is not None else _load(*self._place)
         if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
+        self.val_index = split(loaded.name, len(loaded.train_labels), *self._how)[1]
         (images, labels), val = _parts(loaded, self._how)
+        if self.embellished:
+            images, labels = _with_embellished(images, labels, self.embellished)
         if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
             made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])

@@ -18,6 +18,7 @@ from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.views import Views
 from mnist_lightning.models.classifier import Classifier, Scored
 from mnist_lightning.run import folder as runs
+from mnist_lightning.tasks.held_out import read_held_out
 from mnist_lightning.tasks.loggers import log_results
 from mnist_lightning.tasks.train import Job
 from mnist_lightning.tasks.trainer import Trainer
@@ -35,6 +36,8 @@ def finish(job: Job) -> None:
         path = path or (job.start if not settings["train"] else None)
         if found := _test(job, path):
             record.tested(found)
+    if best.is_file() and not pruned:
+        read_held_out(job, best)
     job.laps.lap("test")
     _throughput(job)
     if not pruned:

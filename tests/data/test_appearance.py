@@ -70,3 +70,15 @@ def test_noise_is_added_to_half_of_the_images_and_grows_up_to_its_knob():
     assert (deviation == 0).float().mean() == pytest.approx(0.5, abs=0.05)
     assert deviation.max() == pytest.approx(0.1, abs=0.01)
     assert deviation[deviation > 0].mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_an_overlay_lays_pieces_of_the_next_image_over_a_share_of_them():
+    images = torch.zeros(2000, 1, 28, 28)
+    images[1::2] = 1  # each black image is followed by a white one
+    changed = appearance.random_overlay(images, 0.4, None)
+    assert torch.equal(changed[1::2], images[1::2])  # nothing gets darker
+    covered = (changed[::2] > 0).float().mean((1, 2, 3))
+    assert (covered > 0).float().mean() == pytest.approx(0.4, abs=0.05)
+    assert covered.max() < 0.45  # about a third of the image at most
+    shown = changed[::2].amax((1, 2, 3))
+    assert shown[shown > 0].min() >= 0.3

@@ -16,6 +16,7 @@ ALL = {
     "elastic": 1.0,
     "erase": 0.5,
     "stroke": 0.5,
+    "overlay": 0.5,
     "filter": 0.5,
     "tone": 0.5,
     "wave": 0.5,
@@ -242,3 +243,11 @@ def test_takes_far_less_time_than_an_image_at_a_time():
 def test_a_knob_out_of_its_range_is_named(knobs):
     with pytest.raises(UserError, match=f"augment.{next(iter(knobs))}="):
         Augment(**knobs)
+
+
+def test_clean_images_keep_their_look():
+    images = torch.ones(2000, 1, 28, 28)
+    changed = Augment(erase=1.0, clean=0.3)(images)
+    same = (changed == images).flatten(1).all(1).float().mean()
+    assert same == pytest.approx(0.3, abs=0.04)
+    assert torch.equal(Augment(tone=1.0, noise=0.5, erase=1.0, clean=1.0)(images), images)

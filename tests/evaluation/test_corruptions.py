@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import poisson
 
 from mnist_lightning.data.small import load_sklearn_digits
-from mnist_lightning.evaluation.corruptions import KINDS, corrupt, plasma
+from mnist_lightning.evaluation.corruptions import KINDS, _zigzags, corrupt, plasma
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +156,20 @@ def test_lines_have_the_dots_and_corners_of_the_paper():
     assert visible[:, (columns % 4 >= 2) & (columns < 27)].mean() > 0.99
     zigzag = corrupt(black, "zigzag")
     assert not zigzag[:, :, :2].any()
-    assert not zigzag[:, :, 25:].any()
-    heights = zigzag.argmax(axis=1)[(zigzag > 0).any(axis=1)[:, 2:25].all(axis=1), 2:25]
-    turns = (np.diff(np.sign(np.diff(heights.astype(int), axis=1)), axis=1) != 0).sum(axis=1)
+    assert not zigzag[:, :, 26:].any()
+    rows = np.arange(28)[:, None]
+    heights = (zigzag * rows).sum(axis=1)[:, 2:25] / np.maximum(zigzag.sum(axis=1)[:, 2:25], 1)
+    turns = (np.diff(np.sign(np.diff(heights, axis=1)), axis=1) != 0).sum(axis=1)
     assert np.median(turns) >= 5  # up and down, every four pixels
+
+
+def test_zigzags_add_up_the_ink_of_two_pieces_at_their_corners_as_the_authors_do():
+    # The sums are those of the authors' own code, which draws one piece after another.
+    zigzags = _zigzags()
+    assert zigzags[5, 13].sum() == pytest.approx(42.755, abs=1e-3)  # level, from height 13
+    assert zigzags[0, 20].sum() == pytest.approx(44.053, abs=1e-3)  # falls by 5: corners lie between two columns
+    assert zigzags[5, 13][15, 4] == 1
+    assert zigzags.max() == 1
 
 
 def test_canny_edges_are_thin_outlines():
