@@ -109,7 +109,7 @@ def _parts(source: sources.Source, how: How) -> tuple[Batch, Batch]:
 def _made(digits: int, others: int, noise: int) -> Batch:
     """Synthetic pen digits and outliers, made once per process."""
     images, labels = pen.pen_digits(digits)
-    images = np.concatenate([images, outliers.outlier_drawings(others), patterns.noise_images(noise)])
+    images = np.concatenate([images, outliers.outlier_drawings(others), patterns.outlier_noise(noise)])
     labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
     return torch.from_numpy(images), torch.from_numpy(labels)
 
@@ -149,8 +149,8 @@ class DigitsDataModule(pl.LightningDataModule):
         num_folds: number of folds of a cross-validation; 0 for the plain split.
         fold: which fold validates, 0 to `num_folds` - 1.
         pen_digits: number of synthetic pen digits added to the training set.
-        no_digits: number of letters, signs and scribbles added as outliers (see `models.Loss`).
-        noise_images: number of patterns and noise images added as outliers.
+        outlier_drawings: number of letters, signs and scribbles added as outliers (see `models.Loss`).
+        outlier_noise: number of patterns and noise images added as outliers.
         embellished: number of the set's own training digits that are added once more with a line drawn onto them.
         drawings: folder of labelled drawings to train on as well, which the drawing window fills.
         drawings_share: about this share of the training set is drawings, in many variations of each.
@@ -185,8 +185,8 @@ class DigitsDataModule(pl.LightningDataModule):
         num_folds: Count = 0,
         fold: Count = 0,
         pen_digits: Count = 0,
-        no_digits: Count = 0,
-        noise_images: Count = 0,
+        outlier_drawings: Count = 0,
+        outlier_noise: Count = 0,
         embellished: Count = 0,
         drawings: Text | None = None,
         drawings_share: Share = 0.25,
@@ -207,7 +207,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.shuffle, self.num_workers = shuffle, num_workers
         self.limit, self.split_seed = limit, split_seed
         self._how = How(val_size, split_seed, limit, num_folds, fold)
-        self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
+        self.pen_digits, self.outlier_drawings, self.outlier_noise = pen_digits, outlier_drawings, outlier_noise
         self.embellished = embellished
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
@@ -230,7 +230,7 @@ class DigitsDataModule(pl.LightningDataModule):
         (images, labels), val = _parts(loaded, self._how)
         if self.embellished:
             images, labels = _with_embellished(images, labels, self.embellished)
-        if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
+        if any(made := (self.pen_digits, self.outlier_drawings, self.outlier_noise)):
             made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])
         self.train = InMemory(images, labels)

@@ -280,11 +280,11 @@ def test_a_set_is_loaded_once_a_process(monkeypatch, make_source):
 
 
 def test_pen_digits_and_what_is_none_are_trained_on_besides(data):
-    module = data(pen_digits=20, no_digits=5)
+    module = data(pen_digits=20, outlier_drawings=5)
     assert (len(module.train), len(module.val), len(module.test)) == (135, 10, 30)
     assert module.train.labels[110:].tolist() == [*range(10), *range(10), -1, -1, -1, -1, -1]
     assert places(module.train)[:110] == places(data().train)
-    more = data(pen_digits=20, no_digits=5, noise_images=3)
+    more = data(pen_digits=20, outlier_drawings=5, outlier_noise=3)
     assert more.train.labels[110:].tolist() == [*module.train.labels[110:].tolist(), -1, -1, -1]
     assert torch.equal(more.train.images[:135], module.train.images)
 
