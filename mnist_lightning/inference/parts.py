@@ -52,16 +52,16 @@ class StrokePart:
         self._numbered = tuple(sorted(strokes, key=lambda item: item[0]))
         self.strokes = tuple(stroke for _, stroke in self._numbered)
         # By identity and length: strokes grow at their end and are never changed otherwise (see `ink.strokes.Drawing`).
-        self.key = tuple((id(stroke), len(stroke.points)) for stroke in self.strokes)
+        self.key: Hashable = tuple((id(stroke), len(stroke.points)) for stroke in self.strokes)
         points = np.concatenate([stroke.path() for stroke in self.strokes])
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        self.box = (left, top, right, bottom)
+        self.box: tuple[float, float, float, float] = (left, top, right, bottom)
 
     def image(self) -> np.ndarray:
         """See `Part`."""
         return normalise_ink(draw_digit(self.strokes))
 
-    def joined(self, other: Part) -> StrokePart:
+    def joined(self, other: Part) -> Part:
         """See `Part`."""
         assert isinstance(other, StrokePart)
         return StrokePart([*self._numbered, *other._numbered])
@@ -86,13 +86,13 @@ class InkPart:
         x, y, right, bottom = bounding_box(pixels) or (0, 0, pixels.shape[1], pixels.shape[0])
         self.pixels = pixels[y:bottom, x:right]
         self.box: tuple[float, float, float, float] = (left + x, top + y, left + right, top + bottom)
-        self.key = (self.box, self.pixels.tobytes())
+        self.key: Hashable = (self.box, self.pixels.tobytes())
 
     def image(self) -> np.ndarray:
         """See `Part`."""
         return normalise_ink(np.pad(self.pixels, 1))
 
-    def joined(self, other: Part) -> InkPart:
+    def joined(self, other: Part) -> Part:
         """See `Part`."""
         assert isinstance(other, InkPart)
         left, top = int(min(self.box[0], other.box[0])), int(min(self.box[1], other.box[1]))

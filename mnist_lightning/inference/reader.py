@@ -234,4 +234,4 @@ def _placed(digit: DigitReading, left: float, top: float, scale: float) -> Digit
     """A digit of the ink with its box in pixels of the picture."""
     x0, y0, x1, y1 = digit.box
     box = left + x0 * scale, top + y0 * scale, left + x1 * scale, top + y1 * scale
-    return replace(digit, box=tuple(round(each) for each in box))
+    return replace(digit, box=(round(box[0]), round(box[1]), round(box[2]), round(box[3])))
