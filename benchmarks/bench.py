@@ -26,10 +26,7 @@ sys.path.insert(0, str(HERE))
 
 import reference_loop  # noqa: E402
 
-from mnist_lightning.run import (
-    machine,  # noqa: E402
-    provenance,
-)
+from mnist_lightning.run import machine, provenance  # noqa: E402
 from mnist_lightning.tasks import train as training  # noqa: E402
 
 Result = dict[str, Any]

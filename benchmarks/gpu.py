@@ -55,7 +55,7 @@ def main() -> None:
         f"{' '.join(overrides)}: framework {bench.spread(bench.seconds_of(both['framework']))} s "
         f"(mean {mean(bench.seconds_of(both['framework'])):.3f}), "
         f"reference loop {median(bench.seconds_of(both['reference'])):.2f} s, ratio {bench.ratio(both)}; "
-        f"test accuracy {mean(scored):.3f} % ({min(scored):.2f} to {max(scored):.2f}) on {machine['device']}"
+        f"test accuracy {mean(scored):.3f} % ({min(scored):.2f} to {max(scored):.2f}) on {result['machine']['device']}"
     )
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -4,8 +4,8 @@
     python benchmarks/page.py strokes.jsonl.gz http://127.0.0.1:8000/ --touch     a service's page, by finger
 
 Each digit is drawn as `scripts/replay.py` draws it, in the middle of the sheet at whole pixels, and the likeliest
-number counts, sure or not. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the browser is offline. The
-last line is JSON. Needs `pip install playwright` and a Chromium (Debian's, or $CHROMIUM).
+number counts, sure or not. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the
+browser is offline. The last line is JSON. Needs `pip install playwright` and a Chromium (Debian's, or $CHROMIUM).
 """
 
 from __future__ import annotations

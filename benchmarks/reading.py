@@ -18,8 +18,8 @@ from mnist_lightning.cli.config import CONF
 from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.normalise import bounding_box, normalise
-from mnist_lightning.ink.segment import segment_ink
 from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -36,11 +36,9 @@ def numbers(predictor: Predictor, images: np.ndarray, labels: np.ndarray, count:
         for index in chosen:
             left, _, past, _ = bounding_box(images[index]) or (0, 0, 28, 28)
             row += [images[index][:, left:past], np.zeros((28, gap), np.uint8)]
-        digits = segment_ink(np.pad(np.hstack(row), 20))
-        counted += len(digits) == len(chosen)
-        if len(digits) == len(chosen):
-            read = predictor.logits(np.stack([normalise(digit) for digit in digits])).argmax(1).numpy()
-            right += bool((read == labels[chosen]).all())
+        reading = Reader(predictor, 0.5).read_picture(np.pad(np.hstack(row), 20))
+        counted += len(reading.digits) == len(chosen)
+        right += reading.best == "".join(map(str, labels[chosen]))
     return counted / count, right / count
 
 

@@ -9,6 +9,7 @@ two sides differ in nothing but who runs the loop. What makes the framework fast
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import json
 import sys
@@ -80,6 +81,13 @@ def load(folder: Path, val_size: int, device: str) -> Data:
     )
 
 
+def onecycle(progress: float, warmup: float, start: float) -> float:
+    """Learning rate, as a fraction of its peak, at `progress` (0 to 1) of the run: linear up, linear down to 0."""
+    if progress < warmup:
+        return start + (1 - start) * progress / warmup
+    return 1 - (min(progress, 1) - warmup) / (1 - warmup)
+
+
 def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
     """Train once and score the last averaged weights.
 
@@ -88,11 +96,12 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
         `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, a validation accuracy an epoch.
     """
     import torch
-    from mnist_lightning.models.networks import build, to_input
-    from mnist_lightning.models.optim import build_optimizer, onecycle
     from torch.nn import functional as F
 
     from mnist_lightning.data.augment import Augment
+    from mnist_lightning.models.build import build
+    from mnist_lightning.models.network import to_input
+    from mnist_lightning.models.optimizer import build_optimizer
 
     torch.manual_seed(recipe.seed)
     images, labels = data.train
@@ -103,8 +112,12 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
     network = build(recipe.model, num_classes=10).to(device)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    augment = Augment(**recipe.augment) if recipe.augment else None
-    optimizer = build_optimizer({"name": "adam", "lr": recipe.lr, "weight_decay": recipe.weight_decay}, network)
+    augment = (
+        Augment(**{key: each for key, each in recipe.augment.items() if key != "_target_"}) if recipe.augment else None
+    )
+    optimizer = build_optimizer(
+        functools.partial(torch.optim.Adam, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True), network
+    )
     live = [tensor.detach() for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
     average = [tensor.clone() for tensor in live]
 
@@ -115,7 +128,7 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
         network.train()
         order = torch.randperm(len(labels), device=device)
         for batch in order.split(recipe.batch_size):
-            rate = recipe.lr * onecycle(step / steps, recipe.warmup, recipe.start, 0.0)
+            rate = recipe.lr * onecycle(step / steps, recipe.warmup, recipe.start)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             inputs = to_input(images[batch])

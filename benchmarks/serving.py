@@ -81,49 +81,18 @@ def service(*settings: str) -> Process:
 
 def litserve(batch: int = 64, timeout: float = 0.0) -> Process:
     """LitServe with the same network."""
-    command = [sys.executable, str(Path(__file__)), "rival", str(batch), str(timeout)]
+    command = [sys.executable, "benchmarks/rival.py", str(NETWORK), str(RIVAL), str(batch), str(timeout)]
     return Process(command, f"http://127.0.0.1:{RIVAL}/health")
 
 
-def serve_rival(batch: int, timeout: float) -> None:
-    """What a user of LitServe writes: a PNG in base64 in, the digit and its probabilities out, in batches."""
-    import litserve
-
-    from mnist_lightning.inference.predictor import Predictor
-    from mnist_lightning.ink.images import decode_image
-    from mnist_lightning.ink.normalise import normalise
-
-    class Digits(litserve.LitAPI):
-        def setup(self, device: str) -> None:
-            cv2.setNumThreads(1)
-            self.predictor = Predictor.load(NETWORK, "cpu", threads=1)
-
-        def decode_request(self, request: dict[str, Any]) -> np.ndarray:
-            return normalise(decode_image(base64.b64decode(request["image"])))
-
-        def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
-            return np.stack(inputs)
-
-        def predict(self, images: np.ndarray) -> np.ndarray:
-            return self.predictor.probabilities(images if images.ndim == 3 else images[None])
-
-        def unbatch(self, output: np.ndarray) -> list[np.ndarray]:
-            return list(output)
-
-        def encode_response(self, output: np.ndarray) -> dict[str, Any]:
-            return {"digit": int(output.argmax()), "probabilities": output.ravel().tolist()}
-
-    server = litserve.LitServer(Digits(max_batch_size=batch, batch_timeout=timeout), accelerator="cpu", timeout=60)
-    server.run(host="127.0.0.1", port=RIVAL, log_level="error", generate_client_file=False)
-
-
 def digit() -> np.ndarray:
-    """A seven, prepared as MNIST is."""
-    return normalise_ink(draw_digit([Stroke([(30, 40), (100, 38), (170, 40), (120, 120), (90, 200)])]))
+    """A zero, prepared as MNIST is."""
+    turn = np.linspace(0, 2 * np.pi, 20)
+    return normalise_ink(draw_digit([Stroke(list(zip(70 * np.sin(turn), 100 * np.cos(turn), strict=True)))]))
 
 
 def png() -> bytes:
-    """The seven as a PNG file."""
+    """The zero as a PNG file."""
     return cv2.imencode(".png", digit())[1].tobytes()
 
 
@@ -230,9 +199,6 @@ def start(_seconds: float) -> dict[str, Any]:
 PARTS = {"predict": predict, "batch": batch, "overload": overload, "soak": soak, "sigterm": sigterm, "start": start}
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["rival"]:
-        serve_rival(int(sys.argv[2]), float(sys.argv[3]))
-    else:
-        given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-        for name in given.get("what", "predict,batch,overload,sigterm,start").split(","):
-            print(name, json.dumps(PARTS[name](float(given.get("seconds", 5)))), flush=True)
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    for name in given.get("what", "predict,batch,overload,sigterm,start").split(","):
+        print(name, json.dumps(PARTS[name](float(given.get("seconds", 5)))), flush=True)

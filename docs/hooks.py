@@ -18,9 +18,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def reference() -> str:
     """The page: one section per command, then one per group with a table for each choice."""
-    parts = ["# Settings\n\nEvery setting is a line in `conf/`, with a comment. This page is generated from those files.\n"]
+    parts = [
+        "# Settings\n\nEvery setting is a line in `conf/`, with a comment. This page is generated from those files.\n"
+    ]
     for path in sorted(CONF.glob("*.yaml")):
-        parts.append(f"\n## Command `{path.stem}`\n\n{_table(path)}")
+        parts.append(f"\n## Command `{path.stem}`\n\n{_table(path)}")  # noqa: PERF401
     for group in sorted(path for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "local")):
         parts.append(f"\n## Group `{group.name}`\n")
         parts += [
@@ -44,6 +46,8 @@ def _table(path: Path) -> str:
         sections = [*sections[:depth], found["key"]]
         if found["value"]:
             value = found["value"].replace("|", "\\|")
-            rows.append(f"| `{'.'.join(sections)}` | `{value}` | {(found['comment'] or '').replace('|', chr(92) + '|')} |")
+            rows.append(
+                f"| `{'.'.join(sections)}` | `{value}` | {(found['comment'] or '').replace('|', chr(92) + '|')} |"
+            )
     table = "| setting | default | meaning |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n" if rows else ""
     return " ".join(head) + "\n\n" + table

@@ -9,11 +9,12 @@ PROJECT = Path(__file__).parent.parent
 PROGRAM = f"""
 import os, sys
 from pathlib import Path
-sys.path.insert(0, {str(PROJECT)!r})
-from mnist_lightning.cli.script import script
+sys.path[:0] = [{str(PROJECT)!r}, os.getcwd()]
+from mnist_lightning.cli import commands, main
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import files
 from mnist_lightning.run import record as records
+from mnist_lightning.tasks.settings import TrainSettings
 
 
 def report(sweep, asked):
@@ -21,15 +22,18 @@ def report(sweep, asked):
     return report(sweep, Path(asked["outputs"]))
 
 
-@script("train", report=report)
-def main(settings, run):
+def job(settings: TrainSettings, run):
     import signal
     from pathlib import Path
     from mnist_lightning.cli import multirun
     from mnist_lightning.run import folder as runs
+    from mnist_lightning.tasks.settings import check_together
+    check_together(settings)
     outputs = Path(settings["outputs"])
     latest = runs.latest(outputs)
     lr, seed = settings["optimizer"]["lr"], settings["seed"]
+    if lr < 0:
+        raise UserError(f"optimizer= cannot be built: Invalid learning rate: {{lr}}.")
     if lr == 0.5:
         raise ZeroDivisionError("the wheel came off\\nand rolled away")
     if lr == 0.25:
@@ -50,7 +54,9 @@ def main(settings, run):
     runs.mark_latest(run, outputs)
 
 
-main()
+if __name__ == "__main__":
+    commands.COMMANDS["train"] = commands.Command("program.job", report="program.report")
+    main.main("train")
 """
 
 
@@ -60,7 +66,8 @@ def run(folder, *arguments, **environment):
     known = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "PYTHONPATH")}
     return subprocess.run(
         [sys.executable, "program.py", *arguments],
-        cwd=folder, env=known | environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=known | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True,
+        timeout=120, check=False,
     )  # fmt: skip
 
 

@@ -153,8 +153,6 @@ def test_every_launcher_runs_the_jobs_in_one_folder(tmp_path, launcher):
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_for_all_jobs_of_a_sweep_latest_is_the_run_before_it(tmp_path, launcher):
     """`distill.teacher=latest seed=0,1` is to have one teacher, and not for each job the one before it."""
-    if launcher == "joblib" and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
-        pytest.skip("hydra-joblib-launcher is not installed: pip install -e '.[sweeps]'")
     (tmp_path / "outputs/train/before").mkdir(parents=True)
     runs.mark_latest(tmp_path / "outputs/train/before", tmp_path / "outputs")
     done, folder = sweep(tmp_path, "seed=0,1,2", f"hydra/launcher={launcher}")
@@ -209,8 +207,6 @@ def test_slurm_gets_an_array_of_jobs(tmp_path):
     assert done.returncode == 1
 
 
-@pytest.mark.skipif(find_spec("joblib") is None or find_spec("hydra_plugins.hydra_joblib_launcher") is None,
-                    reason="hydra-joblib-launcher is not installed: pip install -e '.[sweeps]'")  # fmt: skip
 def test_a_worker_that_is_killed_is_written_down(tmp_path):
     done, folder = sweep(tmp_path, "optimizer.lr=0.01,0.125", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert records(folder)[1]["status"] == "interrupted"
@@ -234,8 +230,6 @@ def test_jobs_that_were_killed_while_hydra_wrote_their_files_are_written_down_to
     assert records(tmp_path)[1]["overrides"] == ["optimizer.lr=0.125"]
 
 
-@pytest.mark.skipif(find_spec("joblib") is None or find_spec("hydra_plugins.hydra_joblib_launcher") is None,
-                    reason="hydra-joblib-launcher is not installed: pip install -e '.[sweeps]'")  # fmt: skip
 def test_a_sweep_in_workers_ends_when_all_its_jobs_have(tmp_path):
     """Its workers, kept for jobs to come, must not hold the program up: `sweep` gives it two minutes."""
     done, folder = sweep(tmp_path, "optimizer.lr=0.01,0.03", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")

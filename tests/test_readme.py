@@ -24,10 +24,12 @@ ELSEWHERE = {
     "pip install": "installs, as make does",
     "uv ": "installs, as make does",
     "python scripts/draw.py": "opens a window: tests/apps/test_window.py",
-    "python scripts/train.py experiment=my_hand": "needs drawings: tests/test_training.py makes some",
+    "python scripts/train.py experiment=my_hand": "needs drawings: tests/tasks/test_train.py makes some",
     "python scripts/replay.py": "needs drawings: tests/apps/test_replay.py makes some",
-    "torchrun ": "needs two machines: tests/test_several_machines.py makes them",
-    "tensorboard ": "serves until it is stopped; its file is read in tests/test_loggers.py",
+    "torchrun ": "needs two machines: tests/distributed/test_several_machines.py makes them",
+    "python scripts/serve.py": "serves until it is stopped: tests/service",
+    ".venv/bin/python ": "the same as make does",
+    "tensorboard ": "serves until it is stopped; its file is read in tests/tasks/test_loggers.py",
     "source ": "a shell's own",
     "git clone": "needs the network",
     "cd ": "a shell's own",
@@ -75,10 +77,11 @@ def test_the_table_of_results_is_what_results_makes_of_the_runs_kept_beside_it(c
     from mnist_lightning.sweeps.results import results
 
     monkeypatch.chdir(PROJECT)
-    assert "python scripts/results.py runs=docs/results.json 'by=[command]' format=markdown" in COMMANDS
+    page = (PROJECT / "docs/results.md").read_text(encoding="utf-8")
+    assert "python scripts/results.py runs=docs/results.json 'by=[command]' format=markdown" in page
     table = results(compose("results", "runs=docs/results.json", "by=[command]", "format=markdown"))
     assert len(table.splitlines()) > 6
-    assert table in README
+    assert table in page
 
 
 def test_the_runs_behind_the_table_say_what_made_them():

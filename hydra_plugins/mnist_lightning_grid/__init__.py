@@ -34,11 +34,9 @@ class GridSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs; return what the launcher returned for each."""
+    def sweep(self, arguments: list[str]) -> None:
+        """Run all jobs."""
         from mnist_lightning.sweeps.grid import sweep
 
         given = [f"{key}={value}" for key, value in self.params.items()]
-        return sweep(
-            self.config, [*given, *arguments], self.max_batch_size, self.hydra_context.config_loader, self.launcher
-        )
+        sweep(self.config, [*given, *arguments], self.max_batch_size, self.hydra_context.config_loader, self.launcher)

@@ -68,7 +68,7 @@ class Album:
 
     def label(self, sketch: Sketch, digit: int) -> int | None:
         """Give a drawing a label, or another one; how many lines the file has then, None where it had one before."""
-        self.sketches
+        self.sketches  # noqa: B018
         count = None
         if sketch.label is None or not drawings.relabel(self.folder, sketch.identity, digit):
             count = drawings.append(self.folder, sketch.strokes, digit, identity=sketch.identity)

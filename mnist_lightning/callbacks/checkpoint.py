@@ -53,7 +53,6 @@ class BestAndLast(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the first last.ckpt, and bring the best one of a resumed run over."""
         source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
-        (self._folder / LAST).parent.mkdir(parents=True, exist_ok=True)
         if self.best is not None and source is not None and trainer.is_global_zero:
             self._take_over_best(source, trainer.current_epoch)
         trainer.save_checkpoint(self._folder / LAST)
@@ -98,6 +97,7 @@ class BestAndLast(Checkpoint):
         )
         if best.is_file():
             if best.resolve() != (self._folder / BEST).resolve():
+                (self._folder / BEST).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._folder / BEST, best.read_bytes())
         else:
             self.best = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from mnist_lightning.run.files import write_atomically
+from mnist_lightning.models import checkpoint as checkpoints
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -20,6 +19,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to the local file `path`."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, lambda file: torch.save(checkpoint, file))
+        checkpoints.write(checkpoint, Path(path))

@@ -31,7 +31,7 @@ class LearningCurves(pl.Callback):
             self.points.append((trainer.global_step, outputs["loss"].detach(), float(rate)))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the points of the epoch and its learning rate; of several ranks the mean of their losses, which is the global batch's."""
+        """Write the points of the epoch; of several ranks the mean of their losses, which is the global batch's."""
         if not self.points:
             return
         steps, losses, rates = zip(*self.points, strict=True)

@@ -15,8 +15,8 @@ from mnist_lightning.types import Seed
 class Seeding(pl.Callback):
     """Lets augmentation and dropout of a batch follow from seed, epoch, batch and rank alone.
 
-    A run that is resumed anywhere, any number of times and on any device, then draws what an unbroken run draws, without
-    a state of random numbers in its checkpoints.
+    A run that is resumed anywhere, any number of times, then draws what an unbroken run draws, without a
+    state of random numbers in its checkpoints.
 
     Args:
         seed: of the run.

@@ -165,7 +165,7 @@ def _refuse(name: str, flags: list[str], overrides: list[str], sweeps: bool) -> 
             raise UserError(f"{override} takes away what the program needs: set it to another value.")
     if ranks.place().world > 1 and sweeps:
         raise UserError(
-            "A sweep cannot run under torchrun: start it without, and each of its jobs starts one process per device of "
+            "A sweep cannot run under torchrun: start it without, and each job starts one process per device of "
             "this machine by itself."
         )
     other = _value(flags, "--config-name", "-cn")

@@ -183,12 +183,8 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
         os.environ["OMP_NUM_THREADS"] = str(hydra.launcher.cpus_per_task)  # torch reads it when it is imported
     stop, fail_fast = Path(hydra.sweep.dir) / STOP_FILE, settings.get("sweep", {}).get("fail_fast", False)
     if fail_fast and stop.exists():
-        record(
-            run,
-            settings,
-            "interrupted",
-            f"not started: sweep.fail_fast=true, and {stop.read_text(encoding='utf-8')} failed",
-        )
+        failed = stop.read_text(encoding="utf-8")
+        record(run, settings, "interrupted", f"not started: sweep.fail_fast=true, and {failed} failed")
         return None
     log.info("job %s: %s", hydra.job.num, " ".join(hydra.overrides.task))
     try:

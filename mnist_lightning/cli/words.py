@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -14,6 +15,8 @@ _WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "
                "--experimental-rerun")  # fmt: skip
 _FLAGS = ("--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve", "--version", "--hydra-help", "--info", "-i",
           "--shell-completion", "-sc")  # fmt: skip
+_PLAIN = re.compile(r"[A-Za-z_/.][\w./:+-]*")
+"""A text that Hydra's grammar takes as it is."""
 _DIRECTORIES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 
 
@@ -81,6 +84,8 @@ def quoted(override: str, texts: set[str], sweeps: bool) -> str:
     if not equals or name not in texts or value[:1] in ("'", '"') or value in ("null", "???") or "${" in value:
         return override
     if sweeps and ("," in value or "(" in value):
+        return override
+    if _PLAIN.fullmatch(value) and value.lower() not in ("true", "false", "nan", "inf"):
         return override
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -60,39 +60,47 @@ def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
     return sources.load(name, Path(folder), mirrors)
 
 
-def split(
-    name: str, count: int, val_size: int | None, split_seed: int, limit: int | None, num_folds: int, fold: int
-) -> tuple[Tensor, Tensor]:
-    """Which of the `count` images of the set `name` train, and which validate; drawn by `split_seed` alone.
+class How(NamedTuple):
+    """What decides which images train and which validate: settings of `conf/data/`."""
 
-    The others are settings of `conf/data/`. Raises UserError where they do not fit `count`.
+    val_size: int | None = None
+    split_seed: int = 0
+    limit: int | None = None
+    num_folds: int = 0
+    fold: int = 0
+
+
+def split(name: str, count: int, how: How) -> tuple[Tensor, Tensor]:
+    """Which of the `count` images of the set `name` train, and which validate; drawn by its `split_seed` alone.
+
+    Raises UserError where `how` does not fit `count`.
 
     Returns:
         Rising indices, int64, of the training and of the validation images.
     """
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
-    if num_folds:
-        if num_folds > count:
-            raise UserError(f"data.num_folds={num_folds} is more than the {count} images there are.")
-        folds = list(order.tensor_split(num_folds))
-        val = folds.pop(fold)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(how.split_seed))
+    if how.num_folds:
+        if how.num_folds > count:
+            raise UserError(f"data.num_folds={how.num_folds} is more than the {count} images there are.")
+        folds = list(order.tensor_split(how.num_folds))
+        val = folds.pop(how.fold)
         train = torch.cat(folds)
     else:
-        size = val_size if val_size is not None else max(1, count // 12)
+        size = how.val_size if how.val_size is not None else max(1, count // 12)
         if size >= count:
             raise UserError(f"data.val_size={size} leaves nothing to train on: {name} has {count} training images.")
         val, train = order[:size], order[size:]
     # In the set's own order, the images of a batch lie near each other in memory where shuffle is off.
-    return train[:limit].sort().values, val[:limit].sort().values
+    return train[: how.limit].sort().values, val[: how.limit].sort().values
 
 
 @functools.lru_cache(maxsize=1)
-def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
-    """Training and validation images with their labels, split once a process; `how` is `split`'s settings."""
+def _parts(source: sources.Source, how: How) -> tuple[Batch, Batch]:
+    """Training and validation images with their labels, split once a process."""
     # index_select and not [indices]: a third of the time.
     train, val = (
         (source.train_images.index_select(0, part), source.train_labels.index_select(0, part))
-        for part in split(source.name, len(source.train_labels), *how)
+        for part in split(source.name, len(source.train_labels), how)
     )
     return train, val
 
@@ -101,7 +109,7 @@ def _parts(source: sources.Source, how: tuple[Any, ...]) -> tuple[Batch, Batch]:
 def _made(digits: int, others: int, noise: int) -> Batch:
     """Synthetic pen digits and outliers, made once per process."""
     images, labels = pen.pen_digits(digits)
-    images = np.concatenate([images, outliers.outlier_drawings(others), patterns.noise_images(noise)])
+    images = np.concatenate([images, outliers.outlier_drawings(others), patterns.outlier_noise(noise)])
     labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
     return torch.from_numpy(images), torch.from_numpy(labels)
 
@@ -125,7 +133,7 @@ class DigitsDataModule(pl.LightningDataModule):
     Where several processes train together, each loads its share of every batch.
 
     Args:
-        name: the published set; `auto` takes MNIST if it is on disk or can be fetched, else scikit-learn's small digits.
+        name: the published set; `auto` takes MNIST if it is on disk or can be fetched, else scikit-learn's digits.
         folder: where downloads lie, in torchvision's layout.
         mirrors: `https://`, `http://` or `file://` bases that are tried before the official ones.
         source: returns a `Source`, a data set of your own, which then takes the place of the published one.
@@ -141,8 +149,8 @@ class DigitsDataModule(pl.LightningDataModule):
         num_folds: number of folds of a cross-validation; 0 for the plain split.
         fold: which fold validates, 0 to `num_folds` - 1.
         pen_digits: number of synthetic pen digits added to the training set.
-        no_digits: number of letters, signs and scribbles added as outliers (see `models.Loss`).
-        noise_images: number of patterns and noise images added as outliers.
+        outlier_drawings: number of letters, signs and scribbles added as outliers (see `models.Loss`).
+        outlier_noise: number of patterns and noise images added as outliers.
         embellished: number of the set's own training digits that are added once more with a line drawn onto them.
         drawings: folder of labelled drawings to train on as well, which the drawing window fills.
         drawings_share: about this share of the training set is drawings, in many variations of each.
@@ -177,8 +185,8 @@ class DigitsDataModule(pl.LightningDataModule):
         num_folds: Count = 0,
         fold: Count = 0,
         pen_digits: Count = 0,
-        no_digits: Count = 0,
-        noise_images: Count = 0,
+        outlier_drawings: Count = 0,
+        outlier_noise: Count = 0,
         embellished: Count = 0,
         drawings: Text | None = None,
         drawings_share: Share = 0.25,
@@ -198,8 +206,8 @@ class DigitsDataModule(pl.LightningDataModule):
         self.fallback_batch_size = fallback_batch_size
         self.shuffle, self.num_workers = shuffle, num_workers
         self.limit, self.split_seed = limit, split_seed
-        self._how = (val_size, split_seed, limit, num_folds, fold)
-        self.pen_digits, self.no_digits, self.noise_images = pen_digits, no_digits, noise_images
+        self._how = How(val_size, split_seed, limit, num_folds, fold)
+        self.pen_digits, self.outlier_drawings, self.outlier_noise = pen_digits, outlier_drawings, outlier_noise
         self.embellished = embellished
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
@@ -222,7 +230,7 @@ class DigitsDataModule(pl.LightningDataModule):
         (images, labels), val = _parts(loaded, self._how)
         if self.embellished:
             images, labels = _with_embellished(images, labels, self.embellished)
-        if any(made := (self.pen_digits, self.no_digits, self.noise_images)):
+        if any(made := (self.pen_digits, self.outlier_drawings, self.outlier_noise)):
             made_images, made_labels = _made(*made)
             images, labels = torch.cat([images, made_images]), torch.cat([labels, made_labels])
         self.train = InMemory(images, labels)
@@ -245,8 +253,7 @@ class DigitsDataModule(pl.LightningDataModule):
     @property
     def split_facts(self) -> dict[str, Any]:
         """What decides which images train and which validate, as plain data."""
-        keys = ("val_size", "split_seed", "limit", "num_folds", "fold")
-        return {"name": self.name, **dict(zip(keys, self._how, strict=True))}
+        return {"name": self.name, **self._how._asdict()}
 
     def _add_drawings(self, path: Path) -> None:
         """Add a person's drawings to the training set, each in many variations, but keep a share of them aside."""
@@ -280,6 +287,8 @@ class DigitsDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=as_is,
             persistent_workers=self.num_workers > 0,
+            # Its own: each iterator draws a number, and of a resumed run at another moment than of an unbroken one.
+            generator=torch.Generator(),
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -322,6 +331,8 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: uint8 to float in [0, 1], and in training the augmentation, each batch as a whole."""
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            return batch  # not of this module, such as the example that Lightning's model summary sends through
         images, labels = batch
         images = to_input(images)
         if self.augment is not None and self.trainer is not None and self.trainer.training:

@@ -16,7 +16,7 @@ from mnist_lightning.data import pen
 from mnist_lightning.ink.normalise import SIZE
 
 
-def noise_images(count: int, seed: int = 0) -> np.ndarray:
+def outlier_noise(count: int, seed: int = 0) -> np.ndarray:
     """Dead leaves, coloured noise, patterns of random networks, cellular automata, shuffled pen digits, evenly mixed.
 
     Args:

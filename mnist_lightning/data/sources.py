@@ -169,7 +169,7 @@ def _read(checksums: Checksums, num_classes: int) -> tuple[dict[str, np.ndarray]
         try:
             arrays[part], status = read_idx_with_status(raw / part)
             stamps[part] = stamp_of(status)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError):  # noqa: PERF203
             faults[part] = ""
         except BrokenFile as error:
             faults[part] = str(error)

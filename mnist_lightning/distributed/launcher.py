@@ -23,7 +23,7 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run import files, signals
 from mnist_lightning.run import record as records
 
-WORKER = "mnist_lightning.distributed.worker"
+WORKER = "mnist_lightning.tasks.worker"
 PATIENCE = 10.0
 """Seconds that the other ranks have to end by themselves once one has."""
 

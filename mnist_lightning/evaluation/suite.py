@@ -10,6 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,93 +45,67 @@ _EXAMPLES = 8
 _SAME_TRAINING_IMAGES = {"mnist", "qmnist"}  # in the same order
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the suite measures besides the test images.
+
+    Attributes:
+        seed: draws corruptions and out-of-distribution images.
+        out_of_distribution: sets whose images belong to none of the classes: names of `outlier_sets.SETS`, or of data
+            sets.
+        images_per_set: how many of each, at most.
+        speed_seconds: how long each batch size is timed.
+    """
+
+    seed: int
+    out_of_distribution: Sequence[str]
+    images_per_set: int
+    speed_seconds: float
+
+
 def evaluate_suite(
-    run: Path,
-    checkpoint: Path,
-    *,
-    device: str,
-    tta: Mapping[str, float],
-    precision: str,
-    data: Mapping[str, Any],
-    seed: int,
-    out_of_distribution: Sequence[str],
-    images_per_set: int,
-    speed_seconds: float,
+    run: Path, checkpoint: Path, predictor: Predictor, data: Mapping[str, Any], options: Options
 ) -> dict[str, Any]:
     """Measure a trained network from all sides; `report.html` and `report.json` lie in `run` afterwards.
 
     Args:
         run: the run folder, which exists.
         checkpoint: the network's file.
-        device: auto, cpu, cuda or mps.
-        tta: the settings of `conf/tta/`, for everything but the size of the network.
-        precision: that it multiplies with: auto, 32-true, bf16-mixed or 16-mixed.
+        predictor: made of it; reads each image as often as it was told to.
         data: the settings of `conf/data/`.
-        seed: draws corruptions and out-of-distribution images.
-        out_of_distribution: sets whose images belong to none of the classes: names of `outlier_sets.SETS`, or of data
-            sets.
-        images_per_set: how many of each, at most.
-        speed_seconds: how long each batch size is timed.
+        options: what else is measured.
 
     Returns:
         What `report.json` holds.
 
     Raises:
-        UserError: checkpoint or data are missing or do not match, or there is no such out-of-distribution set.
+        UserError: data are missing or do not match the network, or there is no such out-of-distribution set.
     """
     began = time.perf_counter()
-    _check_names(out_of_distribution, data["name"])
+    _check_names(options.out_of_distribution, data["name"])
     log.info("Checkpoint: %s", runs.shown(checkpoint))
-    predictor = Predictor.load(checkpoint, device, tta, precision)
     digits, split = _load(predictor, checkpoint, data)
     batch = data["eval_batch_size"]
-    images, labels = digits.test.images, digits.test.labels
+    images = digits.test.images
     logits, val_logits = predictor.logits(images, batch), predictor.logits(digits.val.images, batch)
-    temperature = calibration.fit_temperature(val_logits, digits.val.labels)
-    found = scores.score(logits, labels, len(predictor.class_names))
-    if (corrected := corrections.score(digits.source.name, logits, labels)) is not None:
-        found["corrected_labels"] = corrected
-    mistakes = int((logits.argmax(1) != labels).sum())
-    log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}",
-             digits.source.name)  # fmt: skip
-    if corrected is not None:
-        log.info("                 %.2f %% of %s images with corrected labels", 100 * corrected["accuracy"],
-                 f"{corrected['images']:,}")  # fmt: skip
     result: dict[str, Any] = {
         "schema_version": 1,
         "checkpoint": runs.shown(checkpoint),
         "trained_on": predictor.card["dataset"],
         "network": predictor.card["network"],
-        "tta": dict(tta),
-        "class_names": list(digits.source.class_names),
-        "dataset": {"name": digits.source.name, "requested": data["name"], "test": len(labels)},
-        "validation": {
-            "images": len(digits.val),
-            "accuracy": (val_logits.argmax(1) == digits.val.labels).double().mean().item(),
-            "split": split,
-        },
-        "accuracy_interval": list(calibration.wilson(len(labels) - mistakes, len(labels))),
-        "mistakes": mistakes,
-        **found,
-        "most_confident_mistakes": _most_confident_mistakes(logits, labels),
-        "temperature": temperature,
-        "calibration": {
-            "as_trained": calibration.calibration(logits, labels),
-            "with_temperature": calibration.calibration(logits / temperature, labels),
-        },
-        "selective": _selective(val_logits, logits, labels),
+        "tta": predictor.tta,
+        "class_names": list(digits.class_names),
+        "dataset": {"name": digits.name, "requested": data["name"], "test": len(images)},
+        **_scored(digits, split, logits, val_logits),
     }
-    for name, each in result["calibration"].items():
-        log.info("%-16s NLL %.4f, Brier score %.4f, calibration error %.2f %%", name.replace("_", " "), each["nll"],
-                 each["brier"], 100 * each["ece"])  # fmt: skip
-    result["corruptions"], corrupted = _corruptions(predictor, images, labels, seed, batch)
+    result["corruptions"], corrupted = _corruptions(predictor, images, digits.test.labels, options.seed, batch)
     result["outliers"], examples, distributions = _outliers(
-        predictor, {"test": logits, "validation": val_logits}, data, out_of_distribution, images_per_set, seed
+        predictor, {"test": logits, "validation": val_logits}, data, options
     )
     result["size"] = speed.measure_size(predictor.network, checkpoint, predictor.card["image_size"])
-    result["speed"] = speed.measure_speed(predictor, images, speed_seconds)
+    result["speed"] = speed.measure_speed(predictor, images, options.speed_seconds)
     result |= {
-        "seed": seed,
+        "seed": options.seed,
         "command": shlex.join(["python", *sys.argv]),
         "environment": provenance.describe(predictor.device.type, predictor.precision),
         "seconds": time.perf_counter() - began,
@@ -145,6 +120,40 @@ def evaluate_suite(
     files.write_atomically(run / "report.html", report.render(result, pictures).encode())
     log.info("report           %s", runs.shown(run / "report.html"))
     return result
+
+
+def _scored(digits: DigitsDataModule, split: str, logits: Tensor, val_logits: Tensor) -> dict[str, Any]:
+    """Accuracy, calibration and accuracy when it may decline, on the test images; also said in the log."""
+    labels = digits.test.labels
+    temperature = calibration.fit_temperature(val_logits, digits.val.labels)
+    found = scores.score(logits, labels, len(digits.class_names))
+    mistakes = int((logits.argmax(1) != labels).sum())
+    log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}", digits.name)
+    if (corrected := corrections.score(digits.name, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
+        log.info("                 %.2f %% of %s images with corrected labels", 100 * corrected["accuracy"],
+                 f"{corrected['images']:,}")  # fmt: skip
+    calibrated = {
+        "as_trained": calibration.calibration(logits, labels),
+        "with_temperature": calibration.calibration(logits / temperature, labels),
+    }
+    for name, each in calibrated.items():
+        log.info("%-16s NLL %.4f, Brier score %.4f, calibration error %.2f %%", name.replace("_", " "), each["nll"],
+                 each["brier"], 100 * each["ece"])  # fmt: skip
+    return {
+        "validation": {
+            "images": len(digits.val),
+            "accuracy": (val_logits.argmax(1) == digits.val.labels).double().mean().item(),
+            "split": split,
+        },
+        "accuracy_interval": list(calibration.wilson(len(labels) - mistakes, len(labels))),
+        "mistakes": mistakes,
+        **found,
+        "most_confident_mistakes": _most_confident_mistakes(logits, labels),
+        "temperature": temperature,
+        "calibration": calibrated,
+        "selective": _selective(val_logits, logits, labels),
+    }
 
 
 def _check_names(names: Sequence[str], evaluated: str) -> None:
@@ -221,17 +230,16 @@ def _outliers(
     predictor: Predictor,
     known: Mapping[str, Tensor],
     data: Mapping[str, Any],
-    names: Sequence[str],
-    count: int,
-    seed: int,
+    options: Options,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
     """How well each set is separated from the test images; its first images; and all scores, by score and set."""
     found: dict[str, Any] = {}
     examples: dict[str, np.ndarray] = {}
     distributions = {score: {"test": apply(known["test"]).numpy()} for score, apply in outliers.SCORES.items()}
-    for name in names:
+    count = options.images_per_set
+    for name in options.out_of_distribution:
         if name in outlier_sets.SETS:
-            images = outlier_sets.make(name, count, seed)
+            images = outlier_sets.make(name, count, options.seed)
         else:
             images = sources.load(name, Path(data["folder"]), data["mirrors"]).test_images[:count].numpy()
         logits = predictor.logits(images, data["eval_batch_size"])

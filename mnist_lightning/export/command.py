@@ -63,9 +63,11 @@ def export(
     if path.suffix == ".onnx":
         raise UserError(f"{path} is an ONNX file already: give the checkpoint it came from.")
     target = _target(path, output, ("." + quantize if quantize else "") + SUFFIXES[format])
-    if target.suffix != Path(SUFFIXES[format]).suffix:
-        raise UserError(f"output={output} cannot be written with format={format}: expected a name that ends in "
-                        f"{Path(SUFFIXES[format]).suffix}.")  # fmt: skip
+    ending = "." + SUFFIXES[format].rpartition(".")[2]
+    if target.suffix != ending:
+        raise UserError(
+            f"output={output} cannot be written with format={format}: expected a name that ends in {ending}."
+        )
     print(f"Checkpoint: {word}", flush=True)
     with compat.heavy_imports():
         from mnist_lightning.models import checkpoint

@@ -135,11 +135,12 @@ def _check(export: Export, rounded: nn.Module) -> None:
 
 def _onnx(export: Export) -> dict[str, Any]:
     """The network as ONNX, and the runtime for it."""
-    from mnist_lightning.export import onnx_runtime_web, to_onnx
+    from mnist_lightning.export import onnx_runtime_web
+    from mnist_lightning.export.to_onnx import write as write_onnx
 
     path = export.path.with_suffix(".onnx")
     try:
-        to_onnx.write(replace(export, path=path, quantize=None))
+        write_onnx(replace(export, path=path, quantize=None))
         model = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)

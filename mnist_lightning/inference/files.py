@@ -81,7 +81,7 @@ def find_images(image: str) -> list[str]:
     for name in (image, expanded):
         if Path(name).exists():
             return [name]
-    found = sorted(name for name in glob.glob(expanded, recursive=True) if not Path(name).is_dir())
+    found = sorted(name for name in glob.glob(expanded, recursive=True) if not Path(name).is_dir())  # noqa: PTH207
     if not found:
         raise UserError(f"There is no image {image}: give a file, or a glob in quotes such as 'photos/*.png'.")
     return found

@@ -43,6 +43,7 @@ class Predictor:
         temperature: the logits are divided by it before the softmax (see `evaluation/calibration.py`).
         precision: Lightning's name of it: `32-true`; `bf16-mixed` or `16-mixed`, as training multiplies with it, which
             is several times as fast where the hardware has it, and moves probabilities by some thousandths.
+        tta: settings of `conf/tta/`; empty where each image is read once.
         network: the `torch.nn.Module`, which reads an image once; None for an ONNX file.
         device: the `torch.device`; None for an ONNX file, which is read by the CPU.
     """
@@ -52,6 +53,7 @@ class Predictor:
 
     def __init__(self, card: dict[str, Any], precision: str = "32-true") -> None:
         self.card, self.precision = card, precision
+        self.tta: dict[str, float] = {}
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
         self.temperature = float(card.get("temperature", 1.0))
 
@@ -85,6 +87,36 @@ class Predictor:
         elif cls is Predictor:
             from mnist_lightning.inference.torch_predictor import TorchPredictor as engine
         return engine.open(path, device, tta, precision, threads, allow)
+
+    def __call__(self, picture: Any, *, digits: int | None = None, sure: float | None = None) -> Any:
+        """Read a picture, of any size and colours, or a batch of prepared digits.
+
+        Args:
+            picture: the path of an image file; a PIL image; an array uint8 [H, W] or [H, W, 3 or 4]; or a batch of
+                images as MNIST's, uint8 [N, 28, 28], as an array or a tensor.
+            digits: 1 if the picture shows one digit; None for as many as are on it.
+            sure: probability from which on a digit counts as sure; None for what the card says.
+
+        Returns:
+            A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with boxes); for a batch a list of them.
+
+        Raises:
+            UserError: the file is not an image.
+        """
+        from mnist_lightning.inference.reader import Reader
+        from mnist_lightning.ink.images import read_picture
+        from mnist_lightning.models.card import SURE
+
+        reader = Reader(self, self.card.get("sure", SURE) if sure is None else sure)
+        if isinstance(picture, str | Path):
+            pixels = read_picture(picture).pixels
+        else:
+            if hasattr(picture, "getbands"):  # a PIL image
+                picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
+            pixels = np.asarray(picture)
+        if pixels.ndim == 3 and pixels.shape[1:] == (28, 28):
+            return [reader.read_picture(each, 1) for each in pixels]
+        return reader.read_picture(pixels, digits)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:
         """Raise UserError unless the data set `name` has as many classes as this network, loaded from `path`."""

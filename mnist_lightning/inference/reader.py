@@ -1,8 +1,8 @@
 """Strokes on a sheet, or a picture -> the number that is on it, digit by digit.
 
 Knows neither windows nor files. Cutting into digits and preparing each is `ink`'s work, reading one is the
-`Predictor`'s; here is what lies between: one batch, no digit twice, cuts that are made where the reading gets surer, and
-an honest "not sure". Window, files, service and page all read through here.
+`Predictor`'s; here is what lies between: one batch, no digit twice, cuts that are made where the reading gets surer,
+and an honest "not sure". Window, files, service and page all read through here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # a window that is still loading torch knows readings already
 
 __all__ = ["NO_DIGIT", "UNSURE", "DigitReading", "Reader", "Reading"]
 
-LEAST = 0.3  # the probability of its likeliest class below which something is not a digit
+LEAST = 0.35  # the probability of its likeliest class below which something is not a digit
 
 _CERTAIN = 0.9  # a digit as likely as this is neither cut nor joined
 _SURER = 0.8  # the least that each digit must be after it was cut or joined

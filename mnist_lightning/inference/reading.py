@@ -69,11 +69,21 @@ class Reading:
         return " ".join("".join(digit.label for digit in row) for row in self.rows)
 
     @property
+    def digit(self) -> str | None:
+        """The likeliest class, where there is exactly one digit."""
+        return self.digits[0].label if len(self.digits) == 1 else None
+
+    @property
+    def probabilities(self) -> np.ndarray | None:
+        """The probability of each class, float32 [C], where there is exactly one digit."""
+        return self.digits[0].probabilities if len(self.digits) == 1 else None
+
+    @property
     def sure(self) -> bool:
         """Whether there are digits, and all are sure."""
         return bool(self.digits) and all(digit.sure for digit in self.digits)
 
     @property
     def has_no_digit(self) -> bool:
-        """Whether something is there, but nothing of it is like a digit: see `NO_DIGIT`."""
-        return bool(self.digits) and not any(digit.is_digit for digit in self.digits)
+        """Whether something is there, but less than half of it is like digits: see `NO_DIGIT`."""
+        return 2 * sum(digit.is_digit for digit in self.digits) < len(self.digits)

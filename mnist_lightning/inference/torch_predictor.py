@@ -35,6 +35,7 @@ class TorchPredictor(Predictor):
         # Float32 convolutions on a CPU take half the time with the channels last.
         network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.device = network.eval(), device
+        self.tta = dict(tta or {})
         self._reads = Views(network, **tta) if tta and any(tta.values()) else network
 
     @classmethod

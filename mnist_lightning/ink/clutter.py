@@ -27,14 +27,14 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     """Ink without what is no writing; as it is where nothing would be left."""
     if min(ink.shape) < 8:
         return ink
-    kept = _remove_rules(ink)
+    kept = remove_rules(ink)
     pieces = _Pieces(kept)
     if len(pieces.area) == 0:
         return ink
     left, top, right, bottom = pieces.outlined()
     if (right - left, bottom - top) == ink.shape[::-1]:
         return pieces.remove_dirt(kept)
-    inner = _remove_rules(kept[top:bottom, left:right])
+    inner = remove_rules(kept[top:bottom, left:right])
     result = np.zeros_like(ink)
     result[top:bottom, left:right] = _Pieces(inner).remove_dirt(inner)
     return result
@@ -131,22 +131,22 @@ def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, stats[1:]
 
 
-def _remove_rules(ink: np.ndarray) -> np.ndarray:
+def remove_rules(ink: np.ndarray) -> np.ndarray:
     """Ink without the straight lines that cross the whole picture, level or upright."""
     touched = [bool((side > _INK).any()) for side in (ink[:, 0], ink[:, -1], ink[0], ink[-1])]
     level = _without_level_rules(ink) if all(touched[:2]) else ink
-    upright = _without_level_rules(ink.T).T if all(touched[2:]) else ink
-    if level is ink and upright is ink:
+    both = np.ascontiguousarray(_without_level_rules(level.T).T) if all(touched[2:]) else level
+    if both is ink:
         return ink
-    both = np.minimum(level, upright)
     # A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
-    box = np.array(cv2.boundingRect(cv2.threshold(both, _INK, 255, cv2.THRESH_BINARY)[1]))
-    left, top, right, bottom = box[0], box[1], ink.shape[1] - box[0] - box[2], ink.shape[0] - box[1] - box[3]
-    if box[2] == 0 or min(left, right) < 1:
-        level = ink
-    if box[3] == 0 or min(top, bottom) < 1:
-        upright = ink
-    return np.minimum(level, upright)
+    left, top, across, down = cv2.boundingRect(cv2.threshold(both, _INK, 255, cv2.THRESH_BINARY)[1])
+    is_level = across > 0 and left >= 1 and left + across < ink.shape[1]
+    is_upright = down > 0 and top >= 1 and top + down < ink.shape[0]
+    if is_level and is_upright:
+        return both
+    if is_level:
+        return level
+    return np.ascontiguousarray(_without_level_rules(ink.T).T) if is_upright and all(touched[2:]) else ink
 
 
 def _without_level_rules(ink: np.ndarray) -> np.ndarray:

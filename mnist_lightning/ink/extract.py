@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mnist_lightning.ink.clutter import remove_clutter
+from mnist_lightning.ink.clutter import remove_clutter, remove_rules
 from mnist_lightning.ink.frame import colour_distance, inside_frame
+from mnist_lightning.ink.sheet import only_sheet
 from mnist_lightning.ink.width import stretch
 
 FAINT = 25  # ink up to this (of 255) counts only right beside stronger ink: JPEG rings around strokes
@@ -66,8 +67,10 @@ def find_ink(image: np.ndarray) -> Ink:
     inner = np.ascontiguousarray(small[top:bottom, left:right])
     distance = colour_distance(inner, _rim_median(inner))
     peak = int(cv2.minMaxLoc(distance)[1])
-    if not _is_clean(distance, peak):
-        pixels = _photo_ink(inner)
+    if not _is_clean(distance, peak):  # for its grain and its light, or for the lines on the paper
+        lineless = remove_rules(cv2.LUT(distance, stretch(peak)))
+        is_ruled = _is_clean(lineless, 255)
+        pixels = _drawn_ink(lineless, 255) if is_ruled else _photo_ink(only_sheet(inner))
     elif peak < 8:  # a flat sheet
         pixels = np.zeros_like(distance)
     else:

@@ -13,7 +13,7 @@ import numpy as np
 
 _TOLERANCE = 40  # colours (of 255) closer than this are one colour
 _FAINT_TOLERANCE = 16  # the same where a side of the picture is flat: a pale frame
-_SOME = 0.12  # share of a line that must not have the frame's colour if the line lies inside
+_SOME = 0.5  # lines inside have at least this share of the most pixels of a line that have another colour
 _STRAIGHT = 0.8  # the same of the inner rectangle's edges
 _FULL = 0.6  # the same of all its pixels
 _ALL = 0.95  # share of what does not have the frame's colour that must lie inside
@@ -82,7 +82,8 @@ def _inner(image: np.ndarray) -> Box | None:
 def _filled_box(mask: np.ndarray) -> Box | None:
     """The box of the pixels above 0 if they fill it with straight edges and leave some of the picture, else None."""
     height, width = mask.shape
-    lines, columns = (np.flatnonzero(cv2.reduce(mask, axis, cv2.REDUCE_AVG).ravel() > _SOME * 255) for axis in (1, 0))
+    shares = [cv2.reduce(mask, axis, cv2.REDUCE_AVG).ravel() for axis in (1, 0)]
+    lines, columns = (np.flatnonzero(share > _SOME * share.max()) for share in shares)
     if len(lines) == 0 or len(columns) == 0:
         return None
     left, top, right, bottom = int(columns[0]), int(lines[0]), int(columns[-1]) + 1, int(lines[-1]) + 1
@@ -97,7 +98,8 @@ def _filled_box(mask: np.ndarray) -> Box | None:
         soft = [not at and share < _STRAIGHT for at, share in zip(at_edge, filled, strict=True)]
         if not any(soft):
             break
-        left, top, right, bottom = left + soft[0], top + soft[1], right - soft[2], bottom - soft[3]
+        left, top = left + int(soft[0]), top + int(soft[1])
+        right, bottom = right - int(soft[2]), bottom - int(soft[3])
     else:
         return None
     if min(filled) < 0.5 or (sum(at_edge) == 3 and _is_cut_close(inner, at_edge)):

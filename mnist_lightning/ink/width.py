@@ -41,8 +41,8 @@ def even_ink(ink: np.ndarray, reach: int) -> np.ndarray:
     """
     side = 2 * reach + 1
     peak = cv2.blur(cv2.dilate(ink, np.ones((side, side), np.uint8)), (side, side), borderType=cv2.BORDER_REPLICATE)
-    lowest = max(_FLOOR * cv2.minMaxLoc(ink)[1], 1.0)
-    return cv2.divide(ink, cv2.max(peak, lowest), scale=255)
+    lowest = max(round(_FLOOR * cv2.minMaxLoc(ink)[1]), 1)
+    return cv2.divide(ink, np.maximum(peak, np.uint8(lowest)), scale=255)
 
 
 def is_even(ink: np.ndarray, reach: int) -> bool:
@@ -69,7 +69,5 @@ def redraw(ink: np.ndarray, grow: float) -> np.ndarray:
     signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)
     if grow < 0:  # what is thin already is not thinned away
         half = cv2.dilate(inside, np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8)) - 0.5
-        return np.clip((signed + np.maximum(grow, np.minimum(_THINNEST - half, 0)) + 0.5) * 255, 0, 255).astype(
-            np.uint8
-        )
+        signed = signed + np.maximum(0, np.minimum(_THINNEST - half, 0) - grow)
     return np.clip((signed + grow + 0.5) * 255, 0, 255).astype(np.uint8)

@@ -6,6 +6,7 @@ name (see `build.py`): a file from a stranger runs nothing.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from mnist_lightning.models import limits, safetensors
 from mnist_lightning.models.build import build, describe_class
 from mnist_lightning.models.card import CARD, FORMAT, check_card
 from mnist_lightning.models.ensemble import Ensemble
+from mnist_lightning.run.files import write_atomically
 
 _PREFIX = "network."
 
@@ -83,6 +85,23 @@ def read(path: Path) -> dict[str, Any]:
     check_card(checkpoint[CARD], str(path))
     limits.check_weights(checkpoint.get("state_dict"), path)
     return checkpoint
+
+
+def write(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint file, whole or not at all.
+
+    It is put together in memory: where a disk is full, torch raises an error of its own that says nothing of it.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder.") from None
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def restore(path: Path, allow: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
@@ -164,4 +183,4 @@ def describe(card: Mapping[str, Any]) -> str:
 def strip(source: Path, target: Path) -> None:
     """Write a checkpoint's weights and card alone, without what resuming needs: a third of the size."""
     checkpoint = read(source)
-    torch.save({"state_dict": checkpoint["state_dict"], CARD: checkpoint[CARD]}, target)
+    write({"state_dict": checkpoint["state_dict"], CARD: checkpoint[CARD]}, target)

@@ -61,8 +61,8 @@ class Classifier(pl.LightningModule):
         self,
         network: nn.Module,
         optimizer: MakeOptimizer = DEFAULT,
-        scheduler: Schedule | Callable[..., Any] | None = onecycle(),
-        loss: Loss = Loss(),
+        scheduler: Schedule | Callable[..., Any] | None = onecycle(),  # noqa: B008
+        loss: Loss = Loss(),  # noqa: B008
         distillation: Distillation | None = None,
         card: Mapping[str, Any] | None = None,
     ) -> None:
@@ -129,7 +129,7 @@ class Classifier(pl.LightningModule):
         return loss
 
     def _share_of_step(self, batch_idx: int) -> float:
-        """Corrects Lightning's division by `accumulate_grad_batches` where the last step of an epoch has fewer batches."""
+        """Corrects Lightning's division by `accumulate_grad_batches` in a last step of fewer batches."""
         wanted, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
         if batches == float("inf"):
             return 1.0
@@ -151,7 +151,7 @@ class Classifier(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the training means where no validation has done so, and step a schedule that watches a metric.
 
-        Lightning steps such a schedule only after the checkpoint of the epoch was saved, so a resumed run would lose it.
+        Lightning steps such a schedule only after the checkpoint was saved, so a resumed run would lose the step.
         """
         if "train_loss" not in self.trainer.callback_metrics or self.trainer.limit_val_batches == 0:
             self._log_means(train=self._train)
@@ -203,7 +203,7 @@ class Classifier(pl.LightningModule):
             means |= {f"{stage}_loss": loss / max(images, 1), f"{stage}_accuracy": hits / max(images, 1)}
         if "train_loss" in means and not all(map(math.isfinite, means.values())):
             raise UserError(
-                f"The loss is {means['train_loss']} in epoch {self.current_epoch + 1}: the training has diverged. Lower "
+                f"The loss is {means['train_loss']} in epoch {self.current_epoch + 1}: training has diverged. Lower "
                 "optimizer.lr, or set trainer.gradient_clip_val=1."
             )
         fits = self.trainer.state.fn == "fit"

@@ -23,7 +23,7 @@ Input = Literal["image", "deslanted"]
 class Prepare(nn.Module):
     """Central crop and normalisation of the image, and of the image without its slant.
 
-    Takes float [N, 1, H, W] and returns [N, channels, size, size]. `Network` documents the arguments and their defaults.
+    Takes float [N, 1, H, W] and returns [N, channels, size, size]. `Network` documents the arguments.
 
     Raises:
         UserError: an argument makes no sense.

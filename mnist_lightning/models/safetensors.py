@@ -11,6 +11,7 @@ import safetensors.torch
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.models.card import CARD, dump_card, parse_card
+from mnist_lightning.models.limits import check_safetensors
 
 SUFFIX = ".safetensors"
 LARGEST_FILE = 512 * 2**20  # bytes
@@ -23,13 +24,14 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is broken, larger than 512 MiB, or has no valid card.
     """
+    check_safetensors(path)
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
             raise UserError(f"{path} has {size:,} bytes: at most {LARGEST_FILE:,} are read.")
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             card = parse_card((file.metadata() or {}).get(CARD), str(path))
-            weights = {_PREFIX + name: file.get_tensor(name) for name in file.keys()}
+            weights = {_PREFIX + name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise UserError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from None
     except (safetensors.SafetensorError, ValueError) as error:

@@ -67,7 +67,7 @@ def cosine(
     frequency: PositiveInt = 1,
 ) -> Schedule:
     """Linear warm-up, then half a cosine down (Loshchilov and Hutter 2017); arguments as for `onecycle`."""
-    fall = lambda progress: end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
+    fall = lambda progress: end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2  # noqa: E731
     return _curve(fall, warmup, start, interval, frequency)
 
 
@@ -93,7 +93,7 @@ def plateau(
     if interval == "step":
         raise UserError("scheduler.interval=step cannot be combined with scheduler=plateau: it looks once per epoch.")
     mode = "max" if monitor == "val_accuracy" else "min"
-    make = lambda optimizer: ReduceLROnPlateau(optimizer, mode, factor, patience)
+    make = lambda optimizer: ReduceLROnPlateau(optimizer, mode, factor, patience)  # noqa: E731
     return Schedule(make, interval, frequency, monitor)
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a search: its course, what mattered, each setting, and for two objectives the trade between them.
+"""The pictures of a search: its course, what mattered, and for two objectives the trade between them.
 
 Each function turns plain numbers into a `matplotlib.figure.Figure`. Knows nothing of Optuna or file names.
 """
@@ -6,26 +6,18 @@ Each function turns plain numbers into a `matplotlib.figure.Figure`. Knows nothi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
 from mnist_lightning.plots import style
-from mnist_lightning.plots.setting_axis import place_values
+from mnist_lightning.plots.objective import WORDS, format_values, shown, value_range
 from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE, VERMILLION
 
 WIDTH, HEIGHT = 1200, 675
 LEFT, BOTTOM = 150, 84
-WORDS = {
-    "val_accuracy": "validation accuracy",
-    "val_loss": "validation loss",
-    "parameters": "trainable weights",
-    "fit_seconds": "seconds of training",
-}
 
 
 def history(
@@ -53,14 +45,14 @@ def history(
         axes.plot(x[cut], y[cut], "x", color=VERMILLION, ms=6, label="pruned")
     place = int(np.argmax(y[whole]) if higher else np.argmin(y[whole]))
     axes.plot(x[whole][place], y[whole][place], "*", color=ORANGE, mec=INK, mew=0.8, ms=16, zorder=3)
-    bottom, top = _range(y, higher)
+    bottom, top = value_range(y, higher)
     axes.set_ylim(bottom, top)
     outside = (y < bottom) | (y > top)
     if outside.any():
         edge = bottom if higher else top
         marker = "v" if higher else "^"
         axes.plot(x[outside], np.full(outside.sum(), edge), marker, color=GREY, ms=6, clip_on=False, label="worse yet")
-    _scale(axes, objective, "y")
+    format_values(axes, objective, "y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
     axes.grid(axis="y", color=FAINT, lw=0.8)
     told = f"{style.count(int(whole.sum()), 'finished trial')}, {cut.sum()} pruned"
@@ -125,8 +117,8 @@ def pareto(
     margin = 0.12 * (far - near) or 0.01
     near, far = min(near, y[front].min()), max(far, y[front].max())
     axes.set_ylim(near - margin, far + margin)
-    _scale(axes, first, "y")
-    _scale(axes, second, "x")
+    format_values(axes, first, "y")
+    format_values(axes, second, "x")
     axes.grid(color=FAINT, lw=0.8)
     _name_front(axes, [(x[place], y[place]) for place in front], [names[place] for place in front])
     outside = int(((y < near - margin) | (y > far + margin)).sum())
@@ -149,91 +141,11 @@ def _name_front(axes: Axes, points: Sequence[tuple[float, float]], names: Sequen
         )
 
 
-def slices(
-    tried: Mapping[str, Sequence[Any]],
-    values: Sequence[float],
-    pruned: Sequence[bool],
-    objective: str,
-    higher: bool,
-    logarithmic: Mapping[str, bool] | None = None,
-) -> Figure:
-    """Draw a panel for each setting: the value of every trial against what the trial had set.
-
-    Args:
-        tried: setting -> its value in each trial; None where a trial had none.
-        values: of the objective, in the trial's last epoch where it was pruned.
-        pruned: whether the trial was.
-        objective: a name in `WORDS`.
-        higher: whether a higher value is better.
-        logarithmic: whether a setting was drawn by factors; without it the values tell.
-    """
-    columns = max(min(3, len(tried)), 1)
-    rows = -(-len(tried) // columns) or 1
-    panel, tall = 420, 330
-    width = columns * (LEFT - 30 + panel) + MARGIN
-    height = HEADER + rows * (tall + BOTTOM + 14)
-    figure = style.blank(max(width, 800), height, f"Each setting against the {WORDS[objective]}")
-    y, cut = np.asarray(values, dtype=float), np.asarray(pruned, dtype=bool)
-    if not tried or len(y) == 0 or cut.all():
-        return style.nothing(figure, "no finished trial")
-    best = int(np.where(cut, -np.inf, y if higher else -y).argmax())
-    bottom, top = _range(y, higher)
-    for place, (name, given) in enumerate(tried.items()):
-        row, column = divmod(place, columns)
-        left, low = (column + 1) * (LEFT - 30) + column * panel, height - HEADER - tall - row * (tall + BOTTOM + 14)
-        axes = style.place_axes(figure, left, low, panel, tall)
-        axes.set_xlabel(name, color=INK, fontsize=TEXT_SIZE)
-        if column == 0:
-            axes.set_ylabel(WORDS[objective], color=INK, fontsize=TEXT_SIZE)
-        x = np.asarray(place_values(axes, given, panel, (logarithmic or {}).get(name)))
-        near = (y >= bottom) & (y <= top)
-        axes.plot(
-            x[~cut & near], y[~cut & near], "o", color=BLUE, mec="white", mew=0.5, ms=6, alpha=0.75, label="finished"
-        )
-        axes.plot(x[cut & near], y[cut & near], "x", color=VERMILLION, ms=6, label="pruned")
-        axes.plot(
-            x[~near], np.full((~near).sum(), bottom if higher else top), "v" if higher else "^", color=GREY, ms=6,
-            clip_on=False, label="worse yet",
-        )  # fmt: skip
-        axes.plot(x[best], y[best], "*", color=ORANGE, mec=INK, mew=0.8, ms=15, label="best", zorder=4)
-        axes.set_ylim(bottom, top)
-        _scale(axes, objective, "y")
-        axes.grid(axis="y", color=FAINT, lw=0.8)
-    told = f"{style.count(int((~cut).sum()), 'finished trial')}, {cut.sum()} pruned (x)"
-    style.subtitle(figure, f"{told} · star: the best, {shown(objective, float(y[best]))}")
-    return figure
-
-
-def _range(values: NDArray[np.float64], higher: bool) -> tuple[float, float]:
-    """From where to where the axis of an objective goes: the few hopeless trials do not set the scale."""
-    near, far = (np.quantile(values, 0.25), values.max()) if higher else (values.min(), np.quantile(values, 0.75))
-    margin = 0.08 * (far - near) or 0.01 * abs(far) or 0.01
-    return float(near - margin * (4 if higher else 1)), float(far + margin * (1 if higher else 4))
-
-
-def shown(objective: str, value: float) -> str:
-    """A value of an objective in words: `98.20%`, `0.0612`, `12,345`, `3.2 s`."""
-    if objective == "val_accuracy":
-        return style.percent(value)
-    return {"parameters": f"{value:,.0f}", "fit_seconds": f"{value:.1f} s"}.get(objective, f"{value:.4f}")
-
-
 def _axes(figure: Figure, x: str, y: str) -> Axes:
     axes = style.place_axes(figure, LEFT, BOTTOM, WIDTH - LEFT - MARGIN, HEIGHT - BOTTOM - HEADER)
     axes.set_xlabel(x, color=INK, fontsize=TEXT_SIZE)
     axes.set_ylabel(y, color=INK, fontsize=TEXT_SIZE)
     return axes
-
-
-def _scale(axes: Axes, objective: str, side: str) -> None:
-    formats = {
-        "val_accuracy": lambda value, _: f"{100 * value:.4g} %",
-        "val_loss": lambda value, _: f"{value:g}",
-        "parameters": lambda value, _: f"{value:,.0f}",
-        "fit_seconds": lambda value, _: f"{value:g}",
-    }
-    axis = axes.yaxis if side == "y" else axes.xaxis
-    axis.set_major_formatter(FuncFormatter(formats[objective]))
 
 
 def _legend(figure: Figure, columns: int) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 from mnist_lightning.errors import UserError
 
 
-def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], None]) -> None:
+def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], Any]) -> None:
     """Write a file so that a reader, or a process killed at any moment, sees the old file or the new one whole.
 
     It is written beside `path`, forced to the disk, and renamed.
@@ -55,7 +55,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as JSON, atomically: lists of numbers on one line; NaN and infinity, which JSON lacks, as null."""
+    """Write plain data as JSON, atomically: lists of numbers on one line, NaN and infinity as null."""
     write_atomically(path, (_dump(data) + "\n").encode("utf-8"))
 
 

@@ -28,7 +28,7 @@ from mnist_lightning.service.batcher import Batcher
 from mnist_lightning.service.guard import Guard
 from mnist_lightning.service.limits import Limits
 from mnist_lightning.service.metrics import Metrics
-from mnist_lightning.service.reading import Content, Queued, one_digit, read
+from mnist_lightning.service.reading import Content, one_digit, read
 
 PAGE = Path(__file__).parent / "page"
 MOST_WAITING = 8  # requests of many images that wait for one another
@@ -70,7 +70,7 @@ class Service:
             self._probabilities, capacity=limits.queue, largest=limits.batch, watch=self.metrics.batch
         )
         self._many, self._many_waiting = asyncio.Semaphore(1), 0
-        self._workers = ThreadPoolExecutor(8, "prepare")
+        self._workers = ThreadPoolExecutor(2, "prepare")  # more would only wait for Python's lock
         self._explainers = ThreadPoolExecutor(1, "explain")
         self.guard = Guard(self._application(), self.batcher, self.metrics, api_key)
 
@@ -85,16 +85,17 @@ class Service:
     async def read(self, content: Content) -> Reading:
         """What is read in a picture or drawing; there must be room for one image.
 
+        An image in the form of MNIST joins a batch; all else is read by the reader, in another thread.
+
         Raises:
-            Full: there is none for all its digits.
+            Problem: there are too many digits.
         """
         if content.pixels is not None and (box := inputs.mnist_box(content.pixels)) is not None:
             (row,) = await self.batcher.read(content.pixels[None])
             words = self.words
             if (found := one_digit(row, content.pixels, box, words.class_names, words.sure)) is not None:
                 return found
-        queued = Queued(self.batcher, self.words.class_names, asyncio.get_running_loop())
-        found = await self.prepare(read, content, queued, self.words.sure)
+        found = await self.prepare(read, content, self.predictor, self.words.sure)
         if len(found.digits) > self.limits.digits:
             raise problems.Problem(
                 422, f"There are {len(found.digits)} digits: at most {self.limits.digits} are read in one request."

@@ -40,10 +40,13 @@ COMMANDS: dict[str, list[str]] = {
 
 
 def with_answer(
-    answer: type[BaseModel] | None, body: dict[str, Any] | None = None, *, status: int = 200, **others: dict[str, Any]
+    answer: type[BaseModel] | None, body: dict[str, Any] | None = None, status: int = 200, raw: str | None = None
 ) -> dict[str, Any]:
-    """`openapi_extra` of a route: the form of its answer, and of its request's body from `schemas.body`."""
-    content = {name.replace("_", "/"): value for name, value in others.items()}
+    """`openapi_extra` of a route: the form of its answer, and of its request's body from `schemas.body`.
+
+    `raw` is a media type that it may answer in instead of JSON.
+    """
+    content: dict[str, Any] = {raw: schemas.BINARY} if raw else {}
     if answer is not None:
         content["application/json"] = {"schema": schemas.inlined(answer)}
     return {**(body or {}), "responses": {str(status): {"content": content}}}

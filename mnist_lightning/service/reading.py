@@ -1,20 +1,15 @@
-"""What a request brings -> what is read in it, through the reader that window, files and replay use too.
-
-The reader runs in a thread of its own for each request; what it asks of the network goes through the batcher, together
-with what other requests ask.
-"""
+"""What a request brings -> what is read in it, through the reader that window, files and replay use too."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import DigitReading, Reader, Reading
 from mnist_lightning.ink.strokes import Stroke
-from mnist_lightning.service.batcher import Batcher
 
 CERTAIN = 0.9
 """The probability from which on the reader neither cuts nor joins a digit."""
@@ -35,35 +30,12 @@ class Content:
     scale: float = 1.0
 
 
-class Queued:
-    """A predictor, for a thread, whose readings go through the batcher; takes the place of a `Predictor`."""
-
-    def __init__(self, batcher: Batcher, class_names: tuple[str, ...], loop: asyncio.AbstractEventLoop) -> None:
-        self._batcher, self.class_names, self._loop = batcher, class_names, loop
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """As `Predictor.probabilities`.
-
-        Raises:
-            Full: there is no room for so many images.
-        """
-        return asyncio.run_coroutine_threadsafe(self._read(images), self._loop).result()
-
-    async def _read(self, images: np.ndarray) -> np.ndarray:
-        more = len(images) - 1  # the request itself holds the room for one
-        self._batcher.reserve(more)
-        try:
-            return await self._batcher.read(images)
-        finally:
-            self._batcher.release(more)
-
-
-def read(content: Content, predictor: Any, sure: float) -> Reading:
+def read(content: Content, predictor: Predictor, sure: float) -> Reading:
     """Read a picture or a drawing.
 
     Args:
         content: what to read.
-        predictor: with `probabilities` and `class_names`.
+        predictor: the network.
         sure: probability from which on a digit counts as sure.
     """
     reader = Reader(predictor, sure)

@@ -178,7 +178,7 @@ def _add_batches(app: FastAPI, service: Service) -> None:
         openapi_extra=documentation.with_answer(
             schemas.BatchPrediction,
             schemas.body(schemas.Many, **{RAW: schemas.BINARY, FORM: schemas.MANY_FILES}),
-            **{RAW: schemas.BINARY},
+            raw=RAW,
         ),
     )  # fmt: skip
     async def predict_batch(request: Request) -> Response:
@@ -300,7 +300,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
         return as_json({"status": "ready"})
 
     @app.get("/metrics", tags=["watch"], response_model=None,
-             openapi_extra=documentation.with_answer(None, text_plain={"schema": {"type": "string"}}))  # fmt: skip
+             openapi_extra=documentation.with_answer(None, raw="text/plain"))  # fmt: skip
     async def metrics() -> Response:
         """Numbers for Prometheus."""
         text, kind = service.metrics.page()

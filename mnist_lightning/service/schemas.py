@@ -218,7 +218,7 @@ class Ready(BaseModel):
     live: bool | None = None
 
 
-def body(*models: type[BaseModel], **others: dict[str, Any]) -> dict[str, Any]:
+def body(*models: type[BaseModel], **others: Any) -> dict[str, Any]:
     """`openapi_extra` of a route that takes JSON of one of these forms, or a body of another media type."""
     content: dict[str, Any] = {name.replace("_", "/"): value for name, value in others.items()}
     if models:
@@ -242,11 +242,11 @@ def inlined(model: type[BaseModel]) -> dict[str, Any]:
     return put(schema)
 
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-ONE_FILE = {
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+ONE_FILE: dict[str, Any] = {
     "schema": {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
 }
-MANY_FILES = {
+MANY_FILES: dict[str, Any] = {
     "schema": {
         "type": "object",
         "required": ["file"],

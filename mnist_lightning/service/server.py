@@ -58,6 +58,7 @@ def serve(
     """
     began = time.perf_counter()
     _log_as_json(log_requests)
+    sys.setswitchinterval(0.001)  # Python's 5 ms are longer than a reading takes
     service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))  # type: ignore[arg-type]
 
     import uvicorn
@@ -157,6 +158,7 @@ def server_class() -> Any:
 
         def _take_what_waits(self, listening: socket.socket) -> None:
             """Accept the connections that the system holds ready: closing the socket would reset them."""
+            protocol: Any = self.config.http_protocol_class
             while True:
                 try:
                     connection, _ = listening.accept()
@@ -165,7 +167,7 @@ def server_class() -> Any:
                 connection.setblocking(False)
                 task = asyncio.ensure_future(
                     self._running.connect_accepted_socket(
-                        lambda: self.config.http_protocol_class(
+                        lambda: protocol(
                             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
                         ),
                         connection,
@@ -185,8 +187,9 @@ class _Json(logging.Formatter):
         """A record as JSON."""
         line = {"time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{record.msecs:03.0f}Z",
                 "level": record.levelname.lower()}  # fmt: skip
-        if record.args and hasattr(record.args[0] if isinstance(record.args, tuple) else None, "fields"):
-            return json.dumps({**line, **record.args[0].fields})  # type: ignore[index]
+        request = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if fields := getattr(request, "fields", None):
+            return json.dumps({**line, **fields})
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -19,7 +19,8 @@ from typing import Any
 from mnist_lightning.cli import check as settings
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as run_folders
-from mnist_lightning.sweeps import records
+from mnist_lightning.run import record as records
+from mnist_lightning.run.record_check import read_records
 
 # How often or where a recipe was run, not what it is: two runs that differ in nothing else belong together.
 REPLICATES = ("seed", "data.fold")
@@ -103,13 +104,13 @@ class Run:
 def find(place: str | Path) -> list[Path]:
     """The run folders in a folder at any depth, or in each that a glob matches, in order of their names."""
     # Of pathlib's globs none takes a path from the root as well as one from here.
-    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]
+    roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]  # noqa: PTH207
     return sorted({folder for root in roots if root.is_dir() for folder in _below(root)}, key=_natural)
 
 
 def _below(folder: Path) -> Iterator[Path]:
     try:
-        if (folder / run_folders.METRICS_FILE).is_file():
+        if (folder / records.METRICS_FILE).is_file():
             yield folder  # and nothing within: checkpoints and the loggers' files are not runs
             return
         with os.scandir(folder) as entries:
@@ -130,22 +131,10 @@ def read(folders: list[Path]) -> tuple[list[Run], list[str]]:
     """The runs in these folders, and a sentence for each that cannot be read and is left out."""
     found, broken = [], []
     for folder in folders:
-        path = folder / run_folders.METRICS_FILE
         try:
-            if path.stat().st_size > records.LARGEST:
-                broken.append(f"{path} is larger than {records.LARGEST >> 20} MiB.")
-                continue
-            metrics = run_folders.read_metrics(folder)
-        except (UserError, OSError) as error:
+            found.append(Run(run_folders.shown(folder.absolute()), records.read_metrics(folder)))
+        except (UserError, OSError) as error:  # noqa: PERF203
             broken.append(str(error))
-            continue
-        except RecursionError:
-            broken.append(f"{path} is nested too deeply.")
-            continue
-        if fault := records.what_is_wrong(metrics):
-            broken.append(f"{path} is not a record of a run: {fault}.")
-        else:
-            found.append(Run(run_folders.shown(folder.absolute()), metrics))
     return found, broken
 
 
@@ -195,11 +184,4 @@ def load(path: Path) -> list[Run]:
     Raises:
         UserError: it is not such a file.
     """
-    try:
-        rows = json.loads(path.read_text())["runs"]
-        fault = next((fault for each in rows if (fault := records.what_is_wrong(each))), None)
-        if fault is None:
-            return [Run(str(each.pop("folder")), each) for each in rows]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        fault = "it is not what format=json writes"
-    raise UserError(f"{path} holds no runs ({fault}): give a folder, a glob, or what format=json has written.")
+    return [Run(str(each.pop("folder")), each) for each in read_records(path)]

@@ -34,7 +34,7 @@ def report(grouped: Sequence[Group], keys: Sequence[str], sweep: Path) -> tuple[
         try:
             if (all_folds := out_of_fold.gather(group.runs)) is not None:
                 found.append((group, all_folds))
-        except UserError as error:
+        except UserError as error:  # noqa: PERF203
             said.append(str(error))
     if not found:
         return [], said

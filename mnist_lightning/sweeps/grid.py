@@ -29,8 +29,8 @@ Job = list[str]
 
 def sweep(
     config: DictConfig, arguments: Sequence[str], batch_size: Any, loader: ConfigLoader, launcher: Launcher
-) -> list[Sequence[JobReturn]]:
-    """Run every combination.
+) -> None:
+    """Run every combination. How a job ended stands in its folder.
 
     Args:
         config: the config of the sweep, Hydra's part included.
@@ -60,14 +60,13 @@ def sweep(
         raise UserError(
             f"The sweep folder {folder} cannot be made ({error.strerror}): choose another with `outputs=`."
         ) from None
-    returned = []
+    if config.hydra.launcher._target_.endswith("BasicLauncher"):
+        batch_size = 1  # it keeps two configs for each job of a batch, a quarter of a megabyte
     for first in range(0, len(jobs), batch_size or len(jobs)):
         batch = jobs[first : first + (batch_size or len(jobs))]
         results = launcher.launch(batch, initial_job_idx=first)
         for number, (job, result) in enumerate(zip(batch, results, strict=True), first):
             _record(config, job, number, result, loader)
-        returned.append(results)
-    return returned
 
 
 def combinations(overrides: Sequence[Override]) -> list[Job]:

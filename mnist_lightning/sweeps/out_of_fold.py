@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.run import folder as run_folders
+from mnist_lightning.run.files import write_atomically
 from mnist_lightning.sweeps.collect import Run
 
 FILE = "validation.npz"  # in a run's folder
@@ -135,7 +135,7 @@ def write(path: Path, found: OutOfFold) -> None:
         data, index=found.index, label=found.label, log_probs=found.log_probs,
         seed=np.array(found.seeds, np.int64), wrong=found.wrong,
     )  # fmt: skip
-    run_folders.write_atomically(path, data.getvalue())
+    write_atomically(path, data.getvalue())
 
 
 @dataclass(frozen=True)

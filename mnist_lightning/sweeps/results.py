@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
-from mnist_lightning.run import folder as run_folders
+from mnist_lightning.run.files import write_atomically
 from mnist_lightning.sweeps import collect, conditions, groups, tables
 from mnist_lightning.sweeps.collect import Run
 
@@ -58,7 +58,7 @@ def results(settings: dict[str, Any]) -> str:
         _note(f"{repeats} runs repeat the settings, seed and fold of a newer one and are left out.")
     text = _compared(settings, scored) if settings["compare"] else _exported(settings["format"], scored, grouped, keys)
     if settings["out"]:
-        run_folders.write_atomically(Path(settings["out"]), text.encode())
+        write_atomically(Path(settings["out"]), text.encode())
     else:
         print(text, end="")
     if settings["out_of_fold"]:

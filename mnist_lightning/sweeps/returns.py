@@ -18,7 +18,7 @@ def error_of(job: JobReturn) -> Exception | None:
         return None
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # Hydra says a line of its own, and raises
-            job.return_value
+            job.return_value  # noqa: B018
     except Exception as error:
         return error
     return None

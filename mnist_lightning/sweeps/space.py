@@ -19,7 +19,8 @@ from optuna.distributions import (
 )
 
 from mnist_lightning.arguments import refusal
-from mnist_lightning.cli import config, settings
+from mnist_lightning.cli import check as settings
+from mnist_lightning.cli import config
 from mnist_lightning.cli.describe import described
 from mnist_lightning.errors import UserError
 

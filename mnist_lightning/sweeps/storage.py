@@ -74,7 +74,7 @@ def connect(address: str) -> RDBStorage:
         try:
             _opened.append(RDBStorage(address, engine_kwargs=options))
             return _opened[-1]
-        except CANNOT_OPEN as error:
+        except CANNOT_OPEN as error:  # noqa: PERF203
             tries -= 1
             if isinstance(error, IntegrityError | ProgrammingError) and tries:  # another process makes the same tables
                 time.sleep(PAUSE)
@@ -95,7 +95,7 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     while True:
         try:
             return call()
-        except (StorageInternalError, SQLAlchemyError) as error:
+        except (StorageInternalError, SQLAlchemyError) as error:  # noqa: PERF203
             if not is_away(error) or time.monotonic() > until:
                 raise
             forget_session()

@@ -14,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_lightning.plots import study as study_figures
 from mnist_lightning.plots import style
+from mnist_lightning.plots.objective import shown
+from mnist_lightning.plots.slices import slices
 from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import tables
@@ -49,13 +51,11 @@ class Report:
 
     def line(self, trial: FrozenTrial, outcome: Outcome) -> str:
         """One trial in a line."""
-        settings = ", ".join(self.ledger.space.overrides(trial.params))
+        told = ", ".join(self.ledger.space.overrides(trial.params))
         if outcome.state == "finished":
             pairs = zip(self.objectives, outcome.values or (), strict=True)
-            return (
-                f"trial {trial.number}: {', '.join(f'{a} {study_figures.shown(a, b)}' for a, b in pairs)}  ({settings})"
-            )
-        return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({settings})"
+            return f"trial {trial.number}: {', '.join(f'{a} {shown(a, b)}' for a, b in pairs)}  ({told})"
+        return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({told})"
 
     def table(self) -> None:
         """Write `trials.csv`: one line a trial, with its values, its settings, its epochs and what went wrong."""
@@ -96,6 +96,7 @@ class Report:
         if len(self.objectives) == 1:
             self._save("history", self._history(done))
             self._save("importance", self._importance(0))
+            self._save("slices", self._slices(done, 0))
         else:
             finished = [trial for trial in done if trial.state == TrialState.COMPLETE]
             numbers = [trial.number for trial in finished]
@@ -105,20 +106,34 @@ class Report:
             self._save("pareto", study_figures.pareto(points, front, names, self.objectives))
             for place, name in enumerate(self.objectives):
                 self._save(f"importance_{name}", self._importance(place))
+                self._save(f"slices_{name}", self._slices(finished, place))
         if best := self.best():
             lines = [f"# trial {trial.number}: {self._values(trial)}\n{self.command(trial)}\n" for trial in best]
             files.write_atomically(self.folder / "best.txt", "".join(lines).encode())
 
     def _history(self, done: list[FrozenTrial]) -> Figure:
-        pruned = [trial.state == TrialState.PRUNED for trial in done]
-        values = [
-            next(reversed(trial.intermediate_values.values())) if cut else trial.values[0]
-            for trial, cut in zip(done, pruned, strict=True)
-        ]
         name = self.objectives[0]
+        values, pruned = self._reached(done, 0)
         return study_figures.history(
             [trial.number for trial in done], values, pruned, name, DIRECTIONS[name] == "maximize"
         )
+
+    def _slices(self, done: list[FrozenTrial], place: int) -> Figure:
+        settings, name = self.ledger.space.distributions, self.objectives[place]
+        tried = {key: [trial.params.get(key) for trial in done] for key in settings}
+        logarithmic = {key: bool(each.log) for key, each in settings.items() if hasattr(each, "log")}
+        values, pruned = self._reached(done, place)
+        return slices(tried, values, pruned, name, DIRECTIONS[name] == "maximize", logarithmic)
+
+    @staticmethod
+    def _reached(done: list[FrozenTrial], place: int) -> tuple[list[float], list[bool]]:
+        """The objective's value of each trial, in its last epoch where it was pruned; and whether it was."""
+        pruned = [trial.state == TrialState.PRUNED for trial in done]
+        values = [
+            next(reversed(trial.intermediate_values.values())) if cut else trial.values[place]
+            for trial, cut in zip(done, pruned, strict=True)
+        ]
+        return values, pruned
 
     def _importance(self, place: int) -> Figure:
         study = self.ledger.study
@@ -137,7 +152,7 @@ class Report:
 
     def _values(self, trial: FrozenTrial) -> str:
         pairs = zip(self.objectives, trial.values, strict=True)
-        return ", ".join(f"{name} {study_figures.shown(name, value)}" for name, value in pairs)
+        return ", ".join(f"{name} {shown(name, value)}" for name, value in pairs)
 
     def summary(self) -> str:
         """The end of the search in a few lines, for the terminal."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.run import files, provenance
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import record as records
+from mnist_lightning.run import provenance
+from mnist_lightning.run.record import Record
 from mnist_lightning.sweeps import collect
 from mnist_lightning.sweeps.collect import Run
 
@@ -48,34 +48,62 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     if len(finished) < len(jobs):
         log.warning("The ensemble holds %d networks: %d jobs did not finish.", len(finished), len(jobs) - len(finished))
 
+    from mnist_lightning.models import checkpoint
+
+    run = sweep / FOLDER
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+    members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
+    _check_alike([each[checkpoint.CARD] for each in members])
+    checkpoint.write(checkpoint.join(members), run / runs.BEST)
+
+    first = finished[0].metrics
+    seeds = sorted({job.metrics["seed"] for job in finished})
+    settings = first["hyperparameters"]
+    record = Record(run, {
+        **{key: first[key] for key in ("experiment", "choices") if key in first},
+        "command": shlex.join(["python", *sys.argv]),
+        "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
+        "members": [os.path.relpath(job.folder, run) for job in finished],  # wherever the sweep is moved to
+        "dataset": first["dataset"],
+        "seed": seeds,
+        "history": {},
+        **_score(run, settings),
+        "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}, "seed": seeds},
+        "parameters": sum(job.metrics["parameters"] for job in finished),
+        "timing": {
+            "fit_seconds": sum(job.metrics["timing"]["fit_seconds"] for job in finished),
+            "total_seconds": time.perf_counter() - began,
+        },
+    })  # fmt: skip
+    record.finished()
+    runs.mark_latest(run, outputs)
+    metrics = record.content
+    print(
+        f"\nensemble of {len(finished)}, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %, "
+        f"test accuracy {100 * metrics['test']['accuracy']:.2f} %\n  {runs.shown(run)}"
+    )
+    return metrics
+
+
+def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Score the ensemble in `run`, with pictures: `best`, `test` and `environment` of its record."""
     import torch
     from torch.nn import functional as F
 
     from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
     from mnist_lightning.inference.predictor import Predictor
-    from mnist_lightning.models import checkpoint
     from mnist_lightning.models.classifier import Classifier
     from mnist_lightning.tasks import parts
     from mnist_lightning.tasks.finish import score
     from mnist_lightning.tasks.trainer import Trainer, pick, quiet
 
     quiet()
-
-    run = sweep / FOLDER
-    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-    members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
-    _check_alike([each[checkpoint.CARD] for each in members])
-    files.write_atomically(run / runs.BEST, lambda file: torch.save(checkpoint.join(members), file))
-
-    first = finished[0].metrics
-    seeds = sorted({job.metrics["seed"] for job in finished})
-    settings = first["hyperparameters"]
     device = pick(settings["trainer"]["accelerator"]).type
     predictor = Predictor.load(run / runs.BEST, device, settings["tta"], settings["trainer"]["precision"])
     data = parts.build("data", settings["data"])
     data.prepare_data()
     data.setup()
-    val_logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
+    logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
     tester = Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),  # type: ignore[arg-type]
         precision=predictor.precision,  # type: ignore[arg-type]
@@ -85,38 +113,16 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
         enable_checkpointing=False,
     )
     test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], tester)
-    metrics: dict[str, Any] = {
-        "schema_version": 1,
-        "status": "finished",
-        **{key: first[key] for key in ("experiment", "choices") if key in first},
-        "command": shlex.join(["python", *sys.argv]),
-        "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
-        "members": [os.path.relpath(job.folder, run) for job in finished],  # wherever the sweep is moved to
-        "dataset": first["dataset"],
-        "seed": seeds,
-        "history": {},
+    return {
         "best": {
             "epoch": None,
-            "val_loss": F.cross_entropy(val_logits, data.val.labels).item(),
-            "val_accuracy": (val_logits.argmax(1) == data.val.labels).double().mean().item(),
+            "val_loss": F.cross_entropy(logits, data.val.labels).item(),
+            "val_accuracy": (logits.argmax(1) == data.val.labels).double().mean().item(),
             "checkpoint": runs.BEST,
         },
         "test": test,
-        "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}, "seed": seeds},
-        "parameters": sum(job.metrics["parameters"] for job in finished),
-        "timing": {
-            "fit_seconds": sum(job.metrics["timing"]["fit_seconds"] for job in finished),
-            "total_seconds": time.perf_counter() - began,
-        },
         "environment": provenance.describe(predictor.device.type, predictor.precision),
     }
-    files.write_json(run / records.METRICS_FILE, metrics)
-    runs.mark_latest(run, outputs)
-    print(
-        f"\nensemble of {len(finished)}, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %, "
-        f"test accuracy {100 * test['accuracy']:.2f} %\n  {runs.shown(run)}"
-    )
-    return metrics
 
 
 def _check_alike(cards: Sequence[dict[str, Any]]) -> None:

@@ -92,11 +92,14 @@ def evaluate(
         "environment": provenance.describe(predictor.device.type, str(trainer.precision)),
     }
     write_json(run / "evaluation.json", result)
-    if loaded.name != predictor.card["dataset"]:
-        log.warning("The network was trained on %s, and is scored on %s.", predictor.card["dataset"], loaded.name)
-    log.info(
-        "accuracy %.2f %% of %s images of %s, loss %.4f", 100 * found["accuracy"], f"{len(loaded.test):,}",
-        loaded.name, found["loss"],
-    )  # fmt: skip
-    log.info("evaluation: %s", runs.shown(run))
+    _summarise(run, result)
     return result
+
+
+def _summarise(run: Path, result: dict[str, Any]) -> None:
+    """Say how it went."""
+    name, trained_on, images = result["dataset"]["name"], result["trained_on"], f"{result['dataset']['test']:,}"
+    if name != trained_on:
+        log.warning("The network was trained on %s, and is scored on %s.", trained_on, name)
+    log.info("accuracy %.2f %% of %s images of %s, loss %.4f", 100 * result["accuracy"], images, name, result["loss"])
+    log.info("evaluation: %s", runs.shown(run))

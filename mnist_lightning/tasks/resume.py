@@ -107,7 +107,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
         if changed and not free and section in kept:
             key = next((each for each in changed if "_target_" not in each), changed[0])
             raise UserError(
-                f"{override} cannot be changed in a resumed run, whose {key} is {shown(before.get(key))}: leave it out, "
+                f"{override} cannot change in a resumed run, whose {key} is {shown(before.get(key))}: leave it out, "
                 f"or start anew from the weights with ckpt={path}."
             )
         if free:
@@ -128,6 +128,8 @@ def _put(target: dict[str, Any], name: str, source: Mapping[str, Any]) -> None:
         target, source = target.setdefault(section, {}), source.get(section, {})
     if key in source:
         target[key] = _copy(source[key])
+    else:  # `~callbacks.loss_graph`
+        target.pop(key, None)
 
 
 def _copy(value: Any) -> Any:

@@ -108,7 +108,7 @@ def check_together(settings: Mapping[str, Any]) -> None:
         raise UserError("model=checkpoint takes the network from a checkpoint: add ckpt=pretrained or another one.")
     if not settings["train"] and not ckpt:
         raise UserError("train=false scores a network that is there already: name it with ckpt=.")
-    for key in ("no_digits", "noise_images"):
+    for key in ("outlier_drawings", "outlier_noise"):
         if settings["distill"]["teacher"] and settings["data"].get(key):
             raise UserError(f"distill.teacher cannot be combined with data.{key}: a teacher has no answer to outliers.")
     accelerator, strategy = trainer.get("accelerator"), trainer.get("strategy")

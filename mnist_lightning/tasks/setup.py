@@ -113,7 +113,7 @@ def _model(job: Job) -> Classifier:
         network.compile()
     arguments = {key: value for key, value in settings["model"].items() if key not in ("_target_", "name")}
     sharded = ranks.place().world > 1 and settings["trainer"].get("strategy") == "fsdp"
-    outliers = bool(settings["data"].get("no_digits", 0) + settings["data"].get("noise_images", 0))
+    outliers = bool(settings["data"].get("outlier_drawings", 0) + settings["data"].get("outlier_noise", 0))
     return (ShardedClassifier if sharded else Classifier)(
         network,
         parts.build("optimizer", settings["optimizer"]),

@@ -40,10 +40,10 @@ def suite(
     machine.keep_freed_memory()
 
     with compat.heavy_imports():
-        from mnist_lightning.evaluation.suite import evaluate_suite
+        from mnist_lightning.evaluation.suite import Options, evaluate_suite
+        from mnist_lightning.inference.predictor import Predictor
 
+    predictor = Predictor.load(checkpoint, device, tta, precision)  # type: ignore[arg-type]
     settings = {key: value for key, value in data.items() if key != "_target_"}
-    return evaluate_suite(
-        run, checkpoint, device=device, tta=tta, precision=precision, data=settings, seed=seed, out_of_distribution=outliers,
-        images_per_set=outlier_images, speed_seconds=speed_seconds,
-    )  # fmt: skip
+    options = Options(seed, outliers, outlier_images, speed_seconds)
+    return evaluate_suite(run, checkpoint, predictor, settings, options)

@@ -193,15 +193,6 @@ def test_last_can_be_written_within_an_epoch_too(tmp_path):
     assert written == [2, 4]  # the end of the epoch writes its own
 
 
-def test_random_numbers_go_on_where_the_resumed_run_stood(tmp_path):
-    torch.manual_seed(5)
-    state = Trainer(tmp_path).run(EPOCHS[:1]).checkpoint_callback.state_dict()
-    wanted = torch.rand(3)
-    torch.manual_seed(99)
-    BestAndLast().load_state_dict(state)
-    assert torch.equal(torch.rand(3), wanted)
-
-
 def test_only_the_first_of_several_processes_writes(tmp_path):
     class Other(Trainer):
         is_global_zero = False

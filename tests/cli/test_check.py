@@ -250,8 +250,8 @@ TOGETHER = {
     "augment.scale=[1.1,0.9]": "augment.scale=[1.1, 0.9] is not allowed: the smaller factor comes first.",
     "model=checkpoint": "model=checkpoint takes the network from a checkpoint: add ckpt=pretrained or another one.",
     "train=false": "train=false scores a network that is there already: name it with ckpt=.",
-    "distill.teacher=pretrained data.no_digits=5": "distill.teacher cannot be combined with data.no_digits: a teacher "
-    "has no answer to outliers.",
+    "distill.teacher=pretrained data.outlier_drawings=5": "distill.teacher cannot be combined with "
+    "data.outlier_drawings: a teacher has no answer to outliers.",
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mnist_lightning.data.augment import Augment
-from mnist_lightning.data.datamodule import DigitsDataModule, InMemory, split
+from mnist_lightning.data.datamodule import DigitsDataModule, How, InMemory, split
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
@@ -38,7 +38,7 @@ def test_a_twelfth_of_the_training_images_validates(data):
 
 
 def test_mnist_splits_into_55000_and_5000():
-    train, val = split("mnist", 60000, None, 0, None, 0, 0)
+    train, val = split("mnist", 60000, How())
     assert (len(train), len(val)) == (55000, 5000)
 
 
@@ -228,6 +228,11 @@ def test_pixels_become_fractions_of_white_on_the_device(data):
     assert same is labels
 
 
+def test_the_example_of_lightnings_model_summary_passes_as_it_is(data):
+    example = torch.rand(2, 1, 28, 28)
+    assert data().on_after_batch_transfer(example, 0) is example
+
+
 def test_only_training_batches_are_augmented(data):
     module = data(augment=Augment(translate=3.0, generator=torch.Generator().manual_seed(0)))
     batch = next(iter(module.train_dataloader()))
@@ -275,11 +280,11 @@ def test_a_set_is_loaded_once_a_process(monkeypatch, make_source):
 
 
 def test_pen_digits_and_what_is_none_are_trained_on_besides(data):
-    module = data(pen_digits=20, no_digits=5)
+    module = data(pen_digits=20, outlier_drawings=5)
     assert (len(module.train), len(module.val), len(module.test)) == (135, 10, 30)
     assert module.train.labels[110:].tolist() == [*range(10), *range(10), -1, -1, -1, -1, -1]
     assert places(module.train)[:110] == places(data().train)
-    more = data(pen_digits=20, no_digits=5, noise_images=3)
+    more = data(pen_digits=20, outlier_drawings=5, outlier_noise=3)
     assert more.train.labels[110:].tolist() == [*module.train.labels[110:].tolist(), -1, -1, -1]
     assert torch.equal(more.train.images[:135], module.train.images)
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from mnist_lightning.data.patterns import _KINDS, noise_images
+from mnist_lightning.data.patterns import _KINDS, outlier_noise
 
 
 def test_each_spans_black_to_white_and_no_two_are_alike():
-    images = noise_images(50, seed=3)
+    images = outlier_noise(50, seed=3)
     assert images.shape == (50, 28, 28)
     assert images.dtype == np.uint8
     assert (images.min((1, 2)) == 0).all()
@@ -14,12 +14,12 @@ def test_each_spans_black_to_white_and_no_two_are_alike():
 
 
 def test_a_seed_repeats_them_whatever_their_count():
-    assert np.array_equal(noise_images(10, seed=3), noise_images(20, seed=3)[:10])
-    assert not np.array_equal(noise_images(10, seed=4), noise_images(10, seed=3))
+    assert np.array_equal(outlier_noise(10, seed=3), outlier_noise(20, seed=3)[:10])
+    assert not np.array_equal(outlier_noise(10, seed=4), outlier_noise(10, seed=3))
 
 
 def test_none_gives_an_empty_array():
-    assert noise_images(0).shape == (0, 28, 28)
+    assert outlier_noise(0).shape == (0, 28, 28)
 
 
 @pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name__)

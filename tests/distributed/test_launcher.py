@@ -11,14 +11,17 @@ import pytest
 
 from mnist_lightning.distributed import launcher
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import record as records
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 SETTINGS = {"runtime": {"threads": None}, "seed": 3}
 FAKE = """
 import json, os, signal, sys, time
 from pathlib import Path
-from mnist_lightning.distributed import ranks, worker
-from mnist_lightning.run import folder as runs
+from mnist_lightning.distributed import ranks
+from mnist_lightning.tasks import worker
+from mnist_lightning.run import files
+from mnist_lightning.run import record as records
 from mnist_lightning.errors import Interrupted, UserError
 
 def train(settings, run):

@@ -6,12 +6,14 @@ import signal
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from fixtures_ranks import together
 
-from mnist_lightning.cli import check as settings
+from mnist_lightning.cli import multirun
+from mnist_lightning.cli.check import check
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
@@ -35,12 +37,13 @@ def train(compose, tmp_path):
     def train(name, count, *overrides):
         chosen = ["trainer.devices=auto", *overrides] if count > 1 else overrides
         composed = compose("train", f"outputs={tmp_path}", *SMALL, *chosen)
-        settings.check(composed)
+        check(composed, "mnist_lightning.tasks.train.train")
         run = tmp_path / name
         run.mkdir()
 
         def task(rank):
-            return training.train(composed, ranks.NOWHERE if rank else run)
+            with mock.patch.object(multirun, "asked_for", return_value={"overrides": list(overrides)}):
+                return training.train(composed, ranks.NOWHERE if rank else run)
 
         return together(count, task) if count > 1 else [task(0)]
 
@@ -49,7 +52,7 @@ def train(compose, tmp_path):
 
 def step_losses(run):
     with (run / "csv" / "metrics.csv").open() as file:
-        return [float(row["train_loss_step"]) for row in csv.DictReader(file) if row["train_loss_step"]]
+        return [float(row["step/loss"]) for row in csv.DictReader(file) if row["step/loss"]]
 
 
 def checkpoint(run):
@@ -86,9 +89,6 @@ def test_a_resumed_run_of_several_ranks_gives_what_an_unbroken_one_gives(train, 
     expected = checkpoint(tmp_path / "whole")
     for name, value in checkpoint(tmp_path / "again")["state_dict"].items():
         assert torch.equal(value, expected["state_dict"][name]), name
-    states = expected["callbacks"]["RunFolder"]["rng_state"]
-    assert len(states) == 2
-    assert not torch.equal(*states)  # each rank augments by draws of its own
 
 
 def test_sharded_training_gives_the_same_and_leaves_a_plain_checkpoint(train, tmp_path):
@@ -135,7 +135,7 @@ def test_a_signal_to_all_ranks_lets_the_first_end_the_run(compose, tmp_path):
     assert together(2, task) == [signal.SIGTERM, "RuntimeError"]
     told = records.read_metrics(run)
     assert told["status"] == "interrupted"
-    assert told["test"]["accuracy"] > 0
+    assert told["test"] is None
     assert len(told["history"]["epoch"]) == checkpoint(run)["epoch"] + 1 < 500
 
 
@@ -223,7 +223,7 @@ def test_more_gpus_than_there_are_is_said(monkeypatch, compose):
     for name, value in RANK.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"^2 devices are asked for and there is 1 of cuda on this machine: set "):
-        trainer.pick(compose("train", "trainer=ddp"))
+        trainer.pick(compose("train", "trainer=ddp")["trainer"]["accelerator"])
 
 
 def test_only_the_first_rank_has_a_run_folder():

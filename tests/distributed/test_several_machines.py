@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 TRAIN = str(PROJECT / "scripts" / "train.py")
 SMALL = [
     *("data=digits", "data.limit=64", "data.val_size=51", "model=lenet5", "trainer.max_epochs=1", "logger=none"),
@@ -44,7 +44,7 @@ def test_each_job_of_a_sweep_has_ranks_and_a_folder_of_its_own(tmp_path):
         assert sum(metrics["test"]["per_class"]["support"]) == metrics["dataset"]["test"] == 64
         told = (sweep / job / "train.log").read_text()
         assert told.count("epoch 1/1") == told.count("test accuracy") == 1
-        assert "ddp over 2 processes on 1 machine: a batch is 32 images, 16 a process" in told
+        assert "ddp over 2 processes on 1 machine: a batch is 32 images, 16 per process" in told
     assert len(list(tmp_path.rglob("training_metrics.json"))) == 2
     assert len(re.findall(r"test accuracy  .* of 64 images", done.stdout)) == 2
 
@@ -109,7 +109,7 @@ def test_two_hosts_that_share_no_files_train_one_network(hosts, tmp_path):
     assert metrics["status"] == "finished"
     assert metrics["batch"] == {"size": 32, "processes": 2, "machines": 2, "size_per_process": 16.0}
     assert sum(metrics["test"]["per_class"]["support"]) == 64
-    assert "ddp over 2 processes on 2 machines: a batch is 32 images, 16 a process" in (run / "train.log").read_text()
+    assert "ddp over 2 processes on 2 machines: a batch is 32 images, 16 per process" in (run / "train.log").read_text()
     accuracy = metrics["history"]["val_accuracy"][0] * 51
     assert accuracy == pytest.approx(round(accuracy), abs=1e-3)  # of 51 validation images, each counted once
 
@@ -119,5 +119,5 @@ def test_under_torchrun_a_sweep_is_refused(tmp_path):
     command = [sys.executable, TRAIN, "-m", "seed=0,1", "trainer=ddp"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("A sweep does not go under torchrun: ")
+    assert done.stderr.startswith("A sweep cannot run under torchrun: ")
     assert left(tmp_path) == set()

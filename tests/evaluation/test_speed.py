@@ -8,7 +8,7 @@ from torch import nn
 from mnist_lightning.evaluation import speed
 from mnist_lightning.evaluation.speed import measure_size, measure_speed
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.models import networks
+from mnist_lightning.models import build as networks
 from mnist_lightning.run import folder as runs
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import corruptions, outlier_sets, report, suite
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.models import checkpoint, networks
+from mnist_lightning.models import checkpoint
+from mnist_lightning.models.build import build
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -56,11 +57,13 @@ class Page(HTMLParser):
 
 def make_checkpoint(path, data=None, names=tuple("0123456789"), dataset="digits"):
     """A network that is no good, trained (so its card says) with these settings of data."""
-    settings = {"name": "mlp", "hidden_sizes": [16]}
+    settings = {"_target_": "mnist_lightning.models.MLP", "hidden_sizes": [16]}
     torch.manual_seed(0)
-    network = networks.build(settings, num_classes=len(names))
+    network = build(settings, num_classes=len(names))
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    card = checkpoint.make_card(settings, 28, dataset, names, {"data": data} if data else {})
+    card = checkpoint.make_card(
+        settings, image_size=28, dataset=dataset, class_names=names, settings={"data": data} if data else {}
+    )
     torch.save({"state_dict": weights, checkpoint.CARD: card}, path)
     return path
 
@@ -70,10 +73,11 @@ DATA = {"name": "digits", "eval_batch_size": 1000, "mirrors": [], "folder": "dat
 
 
 def evaluate(run, path, **changes):
-    given = {"device": "cpu", "tta": {}, "precision": "32-true",
-             "data": DATA, "seed": 0, "out_of_distribution": ["letters", "noise"], "images_per_set": 40,
-             "speed_seconds": 0.0}  # fmt: skip
-    return suite.evaluate_suite(run, path, **(given | changes))
+    given = {"tta": {}, "data": DATA, "seed": 0, "out_of_distribution": ["letters", "noise"], "images_per_set": 40,
+             "speed_seconds": 0.0} | changes  # fmt: skip
+    predictor = Predictor.load(path, "cpu", given.pop("tta"))
+    data = given.pop("data")
+    return suite.evaluate_suite(run, path, predictor, data, suite.Options(**given))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +173,7 @@ def test_the_page_shows_the_numbers_and_what_they_mean(finished):
     for sentence in (
         "95 % confidence interval (Wilson)",
         "Of all the images on which a calibrated network is 90 % confident",
-        "AUROC is the chance",
+        "AUROC is the probability",
         "99 of 100 calls take no longer",
         result["validation"]["split"],
     ):

@@ -15,7 +15,9 @@ from mnist_lightning.errors import UserError  # noqa: E402
 from mnist_lightning.export import command, formats  # noqa: E402
 from mnist_lightning.export.fold import FoldedBlock, fold  # noqa: E402
 from mnist_lightning.inference.predictor import Predictor  # noqa: E402
-from mnist_lightning.models import checkpoint, networks  # noqa: E402
+from mnist_lightning.models import build as models  # noqa: E402
+from mnist_lightning.models import checkpoint  # noqa: E402
+from mnist_lightning.models.network import to_input  # noqa: E402
 
 DATA = {"name": "digits"}  # scikit-learn's, always there
 NETWORKS = {
@@ -32,7 +34,7 @@ NETWORKS = {
 def build(name, turned=False):
     """A network that is moved a little from its start, so that no norm is the identity; `turned` makes one negative."""
     torch.manual_seed(0)
-    network = networks.build({"name": name, **NETWORKS[name]}, num_classes=10)
+    network = models.build({"name": name, **NETWORKS[name]}, num_classes=10)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             for values in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
@@ -50,10 +52,13 @@ def files(tmp_path_factory):
     def file(name):
         if name not in made:
             network = build(name)
-            card = checkpoint.make_card({"name": name, **NETWORKS[name]}, 28, "mnist", tuple("0123456789"), {"seed": 3})
+            card = checkpoint.make_card(
+                {"name": name, **NETWORKS[name]}, image_size=28, dataset="mnist", class_names=tuple("0123456789"),
+                settings={"seed": 3}, temperature=0.7,
+            )  # fmt: skip
             weights = {f"network.{key}": value for key, value in network.state_dict().items()}
             made[name] = tmp_path_factory.mktemp("networks") / f"{name}.ckpt"
-            torch.save({"state_dict": weights, checkpoint.CARD: card | {"temperature": 0.7}}, made[name])
+            torch.save({"state_dict": weights, checkpoint.CARD: card}, made[name])
         return made[name]
 
     return file
@@ -69,7 +74,7 @@ def test_folding_changes_nothing_but_rounding(name, turned):
     network = build(name, turned)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     folded = fold(network)
-    inputs = networks.to_input(torch.as_tensor(images(5)))
+    inputs = to_input(torch.as_tensor(images(5)))
     torch.testing.assert_close(folded(inputs), network(inputs), atol=1e-4, rtol=1e-4)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     if name == "cnn":

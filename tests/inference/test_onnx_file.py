@@ -122,7 +122,9 @@ def expanded(sides):
             helper.make_node("Expand", ["images", "sides"], ["wide"]),
             helper.make_node("ReduceMax", ["wide", "axes"], ["narrow"], keepdims=0),
         ],
-        "initializers": [numpy_helper.from_array(np.array(sides), "sides"), numpy_helper.from_array(np.array([0]), "axes")],
+        "initializers": [
+            numpy_helper.from_array(np.array(sides), "sides"), numpy_helper.from_array(np.array([0]), "axes")
+        ],
         "source": "narrow",
     }  # fmt: skip
 

@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_lightning.ink.normalise import measure_stroke_width, normalise
+from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import STROKE_WIDTH, Layer, draw_digit
 from mnist_lightning.ink.strokes import Drawing, Stroke, read_digits, transformed
+from mnist_lightning.ink.width import measure_stroke_width
 
 DIGITS = list(read_digits(Path(__file__).with_name("pen_digits.jsonl")))
 

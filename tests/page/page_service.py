@@ -32,6 +32,7 @@ class Service:
         self.asked: list[str] = []
         self.busy = 0  # so many requests are answered with 503
         self.key: str | None = None
+        self._lock = threading.Lock()  # a reader remembers what it reads, and must not be asked twice at a time
         service = self
 
         class Handler(_Handler):
@@ -47,10 +48,11 @@ class Service:
 
     def read(self, kind: str, body: bytes) -> dict[str, Any]:
         """What is read in a request: `number` and `digits`."""
-        if kind.startswith("image/"):
-            reading = self.reader.read_picture(decode_image(body))
-        else:
-            reading = self.reader.read(Drawing.from_data(json.loads(body)).strokes)
+        with self._lock:
+            if kind.startswith("image/"):
+                reading = self.reader.read_picture(decode_image(body))
+            else:
+                reading = self.reader.read(Drawing.from_data(json.loads(body)).strokes)
         digits = [
             {
                 "digit": int(digit.label),

@@ -113,14 +113,14 @@ def pictures() -> dict[str, np.ndarray]:
     ink = draw_digit(digits[3].strokes)
     row = np.hstack([np.pad(draw_digit(digit.strokes), ((0, 90), (10, 20)))[:100] for digit in digits[4:7]])
     four, five = (np.pad(draw_digit(digits[at].strokes), ((0, 90), (0, 90)))[:84, :84] for at in (4, 5))
-    colour = np.full((*ink.shape, 3), (40, 160, 240), np.uint8)
+    colour = np.full((ink.shape[0] + 40, ink.shape[1] + 40, 3), (40, 160, 240), np.uint8)
     alpha = np.dstack([np.zeros((*ink.shape, 3), np.uint8), ink])
     return {
         "dark on light": np.repeat(np.pad(255 - ink, 30, constant_values=255)[:, :, None], 3, axis=2),
         "light on dark": np.pad(ink, 12),
         "faint": np.pad(250 - ink // 6, 20, constant_values=250).astype(np.uint8),
         "28x28": normalise_ink(ink),
-        "colour": np.where(np.pad(ink, 20)[:, :, None] > 100, np.uint8(30), np.pad(colour, ((20, 20), (20, 20), (0, 0)), "edge")),
+        "colour": np.where(np.pad(ink, 20)[:, :, None] > 100, np.uint8(30), colour),
         "transparent": np.pad(alpha, ((9, 9), (9, 9), (0, 0))),
         "several": np.pad(row, 8),
         "large": np.kron(np.pad(255 - ink, 25, constant_values=255), np.ones((6, 6), np.uint8)),

@@ -30,17 +30,18 @@ def strokes():
 
 
 def test_strokes_are_cut_into_the_same_digits(engine, strokes):
-    found = engine({"ink/segment.js": "segmentStrokeRows"},
-                   "return value.map((each) => segmentStrokeRows(each).flat().map((group) => group.map(({ id }) => id)));",
-                   [vector["strokes"] for vector in strokes])  # fmt: skip
+    found = engine({"ink/segment.js": "segmentStrokeRows"}, """
+        return value.map((each) => segmentStrokeRows(each).flat().map((group) => group.map(({ id }) => id)));
+    """, [vector["strokes"] for vector in strokes])  # fmt: skip
     assert found == [vector["groups"] for vector in strokes]
 
 
 def test_strokes_are_drawn_to_the_same_picture(engine, strokes):
     for vector in strokes:
         groups = [[vector["strokes"][at] for at in group] for group in vector["groups"]]
-        found = engine({"ink/raster.js": "drawDigit"},
-                       "return value.map(drawDigit).map((ink) => ({ ...ink, data: [...ink.data] }));", groups)  # fmt: skip
+        found = engine({"ink/raster.js": "drawDigit"}, """
+            return value.map(drawDigit).map((ink) => ({ ...ink, data: [...ink.data] }));
+        """, groups)  # fmt: skip
         assert found == vector["pictures"]
 
 

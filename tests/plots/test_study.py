@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from mnist_lightning.plots import study as study_figures
+from mnist_lightning.plots.objective import shown
+from mnist_lightning.plots.slices import slices as draw_slices
 
 
 def lines(figure):
@@ -64,7 +66,7 @@ def test_the_front_goes_from_the_smallest_to_the_best():
      ("fit_seconds", 3.21, "3.2 s")],
 )  # fmt: skip
 def test_a_value_is_told_in_its_unit(objective, value, told):
-    assert study_figures.shown(objective, value) == told
+    assert shown(objective, value) == told
 
 
 def test_equal_values_are_drawn_too():
@@ -83,7 +85,7 @@ def slices(**changes):
         "higher": True,
         "logarithmic": {"optimizer.lr": True},
     } | changes
-    return study_figures.slices(**given)
+    return draw_slices(**given)
 
 
 def test_each_setting_is_drawn_against_the_objective():

@@ -343,7 +343,7 @@ def test_no_card_costs_memory_before_it_is_refused(checkpoint_file, content, tmp
 
 
 def test_a_network_with_maps_that_are_too_large_is_refused(tmp_path, content):
-    from mnist_lightning.models import networks
+    from mnist_lightning.models import build as networks
 
     wide = {"name": "cnn", "channels": [2_000], "kernels": [3], "pools": [1]}
     network = networks.build(wide, num_classes=10)

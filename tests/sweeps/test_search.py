@@ -61,6 +61,8 @@ def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
     for name in ("history", "importance"):
         with Image.open(STUDY / f"{name}.png") as image:
             assert image.size == (1200, 675)
+    with Image.open(STUDY / "slices.png") as image:
+        assert image.width >= 800
     assert list((STUDY / "workers").iterdir()) == []
 
 
@@ -147,7 +149,10 @@ def test_two_objectives_end_in_a_front(search):
     assert len(commands) == len(front)
     assert "\ntrain it with  " + commands[0] in said
     pictures = {path.name for path in STUDY.glob("*.png")}
-    assert pictures == {"pareto.png", "importance_val_accuracy.png", "importance_parameters.png"}
+    assert pictures == {
+        "pareto.png", "importance_val_accuracy.png", "importance_parameters.png", "slices_val_accuracy.png",
+        "slices_parameters.png",
+    }  # fmt: skip
 
 
 MISTAKES = {

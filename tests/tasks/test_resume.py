@@ -118,7 +118,7 @@ def test_the_settings_are_those_of_the_checkpoint(tmp_path, killed_after):
     [
         ("model=lenet5", r"^model=lenet5 cannot be changed in a resumed run, whose model\."),
         (
-            "model.hidden_sizes=[7]",
+            "model=mlp model.hidden_sizes=[7]",
             r"cannot be changed in a resumed run, whose model\.hidden_sizes is \[256, 128\]: leave",
         ),
         (
@@ -126,14 +126,14 @@ def test_the_settings_are_those_of_the_checkpoint(tmp_path, killed_after):
             r"cannot be changed in a resumed run, whose optimizer\.lr is 0\.02: leave it out, or start",
         ),
         ("seed=3", r"^seed=3 cannot be changed in a resumed run, whose seed is 0: leave it out"),
-        ("data.batch_size=8", r"whose data\.batch_size is 128"),
+        ("data.batch_size=8", r"whose data\.batch_size is 32"),
         ("trainer.accumulate_grad_batches=2", r"whose trainer\.accumulate_grad_batches is 1"),
         ("experiment=fast", r"^experiment=fast cannot be given with ckpt_path="),
     ],
 )
 def test_what_would_change_what_was_learned_is_refused(finished, tmp_path, override, told):
     with pytest.raises(UserError, match=told):
-        train(tmp_path, f"ckpt_path={finished[0] / 'run'}", "trainer.max_epochs=9", override, small=False)
+        train(tmp_path, f"ckpt_path={finished[0] / 'run'}", "trainer.max_epochs=9", *override.split(), small=False)
     assert list((tmp_path / "run").iterdir()) == []
 
 

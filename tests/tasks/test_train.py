@@ -394,7 +394,12 @@ def test_my_hand_goes_on_from_a_trained_network_and_says_what_it_learned(tmp_pat
     run = tmp_path / "run"
     run.mkdir()
     asked = [f"outputs={tmp_path}", "data=digits", "data.limit=320", "runtime.threads=1", f"data.drawings={tmp_path}"]
-    asked += [f"ckpt={outputs / 'run'}", "data.pen_digits=20", "data.no_digits=10", "trainer.limit_train_batches=3"]
+    asked += [
+        f"ckpt={outputs / 'run'}",
+        "data.pen_digits=20",
+        "data.outlier_drawings=10",
+        "trainer.limit_train_batches=3",
+    ]
     metrics = training.train(compose("train", "experiment=my_hand", *asked), run)
     assert metrics["drawings"]["aside"] == 2  # a fifth of ten
     assert {"right", "right_before"} <= set(metrics["drawings"])

@@ -27,6 +27,10 @@ class ImageFolder:
         return Source(self.name, *self._part("train", classes), *self._part("test", classes), classes)
 
     def _part(self, part: str, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        files = [(path, label) for label, name in enumerate(classes) for path in sorted((self.folder / part / name).iterdir())]
+        files = [
+            (path, label)
+            for label, name in enumerate(classes)
+            for path in sorted((self.folder / part / name).iterdir())
+        ]
         images = np.stack([normalise(read_image(path)) for path, _ in files])
         return torch.from_numpy(images), torch.tensor([label for _, label in files])

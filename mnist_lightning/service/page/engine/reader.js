@@ -9,7 +9,7 @@ import { InkPart, StrokePart } from "./parts.js";
 
 const CERTAIN = 0.9; // a digit as likely as this is neither cut nor joined
 const SURER = 0.8; // the least that each digit must be after it was cut or joined
-const LEAST = 0.3; // the probability of its likeliest class below which something is not a digit
+const LEAST = 0.35; // the probability of its likeliest class below which something is not a digit
 const BROAD = 1.2; // widest digit, share of its height
 const GAIN = 0.1; // by which the least likely digit of two readings must be likelier
 const NEAR = 0.35; // widest gap between two parts of a digit, share of the height of both

@@ -138,25 +138,27 @@ class Pieces {
 }
 
 /** Ink without the straight lines that cross the whole picture, level or upright. */
-function removeRules(ink) {
+export function removeRules(ink) {
   const { width, height, data } = ink;
   const isInk = (x, y) => data[y * width + x] > INK;
   const someRow = (x) => Array.from({ length: height }, (_, y) => y).some((y) => isInk(x, y));
   const someColumn = (y) => Array.from({ length: width }, (_, x) => x).some((x) => isInk(x, y));
-  let level = someRow(0) && someRow(width - 1) ? withoutLevelRules(ink) : ink;
-  let upright = ink;
-  if (someColumn(0) && someColumn(height - 1)) {
-    const turned = transposed(ink);
+  const uprightIn = (picture) => {
+    const turned = transposed(picture);
     const kept = withoutLevelRules(turned);
-    upright = kept === turned ? ink : transposed(kept);
-  }
-  if (level === ink && upright === ink) return ink;
-  const both = map(level, (value, at) => Math.min(value, upright.data[at]));
+    return kept === turned ? picture : transposed(kept);
+  };
+  const isCrossed = someColumn(0) && someColumn(height - 1);
+  const level = someRow(0) && someRow(width - 1) ? withoutLevelRules(ink) : ink;
+  const both = isCrossed ? uprightIn(level) : level;
+  if (both === ink) return ink;
   // A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
   const [left, top, right, bottom] = boundingBox(threshold(both, INK)) ?? [0, 0, 0, 0];
-  if (right === left || Math.min(left, width - right) < 1) level = ink;
-  if (bottom === top || Math.min(top, height - bottom) < 1) upright = ink;
-  return map(level, (value, at) => Math.min(value, upright.data[at]));
+  const isLevel = right > left && left >= 1 && right < width;
+  const isUpright = bottom > top && top >= 1 && bottom < height;
+  if (isLevel && isUpright) return both;
+  if (isLevel) return level;
+  return isUpright && isCrossed ? uprightIn(ink) : ink;
 }
 
 function transposed({ width, height, data }) {

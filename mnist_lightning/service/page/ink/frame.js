@@ -7,7 +7,7 @@ import { median } from "./numbers.js";
 
 const TOLERANCE = 40; // colours (of 255) closer than this are one colour
 const FAINT_TOLERANCE = 16; // the same where a side of the picture is flat: a pale frame
-const SOME = 0.12; // share of a line that must not have the frame's colour if the line lies inside
+const SOME = 0.5; // lines inside have at least this share of the most pixels of a line that have another colour
 const STRAIGHT = 0.8; // the same of the inner rectangle's edges
 const FULL = 0.6; // the same of all its pixels
 const ALL = 0.95; // share of what does not have the frame's colour that must lie inside
@@ -102,7 +102,8 @@ function filledBox(mask) {
       columns[x] += data[at] / height;
     }
   }
-  const isFull = (mean) => Math.round(mean) > SOME * 255;
+  for (const means of [lines, columns]) means.forEach((mean, at) => { means[at] = Math.round(mean); });
+  const isFull = (mean, _, means) => mean > SOME * Math.max(...means);
   let [left, top] = [columns.findIndex(isFull), lines.findIndex(isFull)];
   if (left < 0 || top < 0) return null;
   let [right, bottom] = [columns.findLastIndex(isFull) + 1, lines.findLastIndex(isFull) + 1];

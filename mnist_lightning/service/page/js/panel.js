@@ -129,7 +129,7 @@ function likeliest(probabilities) {
   return order.slice(0, MOST_BARS).map(({ index }) => index).sort((a, b) => a - b);
 }
 
-const LEAST = 0.3; // the probability below which what was drawn is not called a digit
+const LEAST = 0.35; // the probability below which what was drawn is not called a digit
 
 /** The digits of each row. */
 function rowsOf({ digits, rows }) {
@@ -153,7 +153,8 @@ const spokenNumber = ({ digits }) => digits.map((each) => (each.sure ? each.digi
 function verdict(reading) {
   const { digits } = reading;
   if (!digits.length) return "or several: they are read as a number";
-  if (digits.every(({ sure, confidence }) => !sure && confidence < LEAST)) return "no digit that I know";
+  const known = digits.filter(({ sure, confidence }) => sure || confidence >= LEAST);
+  if (2 * known.length < digits.length) return "no digit that I know";
   const unsure = digits.filter((digit) => !digit.sure);
   if (!unsure.length) return `${percent(Math.min(...digits.map((digit) => digit.confidence)))} sure`;
   if (digits.length === 1) return `not sure: perhaps ${digits[0].digit}, ${percent(digits[0].confidence)}`;

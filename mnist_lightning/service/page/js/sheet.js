@@ -46,6 +46,8 @@ export class Sheet {
     element.addEventListener("pointerdown", (event) => this.press(event));
     element.addEventListener("pointermove", (event) => this.drag(event));
     for (const name of ["pointerup", "pointercancel"]) element.addEventListener(name, (event) => this.release(event));
+    // Else the browser keeps the first moves of a finger to itself, in case they become a tap or a gesture.
+    element.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     element.addEventListener("contextmenu", (event) => event.preventDefault());
     element.addEventListener("keydown", (event) => this.key(event));
     element.addEventListener("focus", () => this.paintMarks());

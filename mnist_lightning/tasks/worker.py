@@ -1,4 +1,4 @@
-"""One rank that `launcher` started: `python -m mnist_lightning.distributed.worker <job file>`."""
+"""One rank that `launcher` started: `python -m mnist_lightning.tasks.worker <job file>`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from mnist_lightning import compat
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.tasks.train import train
@@ -37,8 +38,7 @@ def main() -> None:
         elif not isinstance(error, UserError):
             told["text"] = traceback.format_exc()
         job.with_name(f"rank{rank}.json").write_text(json.dumps(told), encoding="utf-8")
-        sys.stderr.flush()
-        os._exit(1)  # past the clean-up of libraries that wait for ranks which are gone
+        compat.leave_at_once(1)  # past the clean-up of libraries that wait for ranks which are gone
 
 
 def _end_with_parent() -> None:
@@ -48,7 +48,7 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        os._exit(1)
+        compat.leave_at_once(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -1,0 +1,91 @@
+"""Frames, lines and dirt: the digit comes out as if it stood alone."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mnist_lightning.ink.extract import find_ink
+from mnist_lightning.ink.frame import inside_frame
+from mnist_lightning.ink.normalise import normalise
+from mnist_lightning.ink.raster import draw_digit
+from mnist_lightning.ink.strokes import read_digits
+
+DIGITS = list(read_digits(Path(__file__).with_name("pen_digits.jsonl")))
+
+
+def picture(index: int, side: int = 120) -> np.ndarray:
+    ink = draw_digit(DIGITS[index].strokes)
+    sheet = np.full((side, side), 255, np.uint8)
+    top, left = (side - ink.shape[0]) // 2, (side - ink.shape[1]) // 2
+    sheet[top : top + ink.shape[0], left : left + ink.shape[1]] = 255 - ink
+    return sheet
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(normalise(a).astype(int) - normalise(b)).mean())
+
+
+@pytest.mark.parametrize("sides", [(1, 1, 1, 1), (1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1), (1, 1, 0, 1)])
+@pytest.mark.parametrize("width", [1, 2, 5, 20])
+@pytest.mark.parametrize("level", [0, 128])
+def test_a_frame_makes_no_difference(sides: tuple[int, ...], width: int, level: int) -> None:
+    for index in range(10):
+        alone = picture(index)
+        margins = [width * side for side in sides]
+        framed = cv2.copyMakeBorder(alone, *margins, cv2.BORDER_CONSTANT, value=level)
+        assert inside_frame(framed) == (margins[2], margins[0], margins[2] + 120, margins[0] + 120)
+        assert np.array_equal(normalise(framed), normalise(alone))
+
+
+def test_ink_is_never_taken_for_a_frame() -> None:
+    bar = np.full((60, 60), 255, np.uint8)
+    bar[10:50, 20:40] = 0  # a thick 1 is a rectangle
+    assert inside_frame(bar) == (0, 0, 60, 60)
+    for index in range(10):
+        ink = 255 - draw_digit(DIGITS[index].strokes, 4.5)[1:-1, 1:-1]  # cut close, thick
+        assert inside_frame(ink) == (0, 0, ink.shape[1], ink.shape[0])
+
+
+def test_where_the_ink_stood_in_a_framed_picture_is_known() -> None:
+    framed = cv2.copyMakeBorder(picture(3), 7, 3, 11, 5, cv2.BORDER_CONSTANT, value=0)
+    ink = find_ink(framed)
+    assert (ink.left, ink.top, ink.shrunk) == (11, 7, 1.0)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_ruled_paper_makes_little_difference(squared: bool) -> None:
+    for index in range(10):
+        alone = picture(index)
+        lined = alone.copy()
+        lined[13::24] = np.minimum(lined[13::24], 150)
+        if squared:
+            lined[:, 5::24] = np.minimum(lined[:, 5::24], 150)
+        assert difference(lined, alone) < 10
+
+
+def test_a_dark_line_across_the_digit_leaves_its_strokes_whole() -> None:
+    for index in (0, 1, 3, 6, 8):
+        lined = picture(index)
+        lined[50:52] = 0
+        assert difference(lined, picture(index)) < 8
+
+
+def test_specks_underlines_and_slivers_at_the_rim_are_left_out() -> None:
+    for index in range(10):
+        dirty = picture(index, 160)
+        dirty[8:11, 140:143] = 0
+        dirty[150:153, 30:130] = 0
+        dirty[-1:, :70] = 0
+        dirty[90:, :1] = 0
+        assert difference(dirty, picture(index, 160)) < 1
+
+
+def test_only_the_sheet_is_read_in_a_photograph_of_a_desk() -> None:
+    random = np.random.default_rng(0)
+    for index in (0, 2, 4, 7):
+        desk = np.full((300, 300), 90.0)
+        desk[70:230, 80:240] = picture(index, 160)
+        photo = np.clip(desk + random.normal(0, 3, desk.shape), 0, 255).astype(np.uint8)
+        assert difference(photo, picture(index, 160)) < 10
