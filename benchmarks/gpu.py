@@ -49,11 +49,8 @@ def main() -> None:
             side(overrides, 0)  # loads the kernels
         both = bench.in_turns(gpu, overrides, range(given.seeds))
     scored = [100 * each["test_accuracy"] for each in both["framework"]]
-    result: dict[str, Any] = {
-        "machine": bench.provenance.describe("cuda", "bf16-mixed"),
-        "overrides": overrides,
-        **both,
-    }
+    machine = bench.provenance.describe("cuda", "bf16-mixed")
+    result: dict[str, Any] = {"machine": machine, "overrides": overrides, **both}
     print(
         f"{' '.join(overrides)}: framework {bench.spread(bench.seconds_of(both['framework']))} s "
         f"(mean {mean(bench.seconds_of(both['framework'])):.3f}), "
