@@ -66,7 +66,7 @@ def setup(job: Job) -> None:
     if settings["trainer"].get("strategy") == "fsdp" and ranks.place().world > 1:
         callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # not of sharded weights
     job.trainer = parts.build("trainer", settings["trainer"], callbacks=callbacks, logger=job.loggers or False,
-                              default_root_dir=job.run, enable_checkpointing=None)  # fmt: skip
+                              default_root_dir=job.run, enable_checkpointing=any(isinstance(each, pl.callbacks.Checkpoint) for each in callbacks))  # fmt: skip
     _start_record(job)
     job.laps.lap("network and trainer")
 
