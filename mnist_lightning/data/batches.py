@@ -52,7 +52,7 @@ class Batches(BatchSampler):
     and a share may be empty.
 
     Args:
-        order: the images.
+        sampler: the images; Lightning knows a batch sampler by this name.
         batch_size: images in a global batch, over all processes.
         rank: which of the processes this is, from 0.
         ranks: how many there are.
@@ -65,9 +65,9 @@ class Batches(BatchSampler):
     sampler: Order
 
     def __init__(
-        self, order: Order, batch_size: int, rank: int = 0, ranks: int = 1, *, every_image: bool = False
+        self, sampler: Order, batch_size: int, rank: int = 0, ranks: int = 1, *, every_image: bool = False
     ) -> None:
-        super().__init__(order, batch_size, drop_last=False)
+        super().__init__(sampler, batch_size, drop_last=False)
         self.rank, self.ranks, self.every_image = rank, ranks, every_image
         self.skip = 0
 
