@@ -15,6 +15,7 @@ from torch import nn
 from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import dotted
 from mnist_lightning.distributed import ranks
+from mnist_lightning.distributed.sharded import ShardedClassifier
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.models import checkpoint
@@ -22,7 +23,6 @@ from mnist_lightning.models.build import describe_class
 from mnist_lightning.models.classifier import Classifier
 from mnist_lightning.models.loss import Distillation
 from mnist_lightning.models.optimizer import build_optimizer
-from mnist_lightning.models.sharded import ShardedClassifier
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
 from mnist_lightning.tasks import parts
