@@ -15,7 +15,6 @@ from torch import nn
 from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import dotted
 from mnist_lightning.distributed import ranks
-from mnist_lightning.distributed.sharded import ShardedClassifier
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.models import checkpoint
@@ -23,6 +22,7 @@ from mnist_lightning.models.build import describe_class
 from mnist_lightning.models.classifier import Classifier
 from mnist_lightning.models.loss import Distillation
 from mnist_lightning.models.optimizer import build_optimizer
+from mnist_lightning.models.sharded import ShardedClassifier
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
 from mnist_lightning.tasks import parts
@@ -65,8 +65,14 @@ def setup(job: Job) -> None:
     )
     if settings["trainer"].get("strategy") == "fsdp" and ranks.place().world > 1:
         callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # not of sharded weights
-    job.trainer = parts.build("trainer", settings["trainer"], callbacks=callbacks, logger=job.loggers or False,
-                              default_root_dir=job.run, enable_checkpointing=any(isinstance(each, pl.callbacks.Checkpoint) for each in callbacks))  # fmt: skip
+    job.trainer = parts.build(
+        "trainer",
+        settings["trainer"],
+        callbacks=callbacks,
+        logger=job.loggers or False,
+        default_root_dir=job.run,
+        enable_checkpointing=any(isinstance(each, pl.callbacks.Checkpoint) for each in callbacks),
+    )
     _start_record(job)
     job.laps.lap("network and trainer")
 

@@ -17,9 +17,9 @@ from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from mnist_lightning import compat
 from mnist_lightning.callbacks.checkpoint_io import AtomicCheckpointIO
 from mnist_lightning.distributed import ranks
-from mnist_lightning.distributed.sharded import Sharded
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import pick_device
+from mnist_lightning.models.sharded import Sharded
 from mnist_lightning.run import machine
 from mnist_lightning.types import Fraction, Positive, PositiveInt, Precision
 
