@@ -53,17 +53,26 @@ def choices(group: str, own: str | None = None) -> list[str]:
 
 
 def known_settings(config_name: str, own: str | None = None) -> list[str]:
-    """The dotted names of all settings that some choice of the groups has, read from the files."""
-    found: dict[str, None] = dict.fromkeys(groups(own))
+    """The dotted names of all settings that some choice of the groups of a command has, read from the files."""
+    own_groups = _groups_of(config_name)
+    found: dict[str, None] = dict.fromkeys(own_groups)
     for folder in folders(own):
         for path in [folder / f"{config_name}.yaml", *sorted(folder.glob("*/*.yaml"))]:
-            if not path.is_file() or path.parent.name in NOT_GROUPS:
+            if not path.is_file() or (path.parent != folder and path.parent.name not in own_groups):
                 continue
             text = path.read_text(encoding="utf-8")
             prefix = "" if path.parent == folder or "@package _global_" in text else f"{path.parent.name}."
             content = yaml.safe_load(text)
             found |= dict.fromkeys(_names(content, prefix) if isinstance(content, dict) else ())
     return list(found)
+
+
+def _groups_of(config_name: str) -> list[str]:
+    """The groups in the defaults of a command."""
+    path = CONF / f"{config_name}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    names = [str(key) for each in content.get("defaults", []) if isinstance(each, dict) for key in each]
+    return sorted(name for name in names if " " not in name and (CONF / name).is_dir())
 
 
 def _names(content: dict[str, Any], prefix: str) -> list[str]:
