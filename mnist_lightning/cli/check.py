@@ -50,7 +50,8 @@ def check(settings: Mapping[str, Any], command: str) -> None:
 
 
 def _check_mapping(prefix: str, given: Mapping[str, Any], signature: Signature) -> None:
-    for key, value in given.items():
+    # A setting is named by its own name before that of a callback that refers to it.
+    for key, value in sorted(given.items(), key=lambda item: isinstance(item[1], Mapping) + (item[0] == "callbacks")):
         if key.startswith("_"):
             continue
         name = f"{prefix}{key}"

@@ -5,6 +5,7 @@ Imports nothing heavy: `--help`, `--cfg job` and shell completion answer at once
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -147,8 +148,15 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
             raise
         return command.value(results[-1]) if results else None
 
-    with compat.hydra_arguments(arguments), multirun.summed_up(report):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    try:
+        with compat.hydra_arguments(arguments), multirun.summed_up(report):
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
+    finally:  # for a caller from Python: Hydra's would go on writing into this run's folder, which may be gone
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
     if told:
         raise told[0]
     return results[0] if len(results) == 1 else None

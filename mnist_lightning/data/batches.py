@@ -86,7 +86,10 @@ class Batches(BatchSampler):
 
     def __iter__(self) -> Iterator[np.ndarray]:  # type: ignore[override]
         # As an array, a slice of it costs the least: to cut, to send to a loader process, and to turn into a tensor.
-        order = self.sampler.indices().numpy()
+        # For predict Lightning puts a sampler of its own in place of an Order.
+        order = (
+            self.sampler.indices().numpy() if isinstance(self.sampler, Order) else np.fromiter(self.sampler, np.int64)
+        )
         first, self.skip = self.skip, 0
         for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             batch = order[start : start + self.batch_size]

@@ -61,8 +61,9 @@ class Lines(Logger):
 def shapes(count: int = 100):
     labels = torch.arange(count) % 3
     images = torch.zeros(count, 28, 28, dtype=torch.uint8)
-    images[:, 4:24, 4:24] = (labels * 90 + 20).to(torch.uint8)[:, None, None]
-    return Source("shapes", images, labels, images[:30], labels[:30], ("dark", "grey", "light"))
+    for label in range(3):
+        images[labels == label, 3 + 8 * label : 9 + 8 * label] = 255
+    return Source("shapes", images, labels, images[:30], labels[:30], ("top", "middle", "bottom"))
 
 
 def refuse(number: int = 1):
@@ -116,12 +117,12 @@ def test_parts_of_ones_own_train_are_scored_and_come_back(own):
     assert len([line for line in lines if "val/loss" in line]) == 10
     kept = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert kept["mnist_lightning"]["network"] == {"_target_": "mine_own.Net", "width": 16}
-    assert kept["mnist_lightning"]["class_names"] == ["dark", "grey", "light"]
+    assert kept["mnist_lightning"]["class_names"] == ["top", "middle", "bottom"]
     assert kept["lr_schedulers"][0]["total_steps"] == 70  # OneCycleLR was given the length of the run
     with pytest.raises(UserError, match=r"allow it with allow=\[mine_own\]"):
         ml.load(run)
     predictor = ml.load(run, allow=["mine_own"])
-    assert predictor.class_names == ("dark", "grey", "light")
+    assert predictor.class_names == ("top", "middle", "bottom")
     for override, told in (
         ("model.widht=3", "There is no setting model.widht: did you mean model.width?"),
         ("model.width=wide", "model.width=wide is not allowed: model.width should be a whole number."),
