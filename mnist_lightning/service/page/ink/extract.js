@@ -3,7 +3,7 @@
 import {
   blank, connectedComponents, countAbove, dilate, enlarge, map, peakOf, roundEven, shrink, threshold,
 } from "./cv.js";
-import { removeClutter } from "./clutter.js";
+import { removeClutter, removeRules } from "./clutter.js";
 import { colourDistance, cropPlanes, edges, insideFrame } from "./frame.js";
 import { median, percentile } from "./numbers.js";
 import { FAINT, stretched } from "./width.js";
@@ -24,8 +24,11 @@ export function extractInk(pixels) {
   const distance = colourDistance(inner, inner.map(rimMedian));
   const peak = peakOf(distance);
   let ink;
-  if (!isClean(distance, peak)) ink = photoInk(inner);
-  else if (peak < 8) ink = blank(distance.width, distance.height); // a flat sheet
+  if (!isClean(distance, peak)) { // for its grain and its light, or for the lines on the paper
+    const lineless = removeRules(stretched(distance, peak));
+    // Here Python also covers what the sheet in a photograph lies on (ink/sheet.py); this engine does not yet.
+    ink = isClean(lineless, 255) ? drawnInk(lineless, 255) : photoInk(inner);
+  } else if (peak < 8) ink = blank(distance.width, distance.height); // a flat sheet
   else ink = drawnInk(distance, peak);
   const shrunk = pixels.width / small[0].width;
   return {
