@@ -226,7 +226,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.source = loaded = self.own_source() if self.own_source is not None else _load(*self._place)
         if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
-        self.val_index = split(loaded.name, len(loaded.train_labels), *self._how)[1]
+        self.val_index = split(loaded.name, len(loaded.train_labels), self._how)[1]
         (images, labels), val = _parts(loaded, self._how)
         if self.embellished:
             images, labels = _with_embellished(images, labels, self.embellished)
