@@ -11,7 +11,7 @@ from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.keys import ACTIONS, MOUSE
 from mnist_lightning.apps.layout import Layout, Rect
 from mnist_lightning.apps.paint import border, box, fill, paste
-from mnist_lightning.apps.text import shortened, text_width, write
+from mnist_lightning.apps.text import centred, ended, shortened, text_width, write
 from mnist_lightning.apps.theme import Theme
 
 
@@ -91,7 +91,7 @@ def _draw_sketch(
     told = f"({read})" if sketch.label is None else str(sketch.label)
     at = (rect.left + rect.width // 2, rect.bottom + text + layout.px(2))
     if sketch.label is None:
-        write(frame, told, at, text, theme.grey, align="middle")
+        write(frame, told, centred(told, at, text), text, theme.grey)
     else:
         write(frame, told, at, text, theme.blue if is_chosen else theme.ink, 600, "middle")
 
@@ -120,7 +120,8 @@ def draw_help(frame: np.ndarray, layout: Layout, theme: Theme) -> None:
     cv2.addWeighted(frame, 0.5, np.full_like(frame, theme.desk), 0.5, 0, frame)
     box(frame, card, theme.card, theme.faint)
     write(frame, "Mouse and keys", (card.left + rim, card.top + px(46)), layout.text(20), theme.ink, 600)
-    write(frame, "Esc closes this", (card.right - rim, card.top + px(46)), text, theme.grey, align="right")
+    hint, place = "Esc closes this", (card.right - rim, card.top + px(46))
+    write(frame, hint, ended(hint, place, text), text, theme.grey)
     for place, (key, told) in enumerate(rows):
         column, row = divmod(place, per_column)
         left, line = card.left + rim + column * (keys + does + rim), card.top + head + pitch * row + text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnist_lightning.apps.text import write
+from mnist_lightning.apps.text import ended, write
 from mnist_lightning.ink.raster import draw_digit
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def contact_sheet(outcomes: Sequence[Outcome]) -> np.ndarray:
         confidence = min((digit.confidence for digit in reading.digits), default=0.0)
         caption = f"{outcome.digit.label} → {reading.best or 'nothing'}"
         write(sheet, caption, (left, top + 104), 15, ink, 600)
-        write(sheet, f"{100 * confidence:.0f} %", (left + 84, top + 104), 13, grey, align="right")
+        share = f"{100 * confidence:.0f} %"
+        write(sheet, share, ended(share, (left + 84, top + 104), 13), 13, grey)
         write(sheet, outcome.digit.writer[:12], (left, top + 122), 13, grey)
     return sheet

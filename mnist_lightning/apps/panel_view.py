@@ -11,7 +11,7 @@ from mnist_lightning.apps import places
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.layout import MARGIN, PANEL_WIDTH, Layout, Rect
 from mnist_lightning.apps.paint import border, box, fill, paste
-from mnist_lightning.apps.text import Colour, shortened, text_width, write
+from mnist_lightning.apps.text import Colour, centred, ended, shortened, text_width, write
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.inference.reading import NO_DIGIT, UNSURE, DigitReading
 
@@ -109,7 +109,8 @@ def _draw_number(panel: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme
     box(panel, Rect(0, 0, px(PANEL_WIDTH), px(CARD_HEIGHT)), theme.card, theme.faint)
     if not digits:
         write(panel, "Draw a digit", (middle, px(74)), layout.text(28), theme.ink, 500, "middle")
-        write(panel, verdict(canvas), (middle, px(108)), layout.text(), theme.grey, align="middle")
+        said, size = verdict(canvas), layout.text()
+        write(panel, said, centred(said, (middle, px(108)), size), size, theme.grey)
         return
     rows = [[(digit.label if digit.sure else UNSURE, digit.sure) for digit in row] for row in canvas.reading.rows]
     widest = max(text_width("".join(shown for shown, _ in row), px(84), 500) for row in rows)
@@ -180,9 +181,9 @@ def _draw_bar(panel: np.ndarray, layout: Layout, theme: Theme, row: int, bar: Ba
     fill(panel, Rect(left, top, right - left, height), theme.track)
     if chance is not None:
         fill(panel, Rect(left, top, round((right - left) * chance), height), colour)
-        write(
-            panel, percent(chance), (px(PANEL_WIDTH), line), small, theme.ink if is_best else theme.grey, align="right"
-        )
+        share = percent(chance)
+        place = ended(share, (px(PANEL_WIDTH), line), small)
+        write(panel, share, place, small, theme.ink if is_best else theme.grey)
     write(panel, shortened(name, text, left - px(6), 600), (0, line), text, theme.ink if is_best else theme.grey,
           600 if is_best else 400)  # fmt: skip
 

@@ -30,32 +30,29 @@ def text_width(text: str, size: int, weight: int = 400) -> int:
     return int(cv2.getTextSize((0, 0), drawable(text), (0, 0), _font(), size, weight)[2])
 
 
-def write(
-    image: np.ndarray,
-    text: str,
-    at: tuple[int, int],
-    size: int,
-    colour: Colour,
-    weight: int = 400,
-    align: str = "left",
-) -> None:
+def write(image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: Colour, weight: int = 400) -> None:
     """Write a line of text into a BGR image, in place.
 
     Args:
         image: uint8 [H, W, 3].
         text: the line.
-        at: x of its left, middle or right, and y of the line that its letters stand on, pixels.
+        at: x of its left end and y of the line that its letters stand on, pixels; see `centred` and `ended`.
         size: of the letters, pixels.
         colour: BGR.
         weight: 300 light, 400 regular, 600 strong, 800 heavy.
-        align: "left", "middle" or "right".
     """
-    if not text:
-        return
-    x, y = at
-    if align != "left":
-        x -= text_width(text, size, weight) // (2 if align == "middle" else 1)
-    cv2.putText(image, drawable(text), (x, y), colour, _font(), size, weight)
+    if text:
+        cv2.putText(image, drawable(text), at, colour, _font(), size, weight)
+
+
+def centred(text: str, at: tuple[int, int], size: int, weight: int = 400) -> tuple[int, int]:
+    """Where a line of text begins whose middle is at `at`."""
+    return at[0] - text_width(text, size, weight) // 2, at[1]
+
+
+def ended(text: str, at: tuple[int, int], size: int, weight: int = 400) -> tuple[int, int]:
+    """Where a line of text begins whose right end is at `at`."""
+    return at[0] - text_width(text, size, weight), at[1]
 
 
 def shortened(text: str, size: int, room: int, weight: int = 400) -> str:

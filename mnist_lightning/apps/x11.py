@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
+from typing import Any
 
 _CONTROL, _SHIFT = (0xFFE3, 0xFFE4), (0xFFE1, 0xFFE2)  # keysyms, left and right
 _ACTIONS = {ord("z"): "undo", ord("y"): "redo"}
@@ -87,7 +88,7 @@ class Server:
         name = self._ask("get_property", *map(ctypes.c_uint32, (0, window, _WM_NAME, _ANY, 0, 256)))
         return "" if name is None else name[_HEADER : _HEADER + struct.unpack_from("I", name, 16)[0]].decode("latin-1")
 
-    def _ask(self, request: str, *arguments: ctypes._SimpleCData[int]) -> bytes | None:
+    def _ask(self, request: str, *arguments: Any) -> bytes | None:
         """The server's reply, or None where it refuses."""
         send, receive = getattr(self._xcb, f"xcb_{request}"), getattr(self._xcb, f"xcb_{request}_reply")
         send.restype, receive.restype = ctypes.c_uint, ctypes.c_void_p
