@@ -157,7 +157,7 @@ def _glyph(random: np.random.Generator) -> list[Stroke]:
         start = random.uniform(0, 100, 2)
         if number:
             other = parts[random.integers(len(parts))]
-            start = other[random.choice([0, len(other) // 2, len(other) - 1, random.integers(len(other))])]
+            start = other[random.choice([0, len(other) // 2, len(other) - 1, int(random.integers(len(other)))])]
         heading, length = random.integers(8) * np.pi / 4 + random.normal(0, 0.1), random.uniform(25, 90)
         turn = random.choice([0.0, 0.0, 0.5, 1.0, 2.0]) * np.pi * random.choice([-1, 1])
         angles = heading + np.linspace(0, turn, 16)
