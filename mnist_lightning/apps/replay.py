@@ -13,9 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
+from annotated_types import Gt, Le, Len
 
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.failures import contact_sheet
@@ -27,6 +28,7 @@ from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
 from mnist_lightning.plots.style import percent
 from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
+from mnist_lightning.types import Device, PositiveInt, Probability, Seed
 
 SIZE = 300  # longest side of a drawing at scale 1, pixels
 WINDOW = (BASE_WIDTH, BASE_HEIGHT + 82)  # with a sheet of 760 x 620 pixels, on which drawings fit up to scale 2
@@ -159,19 +161,19 @@ def report(found: dict[str, Any]) -> str:
 
 
 def replay(
-    folder: Path,
+    run: Path,
     *,
-    ckpt: str | None,
+    ckpt: str | None = None,
     strokes: str,
-    outputs: str,
-    device: str,
-    sure: float,
-    move: str | Sequence[float] | None,
-    scale: float,
-    limit: int | None,
-    seed: int,
+    outputs: str = "outputs",
+    device: Device = "cpu",
+    sure: Probability | None = None,
+    move: Literal["random"] | Annotated[list[Probability], Len(2, 2)] | None = None,
+    scale: Annotated[float, Gt(0), Le(2)] = 1.0,
+    limit: PositiveInt | None = None,
+    seed: Seed = 0,
 ) -> dict[str, Any]:
-    """Play a stroke file, count, print, and write `replay.json` and `failures.png` into `folder`.
+    """Play a stroke file, count, print, and write `replay.json` and `failures.png` into `run`.
 
     The last line of stdout is JSON: the numbers of `summarise` without its lists. The settings are those of
     conf/replay.yaml.
@@ -187,15 +189,17 @@ def replay(
         digits = random.Random(seed).sample(digits, limit)
 
     from mnist_lightning.inference.predictor import Predictor
+    from mnist_lightning.models.card import sure_from
 
     print(f"checkpoint      {word}", flush=True)
-    reader = Reader(Predictor.load(path, device, threads=1), sure)
+    predictor = Predictor.load(path, device, threads=1)
+    reader = Reader(predictor, sure_from(predictor.card, sure))
     began = time.perf_counter()
     outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)
-    files.write_json(folder / "replay.json", found)
-    files.write_atomically(folder / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
+    files.write_json(run / "replay.json", found)
+    files.write_atomically(run / "failures.png", cv2.imencode(".png", contact_sheet(outcomes))[1].tobytes())
     print(report(found))
-    print(f"failures        {runs.shown(folder / 'failures.png')}")
+    print(f"failures        {runs.shown(run / 'failures.png')}")
     print(json.dumps({key: value for key, value in found.items() if not isinstance(value, dict | list)}))
     return found

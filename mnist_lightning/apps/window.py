@@ -131,7 +131,7 @@ def draw(
     ckpt: str | None = None,
     outputs: str = "outputs",
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
-    sure: Annotated[float, Ge(0), Le(1)] = 0.5,
+    sure: Annotated[float, Ge(0), Le(1)] | None = None,
     pen_width: Annotated[float, Ge(4), Le(60)] = 20,
     drawings: str = "drawings",
     window: tuple[Annotated[int, Ge(200)], Annotated[int, Ge(200)]] | None = None,
@@ -166,15 +166,17 @@ def short_name(word: str) -> str:
     return "pretrained" if word.startswith("pretrained") else word
 
 
-def load_reader(path: Path, device: str, sure: float) -> Reader:
+def load_reader(path: Path, device: str, sure: float | None) -> Reader:
     """Load a network, and read once, so that the first reading is as fast as the others."""
     with compat.heavy_imports():
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.strokes import Stroke
+        from mnist_lightning.models.card import sure_from
 
     # A single digit is read faster than handed to other threads.
     cv2.setNumThreads(1)
-    reader = Reader(Predictor.load(path, device, threads=1), sure)
+    predictor = Predictor.load(path, device, threads=1)
+    reader = Reader(predictor, sure_from(predictor.card, sure))
     reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
     return reader

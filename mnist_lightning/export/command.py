@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mnist_lightning import __version__, compat
 from mnist_lightning.errors import UserError
 from mnist_lightning.export.formats import FORMATS, QUANTIZED, READERS, SUFFIXES, Export
+from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.types import Part, Probability
@@ -31,7 +32,7 @@ def export(
     quantize: Literal["int8"] | None = None,
     engine: Literal["own", "onnxruntime-web"] = "own",
     output: str | None = None,
-    sure: Probability = 0.5,
+    sure: Probability | None = None,
     outputs: str = "outputs",
     data: Part | None = None,
 ) -> Path:
@@ -46,7 +47,8 @@ def export(
         quantize: int8 for weights and activations of 8 bits, or None.
         engine: of format=web, what runs the network in the browser.
         output: the file to write; None for the export folder of the run, or the current folder for other networks.
-        sure: probability from which on a digit counts as sure, written into the card.
+        sure: probability from which on a digit counts as sure, written into the card; None for the card's or
+            the default.
         outputs: folder that `latest` is looked up in.
         data: settings of `conf/data/`, for the images that it is checked and calibrated on.
 
@@ -73,7 +75,12 @@ def export(
         from mnist_lightning.models import checkpoint
 
     network, card = checkpoint.restore(path)
-    card = {**card, "sure": sure, "temperature": card.get("temperature", 1.0), "export": _origin(path, quantize)}
+    card = {
+        **card,
+        "sure": sure_from(card, sure),
+        "temperature": card.get("temperature", 1.0),
+        "export": _origin(path, quantize),
+    }
     images = _Images(data)
     temporary = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
     began = time.perf_counter()

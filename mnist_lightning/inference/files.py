@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_lightning import compat
 from mnist_lightning.errors import UserError
+from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 from mnist_lightning.types import Device, Probability
 
@@ -25,7 +26,7 @@ def predict_files(
     outputs: str = "outputs",
     device: Device = "auto",
     digits: Literal[1] | None = None,
-    sure: Probability = 0.5,
+    sure: Probability | None = None,
     allow: Sequence[str] = (),
 ) -> None:
     """Print what a network reads in image files: the settings are those of conf/predict.yaml.
@@ -38,7 +39,7 @@ def predict_files(
         outputs: folder that `latest` is looked up in.
         device: auto, cpu, cuda or mps.
         digits: 1 if each picture is one digit; None for as many as are on it.
-        sure: probability from which on a digit counts as sure.
+        sure: probability from which on a digit counts as sure; None for what the network's card says.
         allow: modules outside of this package whose networks may be built.
 
     Raises:
@@ -63,7 +64,7 @@ def predict_files(
             print(f"Checkpoint: {word}", file=sys.stderr)
         if picture.has_more:
             print(f"{name} has several pages or frames: the first is read.", file=sys.stderr)
-        reading = Reader(predictor, sure).read_picture(picture.pixels, digits)
+        reading = Reader(predictor, sure_from(predictor.card, sure)).read_picture(picture.pixels, digits)
         line = {"image": name, "network": word, **describe(reading, picture.shrunk)}
         print(json.dumps(line, ensure_ascii=False))
 

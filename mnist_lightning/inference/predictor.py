@@ -105,9 +105,9 @@ class Predictor:
         """
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.images import read_picture
-        from mnist_lightning.models.card import SURE
+        from mnist_lightning.models.card import sure_from
 
-        reader = Reader(self, self.card.get("sure", SURE) if sure is None else sure)
+        reader = Reader(self, sure_from(self.card, sure))
         if isinstance(picture, str | Path):
             pixels = read_picture(picture).pixels
         else:

@@ -24,6 +24,9 @@ FORMAT = 1
 SURE = 0.5
 """Probability from which on a digit counts as sure, where neither the card nor the user says otherwise."""
 
+SURE_WHERE_CALIBRATED = 0.8
+"""The same for a network with a temperature: its probabilities are higher, and mean what they say."""
+
 LARGEST_IMAGE = 512  # pixels, the side of the images that a network takes
 MOST_CLASSES = 1_000
 MOST_MEMBERS = 100  # networks in an ensemble
@@ -60,6 +63,13 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
         if fault := _fault(key, card):
             raise UserError(f"{where} is broken: {key} in its card {fault}; export or train it again.")
     return card
+
+
+def sure_from(card: Mapping[str, Any], asked: float | None = None) -> float:
+    """The probability from which on a digit counts as sure: what was asked for, what the card says, or the default."""
+    if asked is not None:
+        return asked
+    return float(card.get("sure", SURE_WHERE_CALIBRATED if card.get("temperature", 1.0) != 1.0 else SURE))
 
 
 def parse_card(text: str | None, where: str) -> dict[str, Any]:

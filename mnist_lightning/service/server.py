@@ -89,7 +89,7 @@ def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, li
     import cv2
 
     from mnist_lightning.inference.onnx_predictor import OnnxPredictor
-    from mnist_lightning.models.card import SURE
+    from mnist_lightning.models.card import sure_from
     from mnist_lightning.service import network
     from mnist_lightning.service.app import Service
 
@@ -104,7 +104,7 @@ def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, li
         "version": str(made.get("sha256", "unknown"))[:12],
         "precision": "int8" if made.get("quantize") == "int8" else "float32",
     }
-    sure = card.get("sure", SURE) if sure is None else sure
+    sure = sure_from(card, sure)
     return Service(predictor, model, sure, limits, os.environ.get(API_KEY)), word
 
 
