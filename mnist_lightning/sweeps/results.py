@@ -7,23 +7,40 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
 from mnist_lightning.run.files import write_atomically
 from mnist_lightning.sweeps import collect, conditions, groups, tables
 from mnist_lightning.sweeps.collect import Run
+from mnist_lightning.types import Text
 
 if TYPE_CHECKING:
     from mnist_lightning.sweeps.out_of_fold import OutOfFold
 
 log = logging.getLogger(__name__)
 
+
+class ResultsSettings(TypedDict):
+    """The settings of `conf/results.yaml`, whose comments say what they mean."""
+
+    runs: Text
+    where: Text | None
+    by: list[Text] | None
+    metric: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss", "fit_seconds", "parameters"]
+    sort: Text | None
+    compare: Text | None
+    format: Literal["table", "csv", "markdown", "json"]
+    out: Text | None
+    out_of_fold: Text | None
+    plot: Text | None
+
+
 LOWER_IS_BETTER = ("val_loss", "test_loss", "fit_seconds", "parameters")
 
 
-def results(settings: dict[str, Any]) -> str:
+def results(settings: ResultsSettings) -> str:
     """Filter, group, sort, compare and export; print the outcome, or write it to `out`.
 
     Args:
