@@ -81,7 +81,7 @@ class Bench:
         settings = compose(self._asked(overrides, seed))
         folder = Path(settings["outputs"]) / "run"
         folder.mkdir()
-        return said(training.train(settings, folder))
+        return said(training.train(settings, folder))  # type: ignore[arg-type]
 
     def command(self, overrides: list[str], seed: int) -> Result:
         """Train by `scripts/train.py`, a process of its own."""

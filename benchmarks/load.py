@@ -143,7 +143,7 @@ def run(url: str, connections: int, seconds: float, body: bytes = b"", kind: str
     try:
         import uvloop
 
-        loop = uvloop.new_event_loop()
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     except ImportError:
         loop = asyncio.new_event_loop()
     load = _Load(url, connections, body, kind, pause, headers)

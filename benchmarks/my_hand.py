@@ -70,7 +70,7 @@ def main() -> None:
             run = folder / "run"
             run.mkdir()
             began = time.perf_counter()
-            metrics = training.train(compose([*asked, *given.overrides]), run)
+            metrics = training.train(compose([*asked, *given.overrides]), run)  # type: ignore[arg-type]
             seconds = time.perf_counter() - began
             learnt = Predictor.load(run / runs.BEST, "cpu")
             before, after = (int((p.logits(images).argmax(1).numpy() != labels).sum()) for p in (pretrained, learnt))

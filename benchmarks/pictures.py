@@ -58,7 +58,7 @@ def frame(width: int, level: int, sides: str = "tblr") -> Change:
             sides if sides != "some" else "".join(random.choice(list("tblr"), random.integers(1, 4), replace=False))
         )
         margins = [width * (side in chosen) for side in "tblr"]
-        return cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=(level,) * 3)
+        return cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=(level,) * 3)  # type: ignore[call-overload]
 
     return change
 

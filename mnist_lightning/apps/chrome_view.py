@@ -11,7 +11,7 @@ from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.keys import ACTIONS, MOUSE
 from mnist_lightning.apps.layout import Layout, Rect
 from mnist_lightning.apps.paint import border, box, fill, paste
-from mnist_lightning.apps.text import centred, ended, shortened, text_width, write
+from mnist_lightning.apps.text import ended, shortened, text_width, write, write_centred
 from mnist_lightning.apps.theme import Theme
 
 
@@ -46,7 +46,7 @@ def draw_toolbar(frame: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme
         box(frame, rect, theme.blue if is_pressed else theme.card, theme.blue if is_pressed or is_over else theme.faint)
         colour = theme.card if is_pressed else theme.ink if usable.get(action, True) else theme.other
         line = (middle[0], middle[1] + round(0.36 * text))
-        write(frame, words[action], line, text, colour, 500, "middle")
+        write_centred(frame, words[action], line, text, colour, 500)
 
 
 def strip_state(canvas: Canvas) -> tuple[object, ...]:
@@ -85,15 +85,15 @@ def _draw_sketch(
         cross = places.cross(layout, rect)
         fill(frame, cross, theme.blue)
         at = (cross.left + cross.width // 2, cross.top + cross.height // 2 + round(0.33 * layout.text()))
-        write(frame, "×", at, layout.text(), theme.card, 600, "middle")
+        write_centred(frame, "×", at, layout.text(), theme.card, 600)
     text = layout.text()
     read = shortened(sketch.read or "-", text, rect.width // 2)
     told = f"({read})" if sketch.label is None else str(sketch.label)
     at = (rect.left + rect.width // 2, rect.bottom + text + layout.px(2))
     if sketch.label is None:
-        write(frame, told, centred(told, at, text), text, theme.grey)
+        write_centred(frame, told, at, text, theme.grey)
     else:
-        write(frame, told, at, text, theme.blue if is_chosen else theme.ink, 600, "middle")
+        write_centred(frame, told, at, text, theme.blue if is_chosen else theme.ink, 600)
 
 
 def draw_status(frame: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme) -> None:
@@ -120,8 +120,8 @@ def draw_help(frame: np.ndarray, layout: Layout, theme: Theme) -> None:
     cv2.addWeighted(frame, 0.5, np.full_like(frame, theme.desk), 0.5, 0, frame)
     box(frame, card, theme.card, theme.faint)
     write(frame, "Mouse and keys", (card.left + rim, card.top + px(46)), layout.text(20), theme.ink, 600)
-    hint, place = "Esc closes this", (card.right - rim, card.top + px(46))
-    write(frame, hint, ended(hint, place, text), text, theme.grey)
+    hint, corner = "Esc closes this", (card.right - rim, card.top + px(46))
+    write(frame, hint, ended(hint, corner, text), text, theme.grey)
     for place, (key, told) in enumerate(rows):
         column, row = divmod(place, per_column)
         left, line = card.left + rim + column * (keys + does + rim), card.top + head + pitch * row + text

@@ -11,7 +11,7 @@ from mnist_lightning.apps import places
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.layout import MARGIN, PANEL_WIDTH, Layout, Rect
 from mnist_lightning.apps.paint import border, box, fill, paste
-from mnist_lightning.apps.text import Colour, centred, ended, shortened, text_width, write
+from mnist_lightning.apps.text import Colour, ended, shortened, text_width, write, write_centred
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.inference.reading import NO_DIGIT, UNSURE, DigitReading
 
@@ -69,7 +69,7 @@ class PanelView:
             fill(panel, Rect(0, px(places.THUMBS_TOP), px(PANEL_WIDTH), px(places.THUMBS_HEIGHT)), theme.desk)
             if thumbs.first:
                 line = px(places.THUMBS_TOP) + (rects[0].height + text) // 2
-                write(panel, f"+{thumbs.first}", (rects[0].width // 2, line), text, theme.grey, 500, "middle")
+                write_centred(panel, f"+{thumbs.first}", (rects[0].width // 2, line), text, theme.grey, 500)
             if len(digits) < 2:
                 for line, told in enumerate(_RECIPE):
                     write(panel, told, (px(places.THUMB + 16), px(228 + 21 * line)), text, theme.grey)
@@ -108,9 +108,9 @@ def _draw_number(panel: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme
     middle, room = px(PANEL_WIDTH / 2), px(PANEL_WIDTH - 2 * MARGIN)
     box(panel, Rect(0, 0, px(PANEL_WIDTH), px(CARD_HEIGHT)), theme.card, theme.faint)
     if not digits:
-        write(panel, "Draw a digit", (middle, px(74)), layout.text(28), theme.ink, 500, "middle")
+        write_centred(panel, "Draw a digit", (middle, px(74)), layout.text(28), theme.ink, 500)
         said, size = verdict(canvas), layout.text()
-        write(panel, said, centred(said, (middle, px(108)), size), size, theme.grey)
+        write_centred(panel, said, (middle, px(108)), size, theme.grey)
         return
     rows = [[(digit.label if digit.sure else UNSURE, digit.sure) for digit in row] for row in canvas.reading.rows]
     widest = max(text_width("".join(shown for shown, _ in row), px(84), 500) for row in rows)
@@ -130,7 +130,7 @@ def _draw_number(panel: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme
         baseline += pitch
     colour = theme.blue if all(digit.sure for digit in digits) else theme.rust
     told = shortened(verdict(canvas), layout.text(16), px(PANEL_WIDTH - 16), 500)
-    write(panel, told, (middle, px(136)), layout.text(16), colour, 500, "middle")
+    write_centred(panel, told, (middle, px(136)), layout.text(16), colour, 500)
 
 
 def _draw_thumb(
@@ -150,7 +150,7 @@ def _draw_thumb(
     if text_width(told, text, 500) > rect.width:
         told = digit.label
     at = (rect.left + rect.width // 2, rect.bottom + text + px(1))
-    write(panel, told, at, text, colour, 600 if is_focus else 500, "middle")
+    write_centred(panel, told, at, text, colour, 600 if is_focus else 500)
 
 
 Bar = tuple[str, str, float | None, Colour]

@@ -10,7 +10,7 @@ import numpy as np
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.layout import Layout, Rect
 from mnist_lightning.apps.paint import border, fill, rim
-from mnist_lightning.apps.text import Colour, text_width, write
+from mnist_lightning.apps.text import Colour, text_width, write_centred
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.apps.why import Why
 from mnist_lightning.inference.reading import UNSURE, DigitReading
@@ -98,7 +98,7 @@ def _draw_mark(sheet: np.ndarray, mark: Mark, layout: Layout, theme: Theme) -> N
         fill(sheet, mark.tag, mark.tag_colour)
         size = layout.text()
         at = (mark.tag.left + mark.tag.width // 2, mark.tag.top + (mark.tag.height + round(0.7 * size)) // 2)
-        write(sheet, mark.word, at, size, theme.paper, 600, "middle")
+        write_centred(sheet, mark.word, at, size, theme.paper, 600)
 
 
 def _under(mark: Mark) -> list[Area]:

@@ -50,6 +50,13 @@ def centred(text: str, at: tuple[int, int], size: int, weight: int = 400) -> tup
     return at[0] - text_width(text, size, weight) // 2, at[1]
 
 
+def write_centred(
+    image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: Colour, weight: int = 400
+) -> None:
+    """As `write`, with the middle of the line at `at`."""
+    write(image, text, centred(text, at, size, weight), size, colour, weight)
+
+
 def ended(text: str, at: tuple[int, int], size: int, weight: int = 400) -> tuple[int, int]:
     """Where a line of text begins whose right end is at `at`."""
     return at[0] - text_width(text, size, weight), at[1]

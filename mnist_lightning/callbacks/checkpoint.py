@@ -64,7 +64,7 @@ class BestAndLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoints of the epoch."""
-        now = {name: float(trainer.callback_metrics[name]) for name in ("val_loss", "val_accuracy")
+        now: dict[str, float] = {name: float(trainer.callback_metrics[name]) for name in ("val_loss", "val_accuracy")
                if name in trainer.callback_metrics}  # fmt: skip
         better = self._is_best(now)
         if better:

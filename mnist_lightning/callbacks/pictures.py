@@ -106,7 +106,7 @@ def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int) -> None:
         if kind == "TensorBoardLogger":
             import cv2
 
-            pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            pixels = np.asarray(cv2.imread(str(path)))[:, :, ::-1]
             logger.experiment.add_image(path.stem, pixels, step, dataformats="HWC")
         elif kind == "WandbLogger":
             logger.log_image(path.stem, [str(path)])

@@ -241,7 +241,7 @@ class DigitsDataModule(pl.LightningDataModule):
         self.test = InMemory(loaded.test_images[: self.limit], loaded.test_labels[: self.limit])
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         """The set that was really loaded; before `setup`, the one that was asked for."""
         return self.requested if self.source is None else self.source.name
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mnist_lightning.data.suspects import Suspects
 from mnist_lightning.errors import UserError
-from mnist_lightning.evaluation import style
+from mnist_lightning.plots import style
 
 SHOWN = 60  # images on the contact sheet
 ROW = 12

@@ -172,8 +172,8 @@ def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tupl
     data = DigitsDataModule(**settings)
     data.prepare_data()
     data.setup()
-    name, trained_on = data.source.name, predictor.card["dataset"]
-    predictor.check_classes(path, name, data.source.num_classes)
+    name, trained_on = data.name, predictor.card["dataset"]
+    predictor.check_classes(path, name, len(data.class_names))
     if name != trained_on and not {name, trained_on} <= _SAME_TRAINING_IMAGES:
         return data, f"The network was trained on {trained_on}, so it saw no image of {name}; a share of {name}'s " \
                      "training images validates."  # fmt: skip

@@ -54,11 +54,11 @@ def card_of(network: nn.Module, datamodule: Any) -> dict[str, Any] | None:
         network: its `arguments` attribute, which `Network` brings, rebuilds it.
         datamodule: whose `name`, `class_names` and `split_facts` say what it was trained on, where it has them.
     """
-    arguments = getattr(network, "arguments", None)
-    if arguments is None:
+    given: dict[str, Any] | None = getattr(network, "arguments", None)  # type: ignore[assignment]
+    if given is None:
         return None
-    arguments = {name: value for name, value in arguments.items() if name != "num_classes"}
-    digits = [str(number) for number in range(network.arguments.get("num_classes", 10))]
+    arguments = {name: value for name, value in given.items() if name != "num_classes"}
+    digits = [str(number) for number in range(given.get("num_classes", 10))]
     return make_card(
         {"_target_": describe_class(type(network)), **arguments},
         image_size=arguments.get("image_size", 28),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau, StepLR
@@ -92,7 +92,7 @@ def plateau(
     """
     if interval == "step":
         raise UserError("scheduler.interval=step cannot be combined with scheduler=plateau: it looks once per epoch.")
-    mode = "max" if monitor == "val_accuracy" else "min"
+    mode: Literal["min", "max"] = "max" if monitor == "val_accuracy" else "min"
     make = lambda optimizer: ReduceLROnPlateau(optimizer, mode, factor, patience)  # noqa: E731
     return Schedule(make, interval, frequency, monitor)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist_lightning.errors import UserError
 from mnist_lightning.run import record as records
 from mnist_lightning.sweeps.study import Direction, Outcome
 
@@ -64,3 +65,22 @@ def epochs_of(folder: Path) -> int:
 def _unreadable(folder: Path) -> Outcome | None:
     path = folder / records.METRICS_FILE
     return Outcome("failed", error=f"{path} does not hold what is searched for") if path.is_file() else None
+
+
+def check_search(search: Mapping[str, Any]) -> None:
+    """Check the settings of `search.` against each other.
+
+    Raises:
+        UserError: the first two that exclude each other.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", study := search["study"]):
+        raise UserError(f"search.study={study} is not allowed: it should be of letters, digits, dots, - and _.")
+    sampler, pruner, objectives = (search[name] for name in ("sampler", "pruner", "objectives"))
+    if len(objectives) not in (1, 2) or len(set(objectives)) < len(objectives):
+        raise UserError(f"search.objectives={objectives} is not allowed: give one, or two different ones.")
+    if len(objectives) == 2 and sampler == "cmaes":
+        raise UserError("search.sampler=cmaes takes one objective only: use nsga2, tpe, gp, random or grid.")
+    if pruner != "none" and objectives not in (["val_accuracy"], ["val_loss"]):
+        raise UserError(
+            f"search.pruner={pruner} needs search.objectives=[val_accuracy] or [val_loss], which each epoch measures."
+        )

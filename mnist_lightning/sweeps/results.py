@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
@@ -162,7 +162,7 @@ def _folder(group: groups.Group) -> str:
     return shared or ", ".join(folders)
 
 
-def _compared(settings: dict[str, Any], runs: list[Run]) -> str:
+def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
     """Two groups and a paired test, in words."""
     sides = [side.strip() for side in settings["compare"].split(" vs ")]
     if len(sides) != 2:

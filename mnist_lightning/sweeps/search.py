@@ -7,7 +7,7 @@ One trial, one folder: `<outputs>/search/<study>/<number of the trial>`. How a t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
-from mnist_lightning.cli import multirun, settings
+from mnist_lightning.cli import check as settings
+from mnist_lightning.cli import multirun
+from mnist_lightning.cli.commands import COMMANDS
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import returns, storage, study_report
 from mnist_lightning.sweeps import space as spaces
-from mnist_lightning.sweeps.objectives import DIRECTIONS, epochs_of, outcome_of
+from mnist_lightning.sweeps.objectives import DIRECTIONS, check_search, epochs_of, outcome_of
 from mnist_lightning.sweeps.samplers import Reseeded, pruner
 from mnist_lightning.sweeps.study import Ledger, Outcome
 
@@ -49,8 +51,9 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
         UserError: a setting is not allowed, or trial after trial fails.
     """
     given = _plain(config)
-    settings.check(given)
     wanted = given["search"]
+    settings.check(given, COMMANDS["train"].function)
+    check_search(wanted)
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     chosen, fixed = spaces.from_overrides(wanted["space"], overrides)
     space = spaces.Space(chosen)
@@ -178,7 +181,7 @@ class Search:
 
     def _resumed(self, trial: FrozenTrial) -> list[str]:
         """What lets a trial go on where one with the same values was killed: the overrides, none where it cannot."""
-        max_epochs = trial.params.get("trainer.max_epochs", self.given.get("trainer.max_epochs", 0))
+        max_epochs = int(trial.params.get("trainer.max_epochs", self.given.get("trainer.max_epochs")) or 0)
         for number in storage.patiently(lambda: self.ledger.predecessors(trial)):
             path = self.folder / str(number) / runs.LAST
             epochs = epochs_of(self.folder / str(number))
@@ -194,9 +197,10 @@ class Search:
         values = self.ledger.space.values(trial.params)
         try:
             if set(values) <= set(self.given):
-                settings.check(self.given | values)
+                settings.check(_nested(self.given | values), COMMANDS["train"].function)
             else:  # a group is chosen anew: composing takes a fifth of a second
-                settings.check(_plain(self.loader.load_sweep_config(self.config, overrides)))
+                composed = _plain(self.loader.load_sweep_config(self.config, overrides))
+                settings.check(composed, COMMANDS["train"].function)
         except (UserError, HydraException, OmegaConfBaseException) as error:
             return " ".join(str(error).split())
         return None
@@ -223,6 +227,18 @@ class Search:
                 f"The last {self.failures} trials failed, the last one with: {outcome.error.rstrip('.')}. Put it right "
                 "and give the same command again, or raise search.max_failures."
             )
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    result: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, key = name.split(".")
+        inner = result
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = value
+    return result
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

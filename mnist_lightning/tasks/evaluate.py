@@ -79,7 +79,7 @@ def evaluate(
         enable_checkpointing=False,
     )
     began = time.perf_counter()
-    found, _ = score(Classifier(predictor.network, card=predictor.card), loaded, dict(tta), trainer)
+    found, _ = score(Classifier(predictor.network, card=predictor.card), loaded, tta, trainer)  # type: ignore[arg-type]
     result = {
         "schema_version": 1,
         "checkpoint": str(path),

@@ -90,8 +90,8 @@ def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
     model = Classifier.load_from_checkpoint(path, allow=allowed) if path else job.model
     pictures = [each for each in trained.callbacks if hasattr(each, "on_test_end")]  # type: ignore[attr-defined]
     tester = Trainer(
-        accelerator={"cuda": "gpu"}.get(kind := trained.strategy.root_device.type, kind),
-        precision=str(trained.precision),
+        accelerator={"cuda": "gpu"}.get(kind := trained.strategy.root_device.type, kind),  # type: ignore[arg-type]
+        precision=str(trained.precision),  # type: ignore[arg-type]
         limit_test_batches=job.settings["trainer"].get("limit_test_batches", 1.0),
         deterministic=job.settings["trainer"].get("deterministic", True),
         callbacks=[each for each in pictures if not _is_about_training(each)],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import Len
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.sweeps.objectives import check_search
 from mnist_lightning.types import Count, Degrees, Fraction, NonNegative, Part, Positive, PositiveInt, Seed, Text
 
 
@@ -136,21 +136,7 @@ def check_together(settings: Mapping[str, Any]) -> None:
     if folds and fold >= folds:
         raise UserError(f"data.fold={fold} is not allowed: with data.num_folds={folds} it is 0 to {folds - 1}.")
     if search := settings.get("search"):
-        _check_search(search)
-
-
-def _check_search(search: Mapping[str, Any]) -> None:
-    if not re.fullmatch(r"\w[\w.-]*", study := search["study"]):
-        raise UserError(f"search.study={study} is not allowed: it should be of letters, digits, dots, - and _.")
-    sampler, pruner, objectives = (search[name] for name in ("sampler", "pruner", "objectives"))
-    if len(objectives) not in (1, 2) or len(set(objectives)) < len(objectives):
-        raise UserError(f"search.objectives={objectives} is not allowed: give one, or two different ones.")
-    if len(objectives) == 2 and sampler == "cmaes":
-        raise UserError("search.sampler=cmaes takes one objective only: use nsga2, tpe, gp, random or grid.")
-    if pruner != "none" and objectives not in (["val_accuracy"], ["val_loss"]):
-        raise UserError(
-            f"search.pruner={pruner} needs search.objectives=[val_accuracy] or [val_loss], which each epoch measures."
-        )
+        check_search(search)
 
 
 _INERT: tuple[tuple[str, Any, str, str], ...] = (

@@ -94,7 +94,7 @@ class Trainer(pl.Trainer):
                 strategy=_strategy(strategy, here),
                 sync_batchnorm=sync_batchnorm,
                 max_epochs=max_epochs,
-                precision=machine.pick_precision(device.type) if precision == "auto" else precision,
+                precision=machine.pick_precision(device.type) if precision == "auto" else precision,  # type: ignore[arg-type]
                 deterministic=deterministic,
                 gradient_clip_val=gradient_clip_val,
                 accumulate_grad_batches=accumulate_grad_batches,
