@@ -164,7 +164,7 @@ def _folder(group: groups.Group) -> str:
 
 def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
     """Two groups and a paired test, in words."""
-    sides = [side.strip() for side in settings["compare"].split(" vs ")]
+    sides = [side.strip() for side in str(settings["compare"]).split(" vs ")]
     if len(sides) != 2:
         raise UserError(
             f"compare={settings['compare']} cannot be read: write two conditions: 'compare=model=cnn vs model=mlp'."
