@@ -207,7 +207,7 @@ class Classifier(pl.LightningModule):
                 "optimizer.lr, or set trainer.gradient_clip_val=1."
             )
         fits = self.trainer.state.fn == "fit"
-        self.log_dict(means, logger=not fits)
+        self.log_dict(means, logger=False if fits else None)
         if fits and not self.trainer.sanity_checking:
             # By hand: Lightning would draw what is measured once per epoch over steps.
             grouped = {name.replace("_", "/"): value for name, value in means.items()}

@@ -98,6 +98,7 @@ def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
         logger=False,  # the pictures know the loggers of the training
         default_root_dir=job.run,
         enable_checkpointing=False,
+        alone=True,
     )
     found, _ = score(model, job.data, job.settings["tta"], tester)
     if (aside := getattr(job.data, "aside", None)) is not None and len(aside):

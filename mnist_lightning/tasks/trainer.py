@@ -49,6 +49,7 @@ class Trainer(pl.Trainer):
         log_every_n_steps: steps between two points of the training curves.
         profiler: Lightning's profile in the run folder.
         enable_progress_bar: read by `callbacks.progress`; Lightning's own bar is never shown.
+        alone: this process works by itself, also where it has trained with others.
         **lightning: any other argument of Lightning's Trainer.
 
     Raises:
@@ -74,9 +75,10 @@ class Trainer(pl.Trainer):
         log_every_n_steps: PositiveInt = 50,
         profiler: Literal["simple", "advanced", "pytorch"] | None = None,
         enable_progress_bar: bool = True,
+        alone: bool = False,
         **lightning: Any,
     ) -> None:
-        here, device = ranks.place(), pick(accelerator)
+        here, device = ranks.Place() if alone else ranks.place(), pick(accelerator)
         if sync_batchnorm and device.type != "cuda":
             raise UserError("trainer.sync_batchnorm=true works on GPUs only: leave it at false.")
         if deterministic:
