@@ -94,13 +94,21 @@ def mark_latest(run: Path, outputs: Path) -> None:
     if LATEST in os.environ:
         return
     outputs.mkdir(parents=True, exist_ok=True)
-    target, link = os.path.relpath(run.resolve(), outputs.resolve()), outputs / "latest"
+    link = outputs / "latest"
+    try:
+        target = os.path.relpath(run.resolve(), outputs.resolve())
+    except ValueError:  # on another drive of Windows
+        target = str(run.resolve())
     temporary = outputs / f".latest.{secrets.token_hex(4)}"
     try:
         temporary.symlink_to(target, target_is_directory=True)
     except OSError:
         temporary.write_text(target, encoding="utf-8")
-    temporary.replace(link)
+    try:
+        temporary.replace(link)
+    except PermissionError:  # Windows does not replace a link to a folder
+        link.unlink(missing_ok=True)
+        temporary.replace(link)
 
 
 def latest(outputs: Path) -> Path | None:
