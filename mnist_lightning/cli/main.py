@@ -74,7 +74,7 @@ def _first_word(arguments: list[str]) -> tuple[str, list[str]]:
     names = {name.replace("_", "-"): name for name in COMMANDS}
     if arguments[:1] == ["-sc"]:  # Hydra's shell completion, which knows no commands: take the word out of the line
         line = os.environ.get("COMP_LINE", "")
-        word = (line.split() + ["", ""])[1]
+        word = [*line.split(), "", ""][1]
         os.environ["COMP_LINE"] = line.replace(f" {word}", "", 1) if word in names else line
         return names.get(word, "train"), arguments
     if arguments and arguments[0].replace("_", "-") in names:
