@@ -63,7 +63,8 @@ def main(name: str | None = None) -> None:
         _fail("Interrupted.", 128 + signal.SIGINT)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    if sys.orig_argv[1:2] in ([sys.argv[0]], ["-m"]) and not code:  # the program, and not a test that runs its script
+    # The program, and not a test that runs its script.
+    if (sys.orig_argv[1:2] == [sys.argv[0]] or sys.orig_argv[1:3] == ["-m", "mnist_lightning"]) and not code:
         compat.leave()
     if code:
         _end(code)
