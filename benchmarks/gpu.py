@@ -58,7 +58,7 @@ def main() -> None:
         f"test accuracy {mean(scored):.3f} % ({min(scored):.2f} to {max(scored):.2f}) on {result['machine']['device']}"
     )
     if given.json:
-        given.json.write_text(json.dumps(result, indent=1) + "\n")
+        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

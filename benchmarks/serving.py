@@ -47,7 +47,7 @@ class Process:
 
     def __init__(self, command: list[str], ready: str, **environment: str) -> None:
         self.began = time.perf_counter()
-        self._log = open("/dev/null", "w")  # noqa: PTH123, SIM115
+        self._log = open("/dev/null", "w", encoding="utf-8")  # noqa: PTH123, SIM115
         self.process = subprocess.Popen(
             command, stdout=self._log, stderr=self._log, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", **environment},
@@ -69,7 +69,7 @@ class Process:
 
     def memory(self) -> float:
         """Resident memory, MiB."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 

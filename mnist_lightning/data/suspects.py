@@ -72,7 +72,7 @@ def read(path: Path, dataset: str, labels: Sequence[int] | np.ndarray, num_class
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("it is too large")
-        told = json.loads(path.read_text())
+        told = json.loads(path.read_text(encoding="utf-8"))
         rows = told["suspects"]
         found = Suspects(
             str(told["dataset"]),

@@ -24,7 +24,7 @@ Precision = Literal["auto", "float32", "int8"]
 def fast_int8() -> bool:
     """Whether this processor multiplies numbers of 8 bits faster than others, as far as the system says."""
     try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
         return platform.machine() == "arm64"  # a Mac with a processor of Apple's
     return bool(words & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})

@@ -58,7 +58,7 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
 def epochs_of(folder: Path) -> int:
     """How many epochs the trial in `folder` has finished; 0 if it does not say."""
     try:
-        return len(json.loads((folder / records.METRICS_FILE).read_text())["history"]["epoch"])
+        return len(json.loads((folder / records.METRICS_FILE).read_text(encoding="utf-8"))["history"]["epoch"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 

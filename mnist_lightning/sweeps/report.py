@@ -73,7 +73,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     best = _best(grouped, ranked)
     if best:
         plain.append(best)
-    (sweep / "results.csv").write_text(_csv(ranked, keys, sweep))
+    (sweep / "results.csv").write_text(_csv(ranked, keys, sweep), encoding="utf-8")
     written = [f"# {title}", *map(tables.markdown, blocks)]
     if scored and keys:
         from mnist_lightning.sweeps import plots
@@ -83,7 +83,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     written += [line.replace("\n  ", "\n\n    ") for line in plain]
     if failed := _failed(runs):
         written.append("\n".join(f"- {_failure(run, keys, sweep)}" for run in failed))
-    (sweep / "results.md").write_text("\n\n".join(written) + "\n")
+    (sweep / "results.md").write_text("\n\n".join(written) + "\n", encoding="utf-8")
     return "\n\n".join([title, *map(tables.terminal, blocks), *plain])
 
 
