@@ -110,7 +110,7 @@ def test_a_temperature_that_makes_no_sense_is_refused(checkpoint_file, tmp_path,
     kept = torch.load(checkpoint_file, weights_only=True)
     kept["mnist_lightning"]["temperature"] = temperature
     torch.save(kept, tmp_path / "odd.ckpt")
-    with pytest.raises(UserError, match=r"odd\.ckpt is broken: its card lacks or garbles 'temperature'"):
+    with pytest.raises(UserError, match=r"odd\.ckpt is broken: temperature in its card must be a number from 0\.01"):
         Predictor.load(tmp_path / "odd.ckpt", "cpu")
 
 

@@ -8,6 +8,7 @@ import torch
 
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_ink
@@ -17,7 +18,7 @@ from mnist_lightning.run import folder as runs
 DIGITS = {digit.label: digit.strokes for digit in read_digits(Path(__file__).parent.parent / "ink/pen_digits.jsonl")}
 
 
-class Counting(Predictor):
+class Counting(TorchPredictor):
     """The shipped network, and how many images it was given at each call."""
 
     def __init__(self, *arguments):
@@ -169,7 +170,7 @@ def test_a_half_that_is_unsure_is_tried_with_its_neighbour(predictor):
 
 
 def test_a_scribble_is_no_digit_that_the_network_knows(predictor):
-    class Doubtful(Predictor):
+    class Doubtful(TorchPredictor):
         def probabilities(self, images):
             return np.full((len(images), 10), 0.1, np.float32)
 

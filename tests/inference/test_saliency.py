@@ -54,7 +54,7 @@ def test_of_the_shipped_network_it_adds_up_to_what_the_ink_does():
             logits = predictor.network(to_input(torch.as_tensor(np.stack([image, np.zeros_like(image)]))))
         winner = int(logits[0].argmax())
         gain = float(logits[0, winner] - logits[1, winner])
-        assert found.sum() == pytest.approx(gain, rel=0.1)  # 16 steps of the integral
+        assert found.sum() == pytest.approx(gain, rel=0.1)  # the integral is a sum over steps
         assert (found[image == 0] == 0).all()
         assert found.dtype == np.float32
     assert all(weight.grad is None for weight in predictor.network.parameters())
