@@ -9,14 +9,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from mnist_lightning.record_check import read_record, read_records
-from mnist_lightning.untrusted import read_yaml
-
 from mnist_lightning.data import checksums
 from mnist_lightning.data.idx import BrokenFile, decode_idx, read_idx
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink.strokes import Drawing, read_digit, read_digits
 from mnist_lightning.models import card, limits
+from mnist_lightning.run.record_check import read_record, read_records
+from mnist_lightning.run.untrusted import read_yaml
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parent.parent / "fuzz"))
-from mnist_lightning.record_check import check_record
-from mnist_lightning.untrusted import plain_data_fault, short, text_fault
 from targets import TARGETS, one
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Drawing, read_digit
 from mnist_lightning.models.card import check_card
+from mnist_lightning.run.record_check import check_record
+from mnist_lightning.run.untrusted import plain_data_fault, short, text_fault
 
 # The short form tries the same examples each time; the long one looks for new ones.
 QUICK = settings(

@@ -11,7 +11,7 @@ import pytest
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import untrusted
-from mnist_lightning.run.folder import METRICS_FILE
+from mnist_lightning.run.record import METRICS_FILE
 from mnist_lightning.run.record_check import check_record, read_record, read_records
 from mnist_lightning.sweeps import collect
 

@@ -11,20 +11,23 @@ PROJECT = Path(__file__).parent.parent.parent
 # A trial's value is the higher the closer the learning rate is to 0.01. It fails with shear, writes down that it did
 # with erasing, is pruned with rotation.
 STUB = """
-import json, math, os, sys, time
-sys.path.insert(0, {project!r})
-from mnist_lightning.cli.script import script
+import dataclasses, json, math, os, sys, time
+sys.path[:0] = [{project!r}, os.getcwd()]
+from mnist_lightning.cli import commands, main
+from mnist_lightning.tasks.settings import TrainSettings, check_together
 
-@script("train")
-def main(settings, run):
+
+def job(settings: TrainSettings, run):
     with open("log", "a") as log:
         log.write(f"{{run.name}} begins\\n")
     (run / "training_metrics.json").write_text(json.dumps({{"status": "running"}}))
+    check_together(settings)
     time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
-    if settings["augment"]["shear"]:
-        raise ValueError("the loss\\nexploded")
+    if settings["augment"].get("shear"):
+        raise ValueError("the loss exploded\\nat step 3")
     lr = settings["optimizer"]["lr"]
-    status = "pruned" if settings["augment"]["degrees"] else "failed" if settings["augment"]["erase"] else "finished"
+    augment = settings["augment"]
+    status = "pruned" if augment.get("degrees") else "failed" if augment.get("erase") else "finished"
     metrics = {{
         "status": status, "error": "Traceback\\nOSError: no memory", "parameters": int(1000 * lr),
         "best": {{"val_accuracy": 1 - abs(math.log10(lr) + 2) / 10, "val_loss": lr}},
@@ -33,7 +36,10 @@ def main(settings, run):
     with open("log", "a") as log:
         log.write(f"{{run.name}} ends\\n")
 
-main()
+
+if __name__ == "__main__":
+    commands.COMMANDS["train"] = dataclasses.replace(commands.COMMANDS["train"], function="stub.job")
+    main.main("train")
 """
 FIXED = ["augment=none", "data=digits"]
 

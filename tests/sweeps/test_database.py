@@ -97,6 +97,7 @@ def wait_for(count, server, processes):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_search_outlives_two_of_its_four_processes_and_a_restart_of_the_server(tmp_path, server):
     asked = [f"search.n_trials={TRIALS}", f"search.storage={server.url}", "loss.label_smoothing=0.1"]
     environment = os.environ | {"STUB_SECONDS": "0.3"}
@@ -129,6 +130,17 @@ def test_a_search_outlives_two_of_its_four_processes_and_a_restart_of_the_server
     log = (tmp_path / "log").read_text().splitlines()
     for trial in complete:
         assert log.count(f"{trial.number} ends") == 1
+
+
+def test_a_search_goes_on_in_the_servers_study(tmp_path, server):
+    asked = ["search.n_trials=2", f"search.storage={server.url}", "loss.label_smoothing=0.1"]
+    done = fixtures.run(tmp_path, *asked)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Study s: 0 of 2 trials done")
+    assert finished(server) == len(trials(server)) == 2
+    again = fixtures.run(tmp_path, *asked)
+    assert again.stdout.startswith("Study s: 2 of 2 trials done")
+    assert len(trials(server)) == 2
 
 
 def test_a_server_that_is_not_there_is_one_sentence(tmp_path, server):

@@ -16,6 +16,7 @@ import fixtures_search as fixtures
 import pytest
 from PIL import Image
 
+from mnist_lightning.cli import commands
 from mnist_lightning.sweeps import objectives
 
 STUDY = Path("outputs/search/s")
@@ -25,6 +26,8 @@ STUDY = Path("outputs/search/s")
 def search(tmp_path, monkeypatch, capsys):
     """`search("search.n_trials=3")` in an empty folder and this process: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # undone after the test, as is what the script does to the commands
+    monkeypatch.setitem(commands.COMMANDS, "train", commands.COMMANDS["train"])
 
     def search(*overrides):
         _, script, *arguments = fixtures.command(tmp_path, *overrides)
@@ -157,12 +160,14 @@ def test_two_objectives_end_in_a_front(search):
 
 MISTAKES = {
     "search=lrr": "There is no search=lrr: did you mean lr? Known: architecture, lr, pareto.",
-    "search.n_trials=0": "search.n_trials=0 does not do: it must be a whole number, 1 or more.",
-    "search.study=a/b": "search.study=a/b does not do: it must be a name of letters, digits, dots, - and _.",
-    "search.objectives=[test_accuracy]": "search.objectives=['test_accuracy'] does not do: it must be a list of",
-    "search.objectives=[val_loss,val_loss]": "search.objectives=['val_loss', 'val_loss'] does not do: give one, or two",
+    "search.n_trials=0": "search.n_trials=0 is not allowed: search.n_trials should be a whole number, 1 or more.",
+    "search.study=a/b": "search.study=a/b is not allowed: it should be of letters, digits, dots, - and _.",
+    "search.objectives=[test_accuracy]": "search.objectives=['test_accuracy'] is not allowed: search.objectives should "
+    "be a list of",
+    "search.objectives=[val_loss,val_loss]": "search.objectives=['val_loss', 'val_loss'] is not allowed: give one, or "
+    "two",
     "search.objectives=[val_loss,parameters] search.pruner=asha": "search.pruner=asha needs search.objectives=[val_a",
-    "search.objectives=[val_loss,parameters] search.sampler=cmaes": "search.sampler=cmaes knows one objective only",
+    "search.objectives=[val_loss,parameters] search.sampler=cmaes": "search.sampler=cmaes takes one objective only",
     "search.sampler=grid": "search.sampler=grid cannot list all values of optimizer.lr: give it choices or a step.",
     "search.sampler=cmaes model=cnn,mlp": "search.sampler=cmaes needs two settings or more, all with low and high",
     "search.storage=nonsense": "The storage nonsense cannot be opened (Could not parse SQLAlchemy URL",
