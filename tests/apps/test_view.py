@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_lightning.apps import chrome_view, panel_view, places, sheet_view, text, why
+from mnist_lightning.apps import chrome_view, panel_view, places, text, why
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH, Layout, fitting
 from mnist_lightning.apps.theme import DARK, LIGHT
@@ -138,7 +138,7 @@ def test_not_sure_is_said_in_words_and_in_another_colour(canvas, predictor):
     canvas.reader = Reader(predictor, sure=1.0)
     draw(canvas, "3")
     panel = part(View().picture(canvas), canvas.layout.panel)
-    assert panel_view.verdict(canvas) == f"not sure: perhaps 3, {round(100 * canvas.focus.confidence)} %"
+    assert panel_view.verdict(canvas) == f"not sure: perhaps 3, {panel_view.percent(canvas.focus.confidence)}"
     assert count(panel, LIGHT.orange) > 1500  # the bar
     assert count(panel, LIGHT.rust) > 200  # "?"
     assert count(panel, LIGHT.blue) == 0
@@ -160,12 +160,12 @@ def test_what_the_network_sees_is_shown(canvas):
 
 def test_why_colours_the_ink_and_the_gaps_that_decide_and_says_what_the_colours_mean(canvas):
     view = View()
-    draw(canvas, "6")
+    draw(canvas, "7")
     plain = part(view.picture(canvas), canvas.layout.sheet).copy()
     canvas.act("why")
     coloured = part(view.picture(canvas), canvas.layout.sheet).copy()
     ink = coloured[plain.max(axis=2) < 0x30].astype(int)
-    assert (ink[:, 2] - ink[:, 0] > 60).mean() > 0.1  # orange: speaks for the 6
+    assert (ink[:, 2] - ink[:, 0] > 60).mean() > 0.1  # orange: speaks for the 7
     paper = coloured[(plain == 255).all(axis=2)].astype(int)
     assert 0.002 < (paper[:, 1] - paper[:, 2] > 40).mean() < 0.3  # green: has to stay empty
     canvas.key(ord("t"))  # the legend stays whatever else is pressed
@@ -230,7 +230,7 @@ def test_no_text_is_smaller_than_11_pixels_or_leaves_the_window(canvas, monkeypa
         written.append((words, at, letters, image.shape))
         real(image, words, at, letters, *rest, **options)
 
-    for module in (chrome_view, panel_view, sheet_view, why):
+    for module in (text, chrome_view, panel_view, why):  # the sheet's words go through `text.write_centred`
         monkeypatch.setattr(module, "write", note)
     canvas.resize(*size)
     draw(

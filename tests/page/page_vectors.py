@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from mnist_lightning.models.networks import build
 
 from mnist_lightning.export import web_network
-from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.saliency import saliency
+from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.extract import extract_ink
 from mnist_lightning.ink.normalise import normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.segment import segment_ink, segment_strokes
 from mnist_lightning.ink.strokes import Stroke, read_digits, transformed
+from mnist_lightning.models.build import build
 
 TESTS = Path(__file__).parent.parent
 
@@ -170,7 +170,7 @@ def network(name: str) -> torch.nn.Module:
 def network_vector(made: torch.nn.Module) -> dict[str, Any]:
     """A network as a file, and what Python computes with it for some images."""
     images = np.stack([normalise_ink(draw_digit(strokes)) for strokes in drawings()[:4]])
-    predictor = Predictor(made, {"class_names": [*"0123456789"]}, torch.device("cpu"))
+    predictor = TorchPredictor(made, {"class_names": [*"0123456789"]}, torch.device("cpu"))
     made.to(memory_format=torch.contiguous_format)
     return {
         "file": {"imageSize": 28, **web_network.describe(made)},

@@ -4,7 +4,10 @@ import { decodeBase64 } from "./base64.js";
 import { LAYERS } from "./layers.js";
 import { Prepare } from "./prepare.js";
 
-const STEPS = 16; // of the path from the empty image to this one, see mnist_lightning/inference/saliency.py
+// The path from the empty image to this one, see mnist_lightning/inference/saliency.py.
+const STEPS = 16;
+const FAINT_STEPS = 32;
+const FAINT = 0.03;
 
 /** A tensor of the file: float32, or int8 with one scale for each row. */
 function tensor({ type, offset, length, scales }, bytes) {
@@ -64,12 +67,14 @@ export class Network {
   saliency(image) {
     const winner = argmax(this.logits(image));
     const sum = new Float32Array(image.length);
-    for (let step = 0; step < STEPS; step++) {
-      const share = (step + 0.5) / STEPS;
-      const gradient = this.gradient(image.map((value) => value * share), winner);
-      for (let at = 0; at < sum.length; at++) sum[at] += gradient[at];
+    const ends = pathEnds();
+    for (let step = 1; step < ends.length; step++) {
+      const [start, end] = [ends[step - 1], ends[step]];
+      if (end === start) continue;
+      const gradient = this.gradient(image.map((value) => (value * (start + end)) / 2), winner);
+      for (let at = 0; at < sum.length; at++) sum[at] += (end - start) * gradient[at];
     }
-    return sum.map((value, at) => (value / STEPS) * image[at]);
+    return sum.map((value, at) => value * image[at]);
   }
 
   /** Derivative of one logit by each pixel. */
@@ -92,6 +97,16 @@ export class Network {
 function vote(votes) {
   const chances = votes.map((each) => softmax(each));
   return votes[0].map((_, at) => Math.log(chances.reduce((sum, each) => sum + each[at], 0) / votes.length));
+}
+
+/** Where the steps of the path end, from 0 to 1: equal steps of the way, and equal steps of a faint image's contrast. */
+function pathEnds() {
+  const even = Array.from({ length: STEPS + 1 }, (_, step) => step / STEPS);
+  const faint = Array.from({ length: FAINT_STEPS + 1 }, (_, step) => {
+    const share = step / FAINT_STEPS;
+    return (FAINT * share) / Math.sqrt(1 + FAINT ** 2 - share ** 2);
+  });
+  return [...even, ...faint].sort((a, b) => a - b);
 }
 
 function unit(length, at) {
