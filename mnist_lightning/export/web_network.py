@@ -15,7 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.networks import CNN, MLP, Block, Ensemble, LeNet5
+from mnist_lightning.models.cnn import CNN, Block
+from mnist_lightning.models.ensemble import Ensemble
+from mnist_lightning.models.lenet5 import LeNet5
+from mnist_lightning.models.mlp import MLP
 from mnist_lightning.models.prepare import Prepare
 
 Layer = dict[str, Any]

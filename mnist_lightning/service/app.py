@@ -165,7 +165,7 @@ class Service:
         routes.add(app, self)
         protocol.add(app, self)
         if PAGE.is_dir():
-            app.mount("/", Page(directory=PAGE, html=True), name="page")
+            app.router.default = Page(directory=PAGE, html=True)  # what no route answers
         return app
 
     @contextlib.asynccontextmanager
@@ -184,8 +184,10 @@ class Page(StaticFiles):
     """The files of the page; all of them count as one route."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer with a file."""
+        """Answer with a file; where there is none, every method gets 404."""
         scope["route"] = SimpleNamespace(path="/")
+        if scope["method"] not in ("GET", "HEAD") and self.lookup_path(self.get_path(scope))[1] is None:
+            raise HTTPException(404)
         await super().__call__(scope, receive, send)
 
 

@@ -148,7 +148,7 @@ def test_an_explanation_says_which_pixels_decided_and_what_each_layer_computes(c
     assert saliency.shape == (28, 28)
     assert (saliency[image == 0] == 0).all()
     assert saliency.max() > 0
-    assert [maps["layer"] for maps in digit["feature_maps"]] == ["block 1", "block 2", "block 3"]
+    assert [maps["layer"] for maps in digit["feature_maps"]] == [f"block {number}" for number in range(1, 7)]
     for maps, wanted in zip(digit["feature_maps"], client.service.predictor.feature_maps(image.astype(np.uint8)),
                             strict=True):  # fmt: skip
         found = np.frombuffer(base64.b64decode(maps["maps"]), np.uint8).reshape(maps["shape"])
