@@ -176,6 +176,7 @@ def test_the_page_shows_the_numbers_and_what_they_mean(finished):
         "AUROC is the probability",
         "99 of 100 calls take no longer",
         result["validation"]["split"],
+        "Network mlp, hidden_sizes [16]",
     ):
         assert sentence in words
     assert f"{result['outliers']['letters']['energy']['auroc']:.4f}" in words
@@ -225,7 +226,8 @@ def test_another_data_set_can_stand_for_the_unknown(tmp_path, monkeypatch, make_
         ),
     ],
 )
-def test_an_unknown_set_is_refused_before_anything_is_read(tmp_path, changes, told):
+def test_an_unknown_set_is_refused_before_anything_is_read(tmp_path, changes, told, monkeypatch):
+    monkeypatch.setattr(Predictor, "load", lambda *arguments: None)
     with pytest.raises(UserError, match=told):
         evaluate(tmp_path, tmp_path / "nowhere.ckpt", **changes)
 

@@ -116,16 +116,16 @@ def test_the_settings_are_those_of_the_checkpoint(tmp_path, killed_after):
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("model=lenet5", r"^model=lenet5 cannot be changed in a resumed run, whose model\."),
+        ("model=lenet5", r"^model=lenet5 cannot change in a resumed run, whose model\."),
         (
             "model=mlp model.hidden_sizes=[7]",
-            r"cannot be changed in a resumed run, whose model\.hidden_sizes is \[256, 128\]: leave",
+            r"cannot change in a resumed run, whose model\.hidden_sizes is \[256, 128\]: leave",
         ),
         (
             "optimizer.lr=0.5",
-            r"cannot be changed in a resumed run, whose optimizer\.lr is 0\.02: leave it out, or start",
+            r"cannot change in a resumed run, whose optimizer\.lr is 0\.02: leave it out, or start",
         ),
-        ("seed=3", r"^seed=3 cannot be changed in a resumed run, whose seed is 0: leave it out"),
+        ("seed=3", r"^seed=3 cannot change in a resumed run, whose seed is 0: leave it out"),
         ("data.batch_size=8", r"whose data\.batch_size is 32"),
         ("trainer.accumulate_grad_batches=2", r"whose trainer\.accumulate_grad_batches is 1"),
         ("experiment=fast", r"^experiment=fast cannot be given with ckpt_path="),
