@@ -26,7 +26,9 @@ def network():
 
 
 def classifier_of(network, loss=Loss(0.0), **more):  # noqa: B008
-    return Classifier(network, PLAIN, None, loss, **more)
+    classifier = Classifier(network, PLAIN, None, loss, **more)
+    classifier.trainer = trainer_of()
+    return classifier
 
 
 def batch(count, seed=0):
@@ -36,7 +38,8 @@ def batch(count, seed=0):
 
 def trainer_of(**more):
     state = SimpleNamespace(fn="fit")
-    known = {"world_size": 1, "state": state, "sanity_checking": False, "loggers": [], "current_epoch": 0}
+    known = {"world_size": 1, "state": state, "sanity_checking": False, "loggers": [], "current_epoch": 0,
+             "accumulate_grad_batches": 1}  # fmt: skip
     return SimpleNamespace(**known | more)
 
 
@@ -174,9 +177,7 @@ def test_a_loss_that_is_no_number_any_more_ends_the_training_with_a_sentence(net
     classifier = classifier_of(network)
     with torch.no_grad():
         network[1].bias[3] = value
-    with pytest.raises(
-        UserError, match=r"^The loss is nan in epoch 1: the training has diverged\. Lower optimizer\.lr"
-    ):
+    with pytest.raises(UserError, match=r"^The loss is nan in epoch 1: training has diverged\. Lower optimizer\.lr"):
         closed_epoch(classifier, [batch(8)], [batch(8)])
 
 
