@@ -20,9 +20,9 @@ def explain(error: BaseException, command: str, own: str | None = None) -> str:
         command: name of the command, whose settings are known.
         own: a folder of the user's configs, given by `--config-dir`.
     """
-    cause = _innermost(error)
-    if isinstance(cause, UserError):
-        return str(cause)
+    causes = _causes(error)
+    if told := next((each for each in causes if isinstance(each, UserError)), None):
+        return str(told)
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override} cannot be read: put a value with spaces, commas, brackets or = in quotes twice, as in "
@@ -34,17 +34,21 @@ def explain(error: BaseException, command: str, own: str | None = None) -> str:
         if known:
             return f"There is no {group}={choice}{did_you_mean(choice, known)} Known: {', '.join(known)}."
         return f"There is no config {error.missing_cfg_file}: is conf/ complete?"
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key and isinstance(error, HydraException):
-        return _unknown_key(str(cause.full_key), command, own)
+    if isinstance(error, HydraException) and (found := re.match(r"Could not override '([^']+)'", str(error))):
+        return _unknown_key(found[1].partition("@")[0], command, own)
+    if isinstance(error, HydraException) and isinstance(causes[-1], OmegaConfBaseException) and causes[-1].full_key:
+        return _unknown_key(str(causes[-1].full_key), command, own)
     if isinstance(error, InterpolationResolutionError):
-        return f"{error.full_key} cannot be filled in: {' '.join(str(error.msg).split())}"
+        return f"{error.full_key} cannot be filled in: {str(error.msg).splitlines()[0].rstrip('.')}."
     return " ".join(str(error).split())
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what it was raised from, and so on."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    return causes
 
 
 def _unknown_key(key: str, command: str, own: str | None) -> str:

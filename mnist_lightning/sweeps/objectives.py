@@ -11,7 +11,7 @@ from typing import Any
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import record as records
-from mnist_lightning.sweeps.study import Direction, Outcome
+from mnist_lightning.sweeps.outcome import Direction, Outcome
 
 DIRECTIONS: dict[str, Direction] = {
     "val_accuracy": "maximize",

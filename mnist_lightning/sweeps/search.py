@@ -29,8 +29,9 @@ from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import returns, storage, study_report
 from mnist_lightning.sweeps import space as spaces
 from mnist_lightning.sweeps.objectives import DIRECTIONS, check_search, epochs_of, outcome_of
+from mnist_lightning.sweeps.outcome import Outcome
 from mnist_lightning.sweeps.samplers import Reseeded, pruner
-from mnist_lightning.sweeps.study import Ledger, Outcome
+from mnist_lightning.sweeps.study import Ledger
 
 # Where and how something is computed, not what: may differ between two starts of the same search.
 FREE = ("search", "outputs", "logger", "runtime.", "hydra", "trainer=", "trainer.accelerator", "trainer.devices",

@@ -15,9 +15,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -27,29 +26,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps import storage
+from mnist_lightning.sweeps.outcome import Direction, Outcome
 from mnist_lightning.sweeps.samplers import Reseeded
 from mnist_lightning.sweeps.space import Space
 from mnist_lightning.sweeps.workers import Watch, Worker
 
-Direction = Literal["minimize", "maximize"]
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 MOST_ATTEMPTS = 5  # a trial that has taken its process with it so often is not tried again
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
-
-    Args:
-        state: `finished`, `pruned`, `failed` or `interrupted`.
-        values: one for each objective, if finished.
-        error: one sentence, if failed.
-    """
-
-    state: str
-    values: Sequence[float] | None = None
-    error: str = ""
 
 
 class Ledger:

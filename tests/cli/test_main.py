@@ -47,7 +47,7 @@ MISTAKES = {
     "train model=3": "A choice such as model=cnn is a name: it cannot be a number or another value.",
     "train ~seed": "~seed takes away what the program needs: set it to another value.",
     "train ~callbacks": "~callbacks takes away what the program needs: set it to another value.",
-    "train seed=${data.nope}": "Interpolation key 'data.nope' not found",
+    "train seed=${data.nope}": "callbacks.seeding.seed cannot be filled in: Interpolation key 'data.nope' not found.",
     "train ckpt=nowhere.ckpt": "There is no checkpoint nowhere.ckpt: give a .ckpt file, a run folder, ",
     "train ckpt_path=nowhere.ckpt": "There is no checkpoint nowhere.ckpt: give a run folder, `latest` or a .ckpt file ",
     "train outputs=/dev/null/here": "The run folder /dev/null/here/train/",
@@ -59,7 +59,7 @@ MISTAKES = {
     "train model._target_=mnist_lightning.models.MLP": "There is no setting model.channels",
     "eval ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
     "eval ckpt=latest": "There is no finished run under outputs yet: train one with `python scripts/train.py`, ",
-    "eval model=mlp": "There is no setting model: ",
+    "eval model=mlp": "There is no setting model. `--cfg job` prints them all.",
     "evaluate_suite ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
     "evaluate_suite outliers=letters": "outliers=letters is not allowed: outliers should be a list of 1 or more "
     "entries, each a text.",
@@ -249,7 +249,7 @@ def test_help_and_cfg_answer_at_once(tmp_path, arguments):
     ("arguments", "code", "said"),
     [
         ([], 0, "usage: mnist-lightning <command>"),
-        (["--help"], 0, "commands: train, eval, evaluate-suite, predict, draw, replay, results"),
+        (["--help"], 0, "commands: train, eval, evaluate-suite, predict, draw, replay, export, serve, results"),
         (["trian"], 2, "usage: mnist-lightning <command>"),
         (["evaluate-suite", "--help"], 0, "python scripts/evaluate_suite.py"),
         (["evaluate_suite", "--cfg", "job"], 0, "outlier_images: 2000"),
