@@ -38,7 +38,7 @@ def test_equal_jobs_run_once(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "names"),
     [
-        ("hydra.sweep.subdir='${model.name}/${hydra.job.num}'", ["mlp/0", "mlp/1"]),
+        ("hydra.sweep.subdir='${hydra.runtime.choices.model}/${hydra.job.num}'", ["mlp/0", "mlp/1"]),
         ("hydra.sweep.subdir='all/${hydra.job.override_dirname}'", ["all/optimizer.lr=0.25", "all/optimizer.lr=0.5"]),
     ],
 )
@@ -61,7 +61,7 @@ def test_fail_fast_holds_for_jobs_that_lie_deeper(tmp_path):
     ("subdir", "told"),
     [
         ("same", "hydra.sweep.subdir=same gives jobs 0 and 1 the same folder same: put ${hydra.job.num} into it."),
-        ("'${model.name}'", "hydra.sweep.subdir=${model.name} gives jobs 0 and 1 the same folder cnn: put"),
+        ("'${data.name}'", "hydra.sweep.subdir=${data.name} gives jobs 0 and 1 the same folder auto: put"),
         ("../x", "hydra.sweep.subdir=../x puts job 0 into ../x, which is not below the sweep's folder: name a"),
         (".", "hydra.sweep.subdir=. puts job 0 into ., which is not below the sweep's folder"),
     ],

@@ -172,7 +172,8 @@ def test_a_broken_record_is_named_and_left_out(outputs, capsys):
     assert said == [
         f"Left out: {outputs}/sweep/1/training_metrics.json is not valid JSON (Unterminated string starting at: line 1 "
         "column 12 (char 11)).",
-        f"Left out: {outputs}/sweep/4/training_metrics.json is not the record of a run: it holds [1] in place of a mapping.",
+        f"Left out: {outputs}/sweep/4/training_metrics.json is not the record of a run: it holds [1] in place "
+        "of a mapping.",
         "1 runs did not finish and are left out; where=status!=running counts them too.",
     ]
 

@@ -43,10 +43,13 @@ def test_settings_may_stand_below_their_group():
         ({"model": {"low": 1, "high": 2}}, "search.space: model needs a list of choices in brackets."),
         ({"optimizer.lr": 0.1}, "search.space: optimizer.lr needs a list of choices in brackets."),
         ({"optimizer.lr": []}, "search.space: optimizer.lr has no choices."),
-        ({"optimizer.lr": [0.1, -1]}, "search.space: optimizer.lr=-1 is not allowed: expected a number above 0."),
         (
-            {"optimizer.lr": {"low": 0, "high": 1}},
-            "search.space: optimizer.lr: low=0 is not allowed: expected a number",
+            {"model.dropout": [0.1, -1]},
+            "search.space: model.dropout=-1 is not allowed: expected a number from 0 to below 1.",
+        ),
+        (
+            {"data.batch_size": {"low": 0, "high": 1}},
+            "search.space: data.batch_size: low=0 is not allowed: expected a whole number",
         ),
         (
             {"model.dropout": {"low": 0, "high": 1}},
@@ -58,7 +61,7 @@ def test_settings_may_stand_below_their_group():
         ),
         (
             {"optimizer.lr": {"low": 0.1}},
-            "search.space: optimizer.lr: high=None is not allowed: expected a number above",
+            "search.space: optimizer.lr: high=None is not allowed: expected a number",
         ),
         ({"optimizer.lr": {"low": 0.2, "high": 0.1}}, "search.space: optimizer.lr: low=0.2 must be below high=0.1."),
         ({"optimizer.lr": {"low": 0.1, "hihg": 1}}, "search.space: optimizer.lr has no hihg: did you mean high?"),
