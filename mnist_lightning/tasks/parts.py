@@ -12,7 +12,7 @@ from mnist_lightning.arguments import accepts
 from mnist_lightning.errors import Interrupted, UserError
 
 
-def build(name: str, config: Mapping[str, Any] | None, **offered: Any) -> Any:
+def build(name: str, config: Mapping[str, Any] | None, /, **offered: Any) -> Any:
     """Build one part.
 
     Args:
@@ -46,7 +46,7 @@ def build(name: str, config: Mapping[str, Any] | None, **offered: Any) -> Any:
         raise UserError(f"{name} cannot be built from {target}: {reason}.{hint}") from error
 
 
-def build_all(name: str, configs: Mapping[str, Any] | None, **offered: Any) -> list[Any]:
+def build_all(name: str, configs: Mapping[str, Any] | None, /, **offered: Any) -> list[Any]:
     """Build the parts of a group such as `callbacks`; those that say that they are not `active` are left out."""
     parts = [build(f"{name}.{key}", config, **offered) for key, config in (configs or {}).items() if config]
     return [part for part in parts if part is not None and getattr(part, "active", True)]

@@ -58,7 +58,7 @@ def run_with(configs, run, outputs):
     trainer.fit(Classifier(MLP(hidden_sizes=[8]), partial(SGD, lr=0.5), step(1, 0.5, "step")), *loaders)
     figure = Figure(figsize=(2, 1))
     figure.gca().plot([1, 3, 2])
-    keep(figure, run / "loss_graph.png", trainer)
+    keep(figure, run / "loss_graph.png", trainer.loggers, trainer.current_epoch)
     log_results(kept, RECORD)
     pixels = cv2.imread(str(run / "loss_graph.png"))
     (run / "loss_graph.png").unlink()
