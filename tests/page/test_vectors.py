@@ -114,7 +114,7 @@ def shipped():
     from mnist_lightning.run import folder as runs
 
     network, card = checkpoint.restore(runs.PRETRAINED)
-    return {"imageSize": 28, "classNames": card["class_names"], "temperature": 1, "sure": 0.5,
+    return {"imageSize": 28, "classNames": card["class_names"], "temperature": card["temperature"], "sure": 0.5,
             **web_network.describe(network)}  # fmt: skip
 
 
