@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.optim import SGD
 
@@ -57,6 +58,7 @@ def run_with(configs, run, outputs):
     loaders = [torch.utils.data.DataLoader(batches, batch_size=None) for _ in range(2)]
     trainer.fit(Classifier(MLP(hidden_sizes=[8]), partial(SGD, lr=0.5), step(1, 0.5, "step")), *loaders)
     figure = Figure(figsize=(2, 1))
+    FigureCanvasAgg(figure)
     figure.gca().plot([1, 3, 2])
     keep(figure, run / "loss_graph.png", trainer.loggers, trainer.current_epoch)
     log_results(kept, RECORD)
