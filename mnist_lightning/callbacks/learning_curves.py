@@ -26,7 +26,7 @@ class LearningCurves(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the loss where it is, on the device."""
-        if trainer.loggers and batch_idx % self.every_n_steps == 0:
+        if batch_idx % self.every_n_steps == 0:  # on every rank, which average the points
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self.points.append((trainer.global_step, outputs["loss"].detach(), float(rate)))
 
