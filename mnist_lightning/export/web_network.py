@@ -6,7 +6,6 @@ engine multiplies in float32. What comes before the first layer, biases and batc
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.export import base91
 from mnist_lightning.models.cnn import CNN, Block
 from mnist_lightning.models.ensemble import Ensemble
 from mnist_lightning.models.lenet5 import LeNet5
@@ -46,8 +46,8 @@ class Weights:
         return len(self.tensors) - 1
 
     def text(self) -> str:
-        """All bytes as base64."""
-        return base64.b64encode(self._data).decode()
+        """All bytes as text."""
+        return base91.encode(self._data)
 
     def _append(self, kind: str, values: np.ndarray) -> dict[str, Any]:
         self._data.extend(b"\0" * (-len(self._data) % 4))

@@ -1,6 +1,5 @@
 """The one-file page as a file: what is in it, and what is refused."""
 
-import base64
 import json
 import re
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ import page_vectors
 import pytest
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.export import web, web_network
+from mnist_lightning.export import base91, web, web_network
 from mnist_lightning.export.bundle import bundle
 from mnist_lightning.models import build as networks
 
@@ -57,7 +56,7 @@ def test_weights_are_kept_in_eight_bits_with_a_scale_for_each_output():
     made = networks.build({"name": "mlp", "hidden_sizes": []}, num_classes=10)
     described = web_network.describe(made)
     tensor = described["tensors"][described["members"][0]["layers"][0]["weights"][0]]
-    data = base64.b64decode(described["data"])
+    data = base91.decode(described["data"])
     whole = np.frombuffer(data, np.int8, tensor["length"], tensor["offset"]).reshape(10, 784)
     scales = np.frombuffer(data, "<f4", 10, tensor["scales"]["offset"])
     weights = made.head.weight.detach().numpy()
@@ -108,3 +107,13 @@ def test_modules_in_another_form_are_refused(tmp_path, source, message):
     (tmp_path / "a.js").write_text(source)
     with pytest.raises(ValueError, match=re.escape(message)):
         bundle(tmp_path, "a.js")
+
+
+def test_bytes_come_back_from_text_that_json_and_html_take_as_it_is():
+    draw = np.random.default_rng(0)
+    for length in (0, 1, 2, 3, 13, 14, 1000):
+        data = draw.integers(0, 256, length, np.uint8).tobytes()
+        text = base91.encode(data)
+        assert base91.decode(text) == data
+        assert not set(text) & set('"\\<')
+    assert len(base91.encode(bytes(draw.integers(0, 256, 10000, np.uint8)))) < 12400

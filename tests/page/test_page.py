@@ -254,7 +254,7 @@ def test_the_inside_is_alive_and_says_what_a_unit_looks_at(page, pen_digits):
     page.locator("#layers .viewer").first.hover(position={"x": 20, "y": 20})
     told = page.locator("#unit")
     until(page, "document.getElementById('unit').textContent.startsWith('Block 1, map ')")
-    assert "It looks at the 6 × 6 pixels in the frame." in told.text_content()
+    assert "It looks at the 3 × 3 pixels in the frame." in told.text_content()
     page.locator("#layers .viewer").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")

@@ -1,6 +1,6 @@
 // A trained network in plain JavaScript: built from what mnist_lightning/export/web.py writes.
 
-import { decodeBase64 } from "./base64.js";
+import { decodeBase91 } from "./base91.js";
 import { LAYERS } from "./layers.js";
 import { Prepare } from "./prepare.js";
 
@@ -43,9 +43,9 @@ class Member {
 
 /** What an exported file holds: one network, or several that vote with the same weight. */
 export class Network {
-  /** `file`: parsed JSON with `imageSize`, `members`, `tensors` and `data` (base64). */
+  /** `file`: parsed JSON with `imageSize`, `members`, `tensors` and `data` (basE91). */
   constructor(file) {
-    const bytes = decodeBase64(file.data);
+    const bytes = decodeBase91(file.data);
     const tensors = file.tensors.map((each) => tensor(each, bytes));
     this.members = file.members.map((each) => new Member(file.imageSize, each, tensors));
   }

@@ -1,0 +1,46 @@
+"""Bytes as text that JSON and HTML take as it is, in 1.23 characters per byte; base64 takes 1.33.
+
+basE91 (J. Henke, 2005) with another alphabet. `service/page/engine/base91.js` reads it.
+"""
+
+ALPHABET = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\<')
+"""All 91 printable ASCII characters but those that end a JSON string, begin an escape in it, or begin an HTML tag."""
+
+
+def encode(data: bytes) -> str:
+    """The text of some bytes."""
+    pairs: list[str] = []
+    value = bits = 0
+    for byte in data:
+        value |= byte << bits
+        bits += 8
+        if bits > 13:
+            taken = (
+                13 if value & 8191 > 88 else 14
+            )  # two characters have room for 8,281 values: 13 bits, and a few of 14
+            part = value & ((1 << taken) - 1)
+            value >>= taken
+            bits -= taken
+            pairs.append(ALPHABET[part % 91] + ALPHABET[part // 91])
+    if bits:
+        pairs.append(ALPHABET[value % 91])
+        if bits > 7 or value > 90:
+            pairs.append(ALPHABET[value // 91])
+    return "".join(pairs)
+
+
+def decode(text: str) -> bytes:
+    """The bytes of a text that `encode` has made."""
+    found = bytearray()
+    value = bits = 0
+    for place in range(0, len(text) - 1, 2):
+        part = ALPHABET.index(text[place]) + 91 * ALPHABET.index(text[place + 1])
+        value |= part << bits
+        bits += 13 if part & 8191 > 88 else 14
+        while bits > 7:
+            found.append(value & 255)
+            value >>= 8
+            bits -= 8
+    if len(text) % 2:
+        found.append((value | ALPHABET.index(text[-1]) << bits) & 255)
+    return bytes(found)
