@@ -17,7 +17,7 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AXE = "4.14.1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Headless Chromium; tests that need it are skipped where it is missing."""
     if importlib.util.find_spec("playwright") is None:
@@ -34,7 +34,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reader():
     """The shipped network, read by Python."""
     from mnist_lightning.inference.predictor import Predictor
@@ -44,7 +44,7 @@ def reader():
     return Reader(Predictor.load(runs.PRETRAINED, "cpu"), sure=0.5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def one_file(tmp_path_factory):
     """The shipped network as one HTML file."""
     import page_vectors
@@ -103,7 +103,7 @@ def page(request, open_page):
     return open_page(request.getfixturevalue("one_file").as_uri(), offline=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def axe(tmp_path_factory):
     """The source of axe-core, fetched with npm; $AXE may name the file."""
     if os.environ.get("AXE"):
@@ -118,7 +118,7 @@ def axe(tmp_path_factory):
     return (folder / "package/axe.min.js").read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pen_digits():
     """One digit of each class: {label: paths in pixels of the sheet}."""
     lines = (Path(__file__).parent.parent / "apps/hand_digits.jsonl").read_text().splitlines()

@@ -148,9 +148,7 @@ def test_a_bad_mirror_is_passed_over_and_asked_no_more_than_needed(kind, tmp_pat
     with raw_server(answer) as (address, asked):
         began = time.monotonic()
         assert_same(sources.load("mnist", tmp_path, [address]), official["mnist"])
-        assert (
-            time.monotonic() - began < 8
-        )  # seconds: less than the patience outside of tests
+        assert time.monotonic() - began < 8  # seconds: less than the patience outside of tests
     if answer in (endless, endless_chunks, drip, drip_of_headers, drip_of_a_status):
         assert len(asked) == 1  # not waited for again, file after file
     assert checksums.FILE in files_below(tmp_path)
@@ -173,9 +171,7 @@ def test_the_patience_that_ships_gives_a_drip_up_in_two_seconds(tmp_path, offici
     with raw_server(drip) as (address, _):
         began = time.monotonic()
         assert_same(sources.load("mnist", tmp_path, [address]), official["mnist"])
-        assert (
-            time.monotonic() - began < 8
-        )  # seconds: less than the patience outside of tests
+        assert time.monotonic() - began < 8  # seconds: less than the patience outside of tests
 
 
 def test_a_slow_honest_mirror_is_waited_for(tmp_path, official, monkeypatch):
