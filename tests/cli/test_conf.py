@@ -78,8 +78,8 @@ def test_loggers_combine(compose):
 def test_callbacks_are_added_left_out_and_combined(compose):
     default = list(compose("train")["callbacks"])
     assert default == [
-        "seeding", "metrics_json", "checkpoint", "averaging", "early_stopping", "interruption", "progress", "learning_curves",
-        "network_graph", "loss_graph", "sample_prediction", "worst_mistakes", "confusion_matrix",
+        "seeding", "metrics_json", "checkpoint", "averaging", "early_stopping", "interruption", "progress",
+        "learning_curves", "network_graph", "loss_graph", "sample_prediction", "worst_mistakes", "confusion_matrix",
     ]  # fmt: skip
     assert compose("train", "callbacks=none")["callbacks"] == {}
     without = compose("train", "~callbacks.loss_graph")["callbacks"]
