@@ -100,7 +100,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
         name = override.partition("=")[0].lstrip("+~").split("@")[0]
         section = name.split(".")[0]
         free = any(name == each or name.startswith(f"{each}.") for each in FREE)
-        if name in ("experiment", "debug", "search", "train", "ckpt"):
+        if name in ("experiment", "debug", "search", "train", "ckpt") and not composed.get("search"):
             raise UserError(f"{override} cannot be given with ckpt_path=: its settings are those of {path}.")
         touched = [key for key in now if key == name or key.startswith(f"{name}.")]
         changed = [key for key in touched if now[key] != before.get(key)]
