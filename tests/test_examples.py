@@ -38,7 +38,7 @@ def test_all_parts_of_the_example_are_trained_together(project):
     assert (record["status"], record["dataset"]["name"], record["dataset"]["train"]) == (
         "finished",
         "image_folder",
-        300,
+        600,
     )
     assert record["hyperparameters"]["model"] == {"_target_": "own_parts.nets.ResNet", "width": 16, "depth": 2}
     assert record["hyperparameters"]["optimizer"]["_target_"] == "torch.optim.NAdam"

@@ -47,7 +47,7 @@ class Weights:
 
     def text(self) -> str:
         """All bytes as text."""
-        return base91.encode(self._data)
+        return base91.encode(bytes(self._data))
 
     def _append(self, kind: str, values: np.ndarray) -> dict[str, Any]:
         self._data.extend(b"\0" * (-len(self._data) % 4))
