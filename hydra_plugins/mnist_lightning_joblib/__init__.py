@@ -8,19 +8,17 @@ own job only.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from mnist_lightning.errors import UserError
 
@@ -61,8 +59,8 @@ class JoblibLauncher(Launcher):
         cores = joblib.cpu_count()
         workers = min(cores if self.n_jobs == -1 else self.n_jobs, len(job_overrides))
         knows = (
-            self.hydra_context, self.config, self.task_function, Singleton.get_state(), str(Path.cwd()),
-            multiprocessing.get_start_method(),
+            multiprocessing.get_start_method(), self.hydra_context, self.config, self.task_function,
+            Singleton.get_state(), str(Path.cwd()),
         )  # fmt: skip
         threads = max(1, cores // (cores if self.n_jobs == -1 else self.n_jobs))
         sweep = _Sweep(knows, [list(each) for each in job_overrides], initial_job_idx, threads)
@@ -131,27 +129,9 @@ class _Sweep:
                 pool.shutdown(wait=True, kill_workers=self.stopped is not None)
 
 
-def _run(
-    context: HydraContext,
-    config: DictConfig,
-    task_function: TaskFunction,
-    singletons: dict[Any, Any],
-    folder: str,
-    start_method: str,
-    overrides: list[str],
-    number: int,
-) -> JobReturn:
+def _run(start_method: str, *job: Any) -> JobReturn:
     """One job, in a worker."""
-    os.chdir(folder)
+    from mnist_lightning.sweeps.job import run_sweep_job
+
     multiprocessing.set_start_method(start_method, force=True)  # loky's own cannot start a DataLoader's workers
-    setup_globals()
-    Singleton.set_state(singletons)
-    job_config = context.config_loader.load_sweep_config(config, overrides)
-    with open_dict(job_config):
-        job_config.hydra.job.id = f"{job_config.hydra.job.name}_{number}"
-        job_config.hydra.job.num = number
-    HydraConfig.instance().set_config(job_config)
-    return run_job(
-        hydra_context=context, task_function=task_function, config=job_config, job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )  # fmt: skip
+    return run_sweep_job(*job)

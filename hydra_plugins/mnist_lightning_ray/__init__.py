@@ -7,16 +7,15 @@ every start.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 
 class RayLauncher(Launcher):
@@ -63,17 +62,8 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)  # type: ignore
 
 
-def _run(shared: tuple[Any, ...], overrides: list[str], number: int) -> JobReturn:
+def _run(shared: Any, overrides: list[str], number: int) -> JobReturn:
     """One job, in a Ray worker."""
-    context, config, task_function, singletons, folder = shared
-    os.chdir(folder)
-    setup_globals()
-    Singleton.set_state(singletons)
-    job_config = context.config_loader.load_sweep_config(config, overrides)
-    with open_dict(job_config):
-        job_config.hydra.job.id = f"{job_config.hydra.job.name}_{number}"
-        job_config.hydra.job.num = number
-    return run_job(
-        hydra_context=context, task_function=task_function, config=job_config, job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )  # fmt: skip
+    from mnist_lightning.sweeps.job import run_sweep_job
+
+    return run_sweep_job(*shared, overrides, number)
