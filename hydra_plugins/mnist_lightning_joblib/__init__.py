@@ -134,4 +134,4 @@ def _run(start_method: str, *job: Any) -> JobReturn:
     from mnist_lightning.sweeps.job import run_sweep_job
 
     multiprocessing.set_start_method(start_method, force=True)  # loky's own cannot start a DataLoader's workers
-    return run_sweep_job(*job)
+    return run_sweep_job(job[:-2], *job[-2:])

@@ -66,4 +66,4 @@ def _run(shared: Any, overrides: list[str], number: int) -> JobReturn:
     """One job, in a Ray worker."""
     from mnist_lightning.sweeps.job import run_sweep_job
 
-    return run_sweep_job(*shared, overrides, number)
+    return run_sweep_job(shared, overrides, number)

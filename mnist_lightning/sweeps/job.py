@@ -12,27 +12,22 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 
-def run_sweep_job(
-    context: HydraContext,
-    config: DictConfig,
-    task_function: TaskFunction,
-    singletons: dict[Any, Any],
-    folder: str | Path,
-    overrides: list[str],
-    number: int,
-) -> JobReturn:
+# What the launcher's `setup` was given, its `Singleton.get_state()` and its working directory.
+Knows = tuple[HydraContext, DictConfig, TaskFunction, dict[Any, Any], str | Path]
+
+
+def run_sweep_job(knows: Knows, overrides: list[str], number: int) -> JobReturn:
     """Run a job of a multirun in this process, which knows nothing of Hydra yet.
 
     Args:
-        context, config, task_function: what the launcher's `setup` was given.
-        singletons: `Singleton.get_state()` of the launcher's process.
-        folder: its working directory.
+        knows: what the launcher's process knows.
         overrides: of this job.
         number: of this job in the sweep.
 
     Returns:
         What the job returned, or that it failed and why.
     """
+    context, config, task_function, singletons, folder = knows
     os.chdir(folder)
     setup_globals()
     Singleton.set_state(singletons)
