@@ -58,10 +58,7 @@ class JoblibLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         cores = joblib.cpu_count()
         workers = min(cores if self.n_jobs == -1 else self.n_jobs, len(job_overrides))
-        knows = (
-            multiprocessing.get_start_method(), self.hydra_context, self.config, self.task_function,
-            Singleton.get_state(), str(Path.cwd()),
-        )  # fmt: skip
+        knows = (self.hydra_context, self.config, self.task_function, Singleton.get_state(), str(Path.cwd()))
         threads = max(1, cores // (cores if self.n_jobs == -1 else self.n_jobs))
         sweep = _Sweep(knows, [list(each) for each in job_overrides], initial_job_idx, threads)
         return sweep.run(workers)
@@ -116,7 +113,9 @@ class _Sweep:
                     return
                 pool = pool or loky.ProcessPoolExecutor(1, env={"OMP_NUM_THREADS": str(self.threads)})
                 try:
-                    job = pool.submit(_run, *self.knows, self.jobs[number], self.first + number)
+                    job = pool.submit(
+                        _run, multiprocessing.get_start_method(), self.knows, self.jobs[number], self.first + number
+                    )
                     self.results[number] = job.result()
                 except BrokenProcessPool:
                     self.results[number] = lost(self.jobs[number])
@@ -129,9 +128,9 @@ class _Sweep:
                 pool.shutdown(wait=True, kill_workers=self.stopped is not None)
 
 
-def _run(start_method: str, *job: Any) -> JobReturn:
+def _run(start_method: str, knows: Any, overrides: list[str], number: int) -> JobReturn:
     """One job, in a worker."""
     from mnist_lightning.sweeps.job import run_sweep_job
 
     multiprocessing.set_start_method(start_method, force=True)  # loky's own cannot start a DataLoader's workers
-    return run_sweep_job(job[:-2], *job[-2:])
+    return run_sweep_job(knows, overrides, number)

@@ -11,7 +11,6 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-
 # What the launcher's `setup` was given, its `Singleton.get_state()` and its working directory.
 Knows = tuple[HydraContext, DictConfig, TaskFunction, dict[Any, Any], str | Path]
 
