@@ -2,7 +2,7 @@
 
 import { decodeBase64 } from "./base64.js";
 import { argmax } from "./network.js";
-import { Reader } from "./reader.js";
+import { serve } from "./serve.js";
 
 const PATCH = 4; // side of the square that is covered to see how much it matters, pixels
 
@@ -59,27 +59,12 @@ function patch(place, size, visit) {
   for (let y = 0; y < PATCH; y++) for (let x = 0; x < PATCH; x++) visit(corner + y * size + x);
 }
 
-let reader = null;
-
-const tasks = {
-  async start({ file }) {
-    const address = (text, type) => URL.createObjectURL(new Blob([decodeBase64(text)], { type }));
-    const runtime = await import(address(file.runtime.main, "text/javascript"));
-    runtime.env.wasm.numThreads = 1;
-    runtime.env.wasm.wasmPaths = { mjs: address(file.runtime.loader, "text/javascript") };
-    runtime.env.wasm.wasmBinary = decodeBase64(file.runtime.wasm);
-    const session = await runtime.InferenceSession.create(decodeBase64(file.model), { executionProviders: ["wasm"] });
-    reader = new Reader(new OnnxNetwork(runtime, session, file.imageSize), file);
-    return true;
-  },
-  read: (source) => reader.read(source),
-  explain: ({ wantsSaliency, ...source }) => reader.explain(source, wantsSaliency),
-};
-
-self.onmessage = async ({ data: { id, task, ...content } }) => {
-  try {
-    self.postMessage({ id, result: await tasks[task](content) });
-  } catch (error) {
-    self.postMessage({ id, error: String(error?.message ?? error) });
-  }
-};
+serve(async ({ runtime: { main, loader, wasm }, model, imageSize }) => {
+  const address = (text, type) => URL.createObjectURL(new Blob([decodeBase64(text)], { type }));
+  const runtime = await import(address(main, "text/javascript"));
+  runtime.env.wasm.numThreads = 1;
+  runtime.env.wasm.wasmPaths = { mjs: address(loader, "text/javascript") };
+  runtime.env.wasm.wasmBinary = decodeBase64(wasm);
+  const session = await runtime.InferenceSession.create(decodeBase64(model), { executionProviders: ["wasm"] });
+  return new OnnxNetwork(runtime, session, imageSize);
+});
