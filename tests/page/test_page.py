@@ -1,6 +1,8 @@
 """The page as people use it, served by a service and as one file without any network."""
 
 import base64
+import subprocess
+import sys
 
 import cv2
 import page_vectors
@@ -47,6 +49,21 @@ def test_digits_drawn_with_the_mouse_are_read(page, pen_digits):
         assert page.title() == f"{label} - MNIST Lightning"
         assert page.locator("#bars .best .name").text_content() == str(label)
         assert page.locator("#verdict").text_content().endswith(" % sure")
+        page.keyboard.press("c")
+
+
+def test_onnx_runtime_reads_the_digits_too(tmp_path, open_page, pen_digits):
+    path = tmp_path / "mnist.html"
+    asked = ["ckpt=pretrained", "format=web", "engine=onnxruntime-web", f"output={path}"]
+    command = [sys.executable, "-m", "mnist_lightning", "export", *asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "npm" in done.stderr:  # it is missing, or cannot fetch the runtime
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    page = open_page(path.as_uri(), offline=True)
+    for label in range(10):
+        draw(page, pen_digits[label])
+        assert number(page) == str(label)
         page.keyboard.press("c")
 
 
