@@ -1,4 +1,4 @@
-"""Patterns and noise that are no digit, made from nothing: what fills a whole image and was never written.
+"""Synthetic patterns and noise that are not digits: they fill a whole image, and nobody wrote them.
 
 M. Baradad et al., "Learning to See by Looking at Noise", NeurIPS 2021, compare such generators; these are other ones
 than those of `evaluation/outlier_sets.py`, which stay a test.

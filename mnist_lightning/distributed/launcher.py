@@ -133,4 +133,4 @@ def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
             return RankFailed(f"Rank {rank} of {len(codes)} was ended by {signal.Signals(-code).name}.")
     if told:
         return RankFailed(f"Rank {told[0]['rank']} of {len(codes)} failed:\n\n{told[0]['text']}")
-    return RankFailed(f"One of {len(codes)} ranks ended without a word: exit codes {codes}.")
+    return RankFailed(f"One of {len(codes)} ranks ended without an error message: exit codes {codes}.")
