@@ -32,13 +32,14 @@ class RankFailed(RuntimeError):
     """One of the ranks failed; the text holds its traceback."""
 
 
-def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
+def launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any]) -> dict[str, Any]:
     """Train with `count` processes on this machine.
 
     Args:
         settings: composed and checked.
         run: the run folder, which the first rank fills.
         count: how many ranks.
+        asked: what the run was asked for, for its record.
 
     Returns:
         What `training_metrics.json` holds in the end.
@@ -50,7 +51,8 @@ def launch(settings: dict[str, Any], run: Path, count: int) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="mnist-lightning-") as folder:
         job = Path(folder) / "job.json"
-        job.write_text(json.dumps({"settings": settings, "run": str(run), "logging": _logging()}), encoding="utf-8")
+        content = {"settings": settings, "run": str(run), "asked": asked, "logging": _logging()}
+        job.write_text(json.dumps(content), encoding="utf-8")
         port = _free_port()
         processes = [_start(job, rank, count, port, settings["runtime"]["threads"]) for rank in range(count)]
         arrived: list[int] = []

@@ -12,7 +12,6 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
-from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import dotted
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import UserError
@@ -186,7 +185,7 @@ def _start_record(job: Job) -> None:
     weights = sum(weight.numel() for weight in job.model.network.parameters() if weight.requires_grad)
     sizes = {part: len(getattr(data, part)) for part in ("train", "val", "test")}
     facts: dict[str, Any] = {
-        **multirun.asked_for(),
+        **job.asked,
         "name": settings["name"] or job.run.name,
         "tags": settings["tags"],
         "dataset": {"name": data.name, "requested": settings["data"].get("name", data.name), **sizes},

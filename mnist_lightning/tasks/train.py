@@ -42,6 +42,7 @@ class Job:
         laps: where its time goes.
         record: what it has reached.
         start: the checkpoint that it starts from or resumes; None where it starts from scratch.
+        asked: what it was asked for (see `multirun.asked_for`).
         resumes: whether it goes on with the run of `start`.
         given: the content of `start`.
         data, model, trainer, loggers: its parts.
@@ -52,6 +53,7 @@ class Job:
     laps: Laps
     record: Record
     start: Path | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
     resumes: bool = False
     given: dict[str, Any] | None = None
     data: Any = None
@@ -60,7 +62,7 @@ class Job:
     loggers: list[Any] = field(default_factory=list)
 
 
-def train(settings: TrainSettings, run: Path) -> dict[str, Any]:
+def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = None) -> dict[str, Any]:
     """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
 
     Where several devices of this machine train together, it starts a process for each and waits for them; a process
@@ -69,6 +71,7 @@ def train(settings: TrainSettings, run: Path) -> dict[str, Any]:
     Args:
         settings: `conf/train.yaml` composed and checked.
         run: the run folder, which exists; `ranks.NOWHERE` for all ranks but the first.
+        asked: what the run was asked for, for its record; None: what `multirun.asked_for` says in this process.
 
     Returns:
         What `training_metrics.json` holds.
@@ -78,9 +81,10 @@ def train(settings: TrainSettings, run: Path) -> dict[str, Any]:
         Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
     """
     laps = Laps(job_began())
-    chosen, start = _choose(dict(settings))
+    asked = multirun.asked_for() if asked is None else asked
+    chosen, start = _choose(dict(settings), asked.get("overrides", []))
     if count := ranks.to_start(chosen):
-        return launcher.launch(chosen, run, count)
+        return launcher.launch(chosen, run, count, asked)
     first = ranks.place().rank == 0
     if not first:  # the first one says it
         logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
@@ -91,7 +95,7 @@ def train(settings: TrainSettings, run: Path) -> dict[str, Any]:
     with compat.heavy_imports():
         from mnist_lightning.tasks import finish, fit, setup
     laps.lap("imports")
-    job = Job(chosen, run, laps, Record(run if first else None), start, bool(chosen["ckpt_path"]))
+    job = Job(chosen, run, laps, Record(run if first else None), start, asked, bool(chosen["ckpt_path"]))
     setup.setup(job)
     try:
         if chosen["train"]:
@@ -111,7 +115,7 @@ def train(settings: TrainSettings, run: Path) -> dict[str, Any]:
     return job.record.content
 
 
-def _choose(settings: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
+def _choose(settings: dict[str, Any], overrides: list[str]) -> tuple[dict[str, Any], Path | None]:
     """The settings to go by, and the checkpoint to start from or to resume.
 
     A resumed run takes its settings from its checkpoint; they are read here, before the ranks are started.
@@ -127,14 +131,13 @@ def _choose(settings: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
         log.info("Starting from %s", word)
         return settings, start
     start = resume.find(settings["ckpt_path"], outputs)
-    overrides = multirun.asked_for().get("overrides", [])
     resume.check_unfinished(start, overrides)
     with compat.heavy_imports():
         from mnist_lightning.models import checkpoint
 
     given = checkpoint.read(start)
     done = resume.check_resumable(given, start)
-    if ranks.place().rank == 0 and not ranks.is_started():
+    if not ranks.is_started():
         settings = resume.settings(settings, given[checkpoint.CARD]["settings"], overrides, start)
     log.info("Resuming %s after epoch %d", runs.shown(start), done)
     return {**settings, "ckpt_path": str(start)}, start

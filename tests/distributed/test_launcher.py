@@ -78,7 +78,7 @@ def test_each_rank_gets_its_place_and_the_first_the_run_folder(fake, capfd, monk
     run = fake(
         "if rank == 0: files.write_json(run / records.METRICS_FILE, {'status': 'finished', 'settings': settings})"
     )
-    assert launcher.launch(SETTINGS, run, 3) == {"status": "finished", "settings": SETTINGS}
+    assert launcher.launch(SETTINGS, run, 3, {}) == {"status": "finished", "settings": SETTINGS}
     lines = [line.split() for line in capfd.readouterr().out.splitlines()]
     assert sorted((rank, threads) for rank, _, threads in lines) == [("0", "2"), ("1", "2"), ("2", "2")]
 
@@ -89,7 +89,7 @@ def test_a_rank_that_fails_ends_the_others_and_is_told(fake, capfd):
     )
     began = time.monotonic()
     with pytest.raises(launcher.RankFailed, match=r"(?s)^Rank 1 of 3 failed:.*ZeroDivisionError"):
-        launcher.launch(SETTINGS, run, 3)
+        launcher.launch(SETTINGS, run, 3, {})
     assert time.monotonic() - began < launcher.PATIENCE
     assert status(run) == "failed"
     pids = started(capfd.readouterr().out)
@@ -101,7 +101,7 @@ def test_a_rank_that_is_killed_ends_the_others_even_where_they_hang(fake, monkey
     monkeypatch.setattr(launcher, "PATIENCE", 0.5)
     run = fake("if rank == 1: os.kill(os.getpid(), signal.SIGKILL)\nwhile True: time.sleep(1)")
     with pytest.raises(launcher.RankFailed, match=r"^Rank 1 of 2 was ended by SIGKILL\.$"):
-        launcher.launch(SETTINGS, run, 2)
+        launcher.launch(SETTINGS, run, 2, {})
     assert status(run) == "failed"
     assert all(map(gone, started(capfd.readouterr().out).values()))
 
@@ -109,7 +109,7 @@ def test_a_rank_that_is_killed_ends_the_others_even_where_they_hang(fake, monkey
 def test_what_the_user_got_wrong_comes_back_as_such(fake):
     run = fake("if rank == 1: raise UserError('No data here.')\ntime.sleep(1)\nraise RuntimeError('lost the other')")
     with pytest.raises(UserError, match=r"^No data here\.$"):
-        launcher.launch(SETTINGS, run, 2)
+        launcher.launch(SETTINGS, run, 2, {})
 
 
 CALLER = """
@@ -121,7 +121,7 @@ from mnist_lightning.run import files
 from mnist_lightning.run import record as records
 launcher.WORKER = "fake_worker"
 try:
-    launcher.launch({"runtime": {"threads": 1}}, Path(sys.argv[1]), 2)
+    launcher.launch({"runtime": {"threads": 1}}, Path(sys.argv[1]), 2, {})
 except Interrupted as error:
     sys.exit(128 + error.signum)
 """
@@ -162,7 +162,7 @@ def test_the_first_rank_logs_where_the_launcher_does(fake, tmp_path, capfd):
     logging.getLogger().addHandler(handler)
     package.setLevel(logging.INFO)
     try:
-        launcher.launch(SETTINGS, run, 2)
+        launcher.launch(SETTINGS, run, 2, {})
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()

@@ -40,6 +40,9 @@ def test_each_job_of_a_sweep_has_ranks_and_a_folder_of_its_own(tmp_path):
         assert left(sweep / job) >= ARTEFACTS
         metrics = json.loads((sweep / job / "training_metrics.json").read_text())
         assert (metrics["status"], metrics["seed"]) == ("finished", int(job))
+        assert metrics["overrides"] == [*SMALL, "trainer=ddp_sim", f"seed={job}"]
+        assert metrics["command"].startswith("python scripts/train.py ")
+        assert metrics["choices"]["trainer"] == "ddp_sim"
         assert metrics["batch"]["processes"] == 2
         assert sum(metrics["test"]["per_class"]["support"]) == metrics["dataset"]["test"] == 64
         told = (sweep / job / "train.log").read_text()
@@ -47,6 +50,10 @@ def test_each_job_of_a_sweep_has_ranks_and_a_folder_of_its_own(tmp_path):
         assert "ddp over 2 processes on 1 machine: a batch is 32 images, 16 per process" in told
     assert len(list(tmp_path.rglob("training_metrics.json"))) == 2
     assert len(re.findall(r"test accuracy  .* of 64 images", done.stdout)) == 2
+    longer = [sys.executable, TRAIN, f"ckpt_path={sweep / '0'}", "trainer.max_epochs=2"]
+    done = subprocess.run(longer, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 2/2" in done.stdout
 
 
 @pytest.fixture
