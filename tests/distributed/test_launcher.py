@@ -24,7 +24,7 @@ from mnist_lightning.run import files
 from mnist_lightning.run import record as records
 from mnist_lightning.errors import Interrupted, UserError
 
-def train(settings, run):
+def train(settings, run, asked):
     rank = ranks.place().rank
     if rank == 0:
         files.write_json(run / records.METRICS_FILE, {"status": "running"})
