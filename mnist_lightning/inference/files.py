@@ -118,8 +118,10 @@ def describe(reading: Reading, scale: float = 1) -> dict[str, Any]:
 
 
 def _describe_digit(digit: DigitReading, scale: float) -> dict[str, Any]:
+    from mnist_lightning.inference.reading import label_value
+
     return {
-        "digit": int(digit.label) if digit.label.isdecimal() and digit.label.isascii() else digit.label,
+        "digit": label_value(digit.label),
         "confidence": round(digit.confidence, 6),
         "sure": digit.sure,
         "box": [round(each * scale) for each in digit.box],

@@ -12,6 +12,11 @@ UNSURE = "?"  # stands in a number for a digit that the network is not sure of
 NO_DIGIT = "no digit that I know"
 
 
+def label_value(name: str) -> int | str:
+    """A class name as JSON shows it: a number where it is one in ASCII digits, else the name."""
+    return int(name) if name.isdecimal() and name.isascii() else name
+
+
 @dataclass(frozen=True, eq=False)
 class DigitReading:
     """What was read in one digit.

@@ -11,7 +11,7 @@ import numpy as np
 from starlette.responses import Response
 
 from mnist_lightning.inference.predictor import FeatureMaps
-from mnist_lightning.inference.reader import Reading
+from mnist_lightning.inference.reading import Reading, label_value
 
 _BOX = ",".join(["%.2f"] * 4)
 
@@ -27,7 +27,7 @@ class Words:
     def __init__(self, class_names: Sequence[str], model: dict[str, Any], sure: float) -> None:
         self.model, self.sure = model, sure
         self.class_names = tuple(class_names)
-        self._label_of: dict[str, Any] = {name: int(name) if name.isdigit() else name for name in class_names}
+        self._label_of: dict[str, Any] = {name: label_value(name) for name in class_names}
         self._json_labels = {name: json.dumps(label) for name, label in self._label_of.items()}
         self._json_model = json.dumps(model)
         self._row = ",".join(["%.6f"] * len(class_names))
