@@ -117,7 +117,7 @@ def evaluate_suite(
         scores=distributions,
     )
     files.write_json(run / "report.json", result)
-    files.write_atomically(run / "report.html", report.render(result, pictures).encode())
+    files.write_text(run / "report.html", report.render(result, pictures))
     log.info("report           %s", runs.shown(run / "report.html"))
     return result
 

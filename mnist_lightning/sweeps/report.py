@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mnist_lightning.run import files
 from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import collect, groups, tables
 from mnist_lightning.sweeps.collect import REPLICATES, Run
@@ -73,7 +74,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     best = _best(grouped, ranked)
     if best:
         plain.append(best)
-    (sweep / "results.csv").write_text(_csv(ranked, keys, sweep), encoding="utf-8")
+    files.write_text(sweep / "results.csv", _csv(ranked, keys, sweep))
     written = [f"# {title}", *map(tables.markdown, blocks)]
     if scored and keys:
         from mnist_lightning.sweeps import plots
@@ -83,7 +84,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     written += [line.replace("\n  ", "\n\n    ") for line in plain]
     if failed := _failed(runs):
         written.append("\n".join(f"- {_failure(run, keys, sweep)}" for run in failed))
-    (sweep / "results.md").write_text("\n\n".join(written) + "\n", encoding="utf-8")
+    files.write_text(sweep / "results.md", "\n\n".join(written) + "\n")
     return "\n\n".join([title, *map(tables.terminal, blocks), *plain])
 
 

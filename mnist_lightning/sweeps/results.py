@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
-from mnist_lightning.run.files import write_atomically
+from mnist_lightning.run.files import write_text
 from mnist_lightning.sweeps import collect, conditions, groups, tables
 from mnist_lightning.sweeps.collect import Run
 from mnist_lightning.types import Text
@@ -75,7 +75,7 @@ def results(settings: ResultsSettings) -> str:
         _note(f"{repeats} runs repeat the settings, seed and fold of a newer one and are left out.")
     text = _compared(settings, scored) if settings["compare"] else _exported(settings["format"], scored, grouped, keys)
     if settings["out"]:
-        write_atomically(Path(settings["out"]), text.encode())
+        write_text(Path(settings["out"]), text)
     else:
         print(text, end="")
     if settings["out_of_fold"]:

@@ -73,7 +73,7 @@ class Report:
                 *(trial.params.get(name) for name in settings), len(trial.intermediate_values) or None,
                 round(trial.duration.total_seconds(), 1) if trial.duration else None, error,
             ])  # fmt: skip
-        files.write_atomically(self.folder / "trials.csv", tables.comma_separated(head, records).encode())
+        files.write_text(self.folder / "trials.csv", tables.comma_separated(head, records))
 
     def best(self) -> list[FrozenTrial]:
         """The best trial, or those of the front, the best in the first objective first; none where none finished."""
@@ -110,7 +110,7 @@ class Report:
                 self._save(f"slices_{name}", self._slices(finished, place))
         if best := self.best():
             lines = [f"# trial {trial.number}: {self._values(trial)}\n{self.command(trial)}\n" for trial in best]
-            files.write_atomically(self.folder / "best.txt", "".join(lines).encode())
+            files.write_text(self.folder / "best.txt", "".join(lines))
 
     def _history(self, done: list[FrozenTrial]) -> Figure:
         name = self.objectives[0]
