@@ -11,11 +11,9 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -53,12 +51,11 @@ class JoblibLauncher(Launcher):
         """Run the jobs and return what each returned, in order."""
         import joblib
 
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        from mnist_lightning.sweeps.job import prepare
+
         cores = joblib.cpu_count()
         workers = min(cores if self.n_jobs == -1 else self.n_jobs, len(job_overrides))
-        knows = (self.hydra_context, self.config, self.task_function, Singleton.get_state(), str(Path.cwd()))
+        knows = prepare(self.hydra_context, self.config, self.task_function)
         threads = max(1, cores // (cores if self.n_jobs == -1 else self.n_jobs))
         sweep = _Sweep(knows, [list(each) for each in job_overrides], initial_job_idx, threads)
         return sweep.run(workers)

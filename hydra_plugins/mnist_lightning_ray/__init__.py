@@ -8,11 +8,9 @@ every start.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -38,14 +36,13 @@ class RayLauncher(Launcher):
         """Run the jobs, as many at a time as there is room for, and return what each returned, in order."""
         import ray
 
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        from mnist_lightning.sweeps.job import prepare
+
+        knows = prepare(self.hydra_context, self.config, self.task_function)
         started = not ray.is_initialized()
         if started:
             ray.init(**self.init)
         try:
-            knows = (self.hydra_context, self.config, self.task_function, Singleton.get_state(), Path.cwd())
             shared = ray.put(knows)
             task = ray.remote(**self.remote)(_run)
             jobs = [

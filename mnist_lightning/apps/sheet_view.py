@@ -109,7 +109,3 @@ def _under(mark: Mark) -> list[Area]:
 
 def _clipped(area: Area, shape: tuple[int, ...]) -> Area:
     return max(area[0], 0), max(area[1], 0), min(area[2], shape[1]), min(area[3], shape[0])
-
-
-def _is_some(area: Area) -> bool:
-    return area[0] < area[2] and area[1] < area[3]

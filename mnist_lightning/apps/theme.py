@@ -69,4 +69,3 @@ DARK = Theme(
     faint=_bgr("3B414A"), track=_bgr("2C313A"), other=_bgr("616976"), blue=_bgr("56B4E9"), orange=_bgr("E69F00"),
     rust=_bgr("FF9A5C"), green=_bgr("2FC79A"), undecided=_bgr("6B7078"),
 )  # fmt: skip
-THEMES = {"light": LIGHT, "dark": DARK}

@@ -18,6 +18,7 @@ from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
+from mnist_lightning.models.loss import OUTLIER
 from mnist_lightning.models.network import to_input
 from mnist_lightning.types import Count, PositiveInt, Share, Text
 
@@ -110,7 +111,7 @@ def _made(digits: int, others: int, noise: int) -> Batch:
     """Synthetic pen digits and outliers, made once per process."""
     images, labels = pen.pen_digits(digits)
     images = np.concatenate([images, outliers.outlier_drawings(others), patterns.outlier_noise(noise)])
-    labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, pen.NO_DIGIT)])
+    labels = np.concatenate([labels.astype(np.int64), np.full(others + noise, OUTLIER)])
     return torch.from_numpy(images), torch.from_numpy(labels)
 
 

@@ -15,9 +15,6 @@ from mnist_lightning.ink.paths import smooth_path
 from mnist_lightning.ink.raster import STROKE_WIDTH, draw_digit
 from mnist_lightning.ink.strokes import Stroke, bounds
 
-NO_DIGIT = -1
-"""The label of an image that is not a digit: its target in the loss is spread over all classes."""
-
 
 def pen_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Digits in many hands: as many of each class as of the others, or one more.

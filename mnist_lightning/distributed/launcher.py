@@ -20,8 +20,8 @@ from typing import Any
 
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
-from mnist_lightning.run import files, signals
-from mnist_lightning.run import record as records
+from mnist_lightning.run import signals
+from mnist_lightning.run.record import METRICS_FILE, Record, read_metrics
 
 WORKER = "mnist_lightning.tasks.worker"
 PATIENCE = 10.0
@@ -73,7 +73,7 @@ def launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any
             raise Interrupted(arrived[0])
         if any(codes):
             raise _failure(run, Path(folder), codes)
-    return records.read_metrics(run)
+    return read_metrics(run)
 
 
 def _start(job: Path, rank: int, count: int, port: int, threads: int | None) -> subprocess.Popen[bytes]:
@@ -128,11 +128,13 @@ def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
         return UserError(told[0]["text"])
     if told and told[0]["kind"] == "Interrupted":
         return Interrupted(told[0]["signum"])
-    if (run / records.METRICS_FILE).exists():  # the first rank may have been killed before it could write it
-        files.write_json(run / records.METRICS_FILE, records.read_metrics(run) | {"status": "failed"})
-    for rank, code in enumerate(codes):
-        if code is not None and code < 0:
-            return RankFailed(f"Rank {rank} of {len(codes)} was ended by {signal.Signals(-code).name}.")
-    if told:
-        return RankFailed(f"Rank {told[0]['rank']} of {len(codes)} failed:\n\n{told[0]['text']}")
-    return RankFailed(f"One of {len(codes)} ranks ended without an error message: exit codes {codes}.")
+    killed = next(((rank, -code) for rank, code in enumerate(codes) if code is not None and code < 0), None)
+    if killed:
+        failure = RankFailed(f"Rank {killed[0]} of {len(codes)} was ended by {signal.Signals(killed[1]).name}.")
+    elif told:
+        failure = RankFailed(f"Rank {told[0]['rank']} of {len(codes)} failed:\n\n{told[0]['text']}")
+    else:
+        failure = RankFailed(f"One of {len(codes)} ranks ended without an error message: exit codes {codes}.")
+    if (run / METRICS_FILE).exists() and (record := Record.open(run)).status == "running":
+        record.failed(str(failure))  # the first rank may have been killed before it could write it
+    return failure

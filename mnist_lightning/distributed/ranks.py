@@ -166,10 +166,3 @@ def leave() -> None:
         import torch.distributed
 
         torch.distributed.destroy_process_group()
-
-
-def seed_of(seed: int, rank: int) -> int:
-    """A seed for one rank, so that each augments its images by draws of its own."""
-    import numpy as np
-
-    return int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from mnist_lightning.export.formats import FORMATS, QUANTIZED, READERS, SUFFIXES
 from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
+from mnist_lightning.run.files import digest
 from mnist_lightning.types import Part, Probability
 
 if TYPE_CHECKING:
@@ -98,11 +98,6 @@ def export(
     print(f"{target}: {target.stat().st_size:,} bytes (the checkpoint has {path.stat().st_size:,}), "
           f"made in {time.perf_counter() - began:.1f} s")  # fmt: skip
     return target
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, by which an exported file names the checkpoint it was made from."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _origin(path: Path, quantize: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,13 @@ class Export:
     quantize: str | None
     calibration: Callable[[], np.ndarray]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def example(self) -> Tensor:
+        """Two images to trace the network with, float [2, 1, H, W]: a batch of one would be taken as fixed."""
+        import torch
+
+        side = self.card["image_size"]
+        return torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def _in(module: str, function: str) -> Callable[..., Any]:

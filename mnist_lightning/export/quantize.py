@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from mnist_lightning.inference.onnx_predictor import to_input
+
 BATCH_SIZE = 100
 
 
@@ -19,8 +21,7 @@ class _Images(CalibrationDataReader):
 
     def __init__(self, name: str, images: np.ndarray) -> None:
         self._batches: Iterator[dict[str, np.ndarray]] = (
-            {name: images[start : start + BATCH_SIZE, None].astype(np.float32) / 255}
-            for start in range(0, len(images), BATCH_SIZE)
+            {name: to_input(images[start : start + BATCH_SIZE])} for start in range(0, len(images), BATCH_SIZE)
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]

@@ -36,14 +36,12 @@ def to_onnx(export: Export) -> onnx.ModelProto:
 
     from mnist_lightning.export.fold import fold
 
-    side = export.card["image_size"]
-    example = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))  # 1 would be taken as fixed
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            fold(export.network), (example,), dynamo=True, dynamic_shapes=({0: Dim.DYNAMIC},), input_names=[INPUT],
-            output_names=[OUTPUT], opset_version=OPSET, external_data=False, verbose=False,
+            fold(export.network), (export.example(),), dynamo=True, dynamic_shapes=({0: Dim.DYNAMIC},),
+            input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
     model = program.model_proto

@@ -35,14 +35,9 @@ def read_safetensors(path: Path) -> Read:
     return Predictor.load(path, "cpu").probabilities
 
 
-def _example(export: Export) -> torch.Tensor:
-    side = export.card["image_size"]
-    return torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
-
-
 def write_torch_export(export: Export) -> None:
     """A `.pt2` file: the graph of `torch.export`, with a free batch size and the card beside it."""
-    program = torch.export.export(export.network, (_example(export),), dynamic_shapes=({0: Dim.DYNAMIC},))
+    program = torch.export.export(export.network, (export.example(),), dynamic_shapes=({0: Dim.DYNAMIC},))
     content = io.BytesIO()  # torch.export insists on .pt2 in the name of a file
     torch.export.save(program, content, extra_files={CARD: dump_card(export.card)})
     export.path.write_bytes(content.getvalue())
@@ -60,7 +55,7 @@ def write_torchscript(export: Export) -> None:
     log.warning("TorchScript is deprecated by PyTorch: prefer format=onnx or format=torch_export.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(export.network, _example(export))
+        traced = torch.jit.trace(export.network, export.example())
         torch.jit.save(traced, export.path, _extra_files={CARD: dump_card(export.card)})
 
 

@@ -27,8 +27,7 @@ log = logging.getLogger("mnist_lightning")
 PAGE = Path(__file__).parent.parent / "service" / "page"
 MOST_BYTES = 700_000  # of a file with the page's own engine; a larger one is written with a warning
 
-CHECKED = 1_000  # training images on which 8-bit weights are compared with the original
-DIFFERING = 0.005  # share of them that may be read otherwise
+DIFFERING = 0.005  # share of the calibration images that 8-bit weights may read otherwise
 
 _POLICY = {  # nothing is ever requested from anywhere; ONNX Runtime compiles WebAssembly, and imports from blobs
     "own": "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
@@ -119,7 +118,9 @@ def _check(export: Export, rounded: nn.Module) -> None:
     """Raise UserError where weights of 8 bits change the answers of the network."""
     import torch
 
-    images = torch.as_tensor(export.calibration())[:CHECKED].unsqueeze(1).float() / 255
+    from mnist_lightning.models.network import to_input
+
+    images = to_input(torch.as_tensor(export.calibration()))
     with torch.inference_mode():
         before, after = (each.eval()(images).softmax(1) for each in (export.network, rounded))
     differing = int((before.argmax(1) != after.argmax(1)).sum())

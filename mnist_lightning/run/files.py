@@ -1,7 +1,8 @@
-"""The one way in which files are written: whole or not at all."""
+"""The one way in which files are written: whole or not at all; and how they are named by content."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -47,6 +48,11 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, by which others name it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.run.files import write_json
-from mnist_lightning.run.record_check import read_record
+from mnist_lightning.run.record_check import HISTORY, read_record
 
 METRICS_FILE = "training_metrics.json"
 SCHEMA_VERSION = 1
-HISTORY = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 NOT_HYPERPARAMETERS = ("outputs", "logger", "callbacks", "sweep", "search")  # change nothing in what is learned
 
 _ROUNDED = ("history", "best", "test", "timing", "drawings")  # measured values; settings are kept as they are

@@ -16,7 +16,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.run.untrusted import read_json, short, text_fault
 
 STATUSES = ("running", "finished", "interrupted", "failed", "pruned")
-HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy")
+HISTORY = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 LARGEST = 16 << 20  # bytes of a record; one of ten thousand epochs has 2 MB
 LARGEST_COLLECTION = 256 << 20  # bytes of a file of many records, such as `results.py` writes with format=json
 

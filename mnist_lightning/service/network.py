@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Literal
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import ONNX
 from mnist_lightning.run import folder as runs
+from mnist_lightning.run.files import digest
 
 log = logging.getLogger("mnist_lightning")
 
@@ -51,10 +51,10 @@ def find(ckpt: str | None, outputs: Path, precision: Precision) -> tuple[Path, s
     if precision == "auto":
         precision = "int8" if fast_int8() else "float32"
     suffix = ".int8.onnx" if precision == "int8" else ONNX
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    made = _cache() / f"{digest}{suffix}"
+    origin = digest(path)
+    made = _cache() / f"{origin}{suffix}"
     for found in (path.with_name(path.stem + suffix), path.parent.parent / "export" / f"mnist{suffix}", made):
-        if found.is_file() and _source(found) == digest:
+        if found.is_file() and _source(found) == origin:
             return found, word
     log.info("Exporting %s to %s, once.", path, made)
     _export(path, made, "int8" if precision == "int8" else None)

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 # What the launcher's `setup` was given, its `Singleton.get_state()` and its working directory.
-Knows = tuple[HydraContext, DictConfig, TaskFunction, dict[Any, Any], str | Path]
+Knows = tuple[HydraContext, DictConfig, TaskFunction, dict[Any, Any], str]
+
+
+def prepare(context: HydraContext, config: DictConfig, task_function: TaskFunction) -> Knows:
+    """Set up the process of a launcher for a sweep, and return what its jobs have to know."""
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+    return context, config, task_function, Singleton.get_state(), str(Path.cwd())
 
 
 def run_sweep_job(knows: Knows, overrides: list[str], number: int) -> JobReturn:

@@ -95,7 +95,7 @@ def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
     from mnist_lightning.models.classifier import Classifier
     from mnist_lightning.tasks import parts
     from mnist_lightning.tasks.finish import score
-    from mnist_lightning.tasks.trainer import Trainer, pick, quiet
+    from mnist_lightning.tasks.trainer import pick, quiet, tester
 
     quiet()
     device = pick(settings["trainer"]["accelerator"]).type
@@ -104,15 +104,8 @@ def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
     data.prepare_data()
     data.setup()
     logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
-    tester = Trainer(
-        accelerator={"cuda": "gpu"}.get(device, device),  # type: ignore[arg-type]
-        precision=predictor.precision,  # type: ignore[arg-type]
-        callbacks=[SamplePrediction(), WorstMistakes(), ConfusionMatrix()],
-        logger=False,
-        default_root_dir=run,
-        enable_checkpointing=False,
-    )
-    test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], tester)
+    trainer = tester(run, device, predictor.precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
+    test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], trainer)
     return {
         "best": {
             "epoch": None,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning import compat
-from mnist_lightning.cli.config import job_began  # noqa: F401  its clock starts with the process
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import machine, provenance
 from mnist_lightning.run.files import write_json
@@ -57,7 +56,7 @@ def evaluate(
         from mnist_lightning.models.classifier import Classifier
         from mnist_lightning.tasks import parts
         from mnist_lightning.tasks.finish import score
-        from mnist_lightning.tasks.trainer import Trainer, quiet
+        from mnist_lightning.tasks.trainer import quiet, tester
 
     quiet()
     log.info("Checkpoint: %s", word)
@@ -70,14 +69,7 @@ def evaluate(
     if not len(loaded.test):
         raise UserError(f"{loaded.name} has no test images.")
     predictor.check_classes(path, loaded.name, len(loaded.class_names))
-    trainer = Trainer(
-        accelerator={"cuda": "gpu"}.get(predictor.device.type, predictor.device.type),  # type: ignore[arg-type]
-        precision=precision,
-        callbacks=[SamplePrediction(), WorstMistakes(), ConfusionMatrix()],
-        logger=False,
-        default_root_dir=run,
-        enable_checkpointing=False,
-    )
+    trainer = tester(run, predictor.device.type, precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
     began = time.perf_counter()
     found, _ = score(Classifier(predictor.network, card=predictor.card), loaded, tta, trainer)  # type: ignore[arg-type]
     result = {

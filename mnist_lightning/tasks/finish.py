@@ -21,7 +21,7 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.tasks.held_out import read_held_out
 from mnist_lightning.tasks.loggers import log_results
 from mnist_lightning.tasks.train import Job
-from mnist_lightning.tasks.trainer import Trainer
+from mnist_lightning.tasks.trainer import tester
 
 log = logging.getLogger(__name__)
 
@@ -86,21 +86,18 @@ def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
     trained = job.trainer
     assert trained is not None
     assert job.model is not None
-    allowed = [str(job.settings["model"].get("_target_", "")), *job.settings["allow"]]
-    model = Classifier.load_from_checkpoint(path, allow=allowed) if path else job.model
+    model = Classifier.load_from_checkpoint(path, allow=job.allowed) if path else job.model
     pictures = [each for each in trained.callbacks if hasattr(each, "on_test_end")]  # type: ignore[attr-defined]
-    tester = Trainer(
-        accelerator={"cuda": "gpu"}.get(kind := trained.strategy.root_device.type, kind),  # type: ignore[arg-type]
-        precision=str(trained.precision),  # type: ignore[arg-type]
+    trainer = tester(  # without loggers: the pictures know those of the training
+        job.run,
+        trained.strategy.root_device.type,
+        str(trained.precision),
+        [each for each in pictures if not _is_about_training(each)],
         limit_test_batches=job.settings["trainer"].get("limit_test_batches", 1.0),
         deterministic=job.settings["trainer"].get("deterministic", True),
-        callbacks=[each for each in pictures if not _is_about_training(each)],
-        logger=False,  # the pictures know the loggers of the training
-        default_root_dir=job.run,
-        enable_checkpointing=False,
         alone=True,
     )
-    found, _ = score(model, job.data, job.settings["tta"], tester)
+    found, _ = score(model, job.data, job.settings["tta"], trainer)
     if (aside := getattr(job.data, "aside", None)) is not None and len(aside):
         job.record.note(drawings=_on_drawings(aside, job, path))
     return found

@@ -45,7 +45,7 @@ def read_held_out(job: Job, path: Path) -> None:
     assert job.trainer is not None
     predictor = Predictor.load(
         path, job.trainer.strategy.root_device.type, job.settings["tta"], str(job.trainer.precision),
-        allow=[str(job.settings["model"].get("_target_", "")), *job.settings["allow"]],
+        allow=job.allowed,
     )  # fmt: skip
     logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size)).float()
     if (fitted := temperature(logits, data.val.labels)) is not None:

@@ -26,7 +26,7 @@ def find(ckpt_path: str, outputs: Path) -> Path:
     """The checkpoint that `ckpt_path=` names: a file, a run folder (its last.ckpt), or `latest`.
 
     Raises:
-        UserError: there is none, or its run has finished.
+        UserError: there is none.
     """
     path = Path(ckpt_path).expanduser()
     if ckpt_path == "latest":
@@ -56,13 +56,9 @@ def check_unfinished(path: Path, overrides: Sequence[str]) -> None:
     asked = [each.partition("=")[2] for each in overrides if each.startswith("trainer.max_epochs=")]
     wanted = int(asked[-1]) if asked and asked[-1].isdigit() else wanted
     if record.get("status") == "finished" and done >= wanted:
-        raise _finished(path, done)
-
-
-def _finished(path: Path, done: int) -> UserError:
-    return UserError(
-        f"{path} has done {done} epochs already: ask for more with trainer.max_epochs={done + 1} or higher."
-    )
+        raise UserError(
+            f"{path} has done {done} epochs already: ask for more with trainer.max_epochs={done + 1} or higher."
+        )
 
 
 def check_resumable(checkpoint: Mapping[str, Any], path: Path) -> int:
@@ -112,13 +108,11 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             )
         if free:
             _put(result, name, composed)
-    for name, part in result.get("callbacks", {}).items():
+    for name in result.get("callbacks", {}):
         if name in result:  # `callbacks.averaging` is `averaging`
             result["callbacks"][name] = _copy(result[name])
         elif name in ("progress", "learning_curves") and name in composed["callbacks"]:
             result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
-        else:
-            result["callbacks"][name] = part
     return result
 
 

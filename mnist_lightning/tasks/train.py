@@ -61,6 +61,11 @@ class Job:
     trainer: pl.Trainer | None = None
     loggers: list[Any] = field(default_factory=list)
 
+    @property
+    def allowed(self) -> list[str]:
+        """The modules and classes outside of this package that its own checkpoints may name."""
+        return [str(self.settings["model"].get("_target_", "")), *self.settings["allow"]]
+
 
 def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = None) -> dict[str, Any]:
     """Train a network, score its best checkpoint on the test images, leave everything in the run folder.

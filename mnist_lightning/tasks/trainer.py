@@ -119,6 +119,19 @@ class Trainer(pl.Trainer):
             compat.ignore_sigterm(self)
 
 
+def tester(run: Path, device: str, precision: Any, callbacks: list[pl.Callback], **lightning: Any) -> Trainer:
+    """A trainer that scores: on one device, without loggers, and leaves in `run` what its callbacks write there."""
+    return Trainer(
+        accelerator=device,  # type: ignore[arg-type]
+        precision=precision,
+        callbacks=callbacks,
+        logger=False,
+        default_root_dir=run,
+        enable_checkpointing=False,
+        **lightning,
+    )
+
+
 def pick(accelerator: str) -> torch.device:
     """The kind of device that `trainer.accelerator` names.
 
