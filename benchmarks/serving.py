@@ -51,6 +51,7 @@ class Process:
         self.process = subprocess.Popen(
             command, stdout=self._log, stderr=self._log, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", **environment},
+            start_new_session=True,
         )  # fmt: skip
         while time.perf_counter() - self.began < 120:
             try:
@@ -64,7 +65,7 @@ class Process:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.process.send_signal(signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)  # with the workers that it has started, which would go on
         self.process.wait()
 
     def memory(self) -> float:

@@ -30,7 +30,7 @@ def measure_stroke_width(ink: np.ndarray) -> float:
     # The rim makes ink that touches the edge of the picture end there.
     distance = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
     pixels = cv2.countNonZero(mask)
-    return 4 * (float(distance.sum()) / pixels - 0.5) if pixels else 0.0
+    return 4 * (cv2.sumElems(distance)[0] / pixels - 0.5) if pixels else 0.0
 
 
 def even_ink(ink: np.ndarray, reach: int) -> np.ndarray:

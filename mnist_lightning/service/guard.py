@@ -5,10 +5,12 @@ Plain ASGI, because it takes part in every request: `BaseHTTPMiddleware` would c
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import itertools
 import json
 import logging
+import random
 import re
 import secrets
 import time
@@ -27,6 +29,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 READS = frozenset(("/v1/predict", "/v1/predict/batch", "/v1/explain", "/v2/models/mnist/infer"))
 """Routes that are refused at once while the queue is full."""
+
+REST = (0.15, 0.35)
+"""Least and most seconds after a refusal for lack of room before the next request of that connection is looked at:
+clients that ask again at once, in spite of `Retry-After`, take no time from accepted requests and from `/healthz`."""
 
 _KEYED = ("/v1/", "/v2/models/mnist/infer")
 _ID = re.compile(rb"[\w.-]{1,64}")
@@ -78,7 +84,7 @@ class Guard:
             name = f"{self._prefix}-{next(self._numbers):x}".encode()
         headers = API_HEADERS if path.startswith(("/v", "/healthz", "/readyz", "/metrics")) else PAGE_HEADERS
         headers = [*headers, (b"x-request-id", name)]
-        status, plain = 500, list[bool]()
+        status, plain, refused = 500, list[bool](), False
 
         async def reply(message: Message) -> None:
             nonlocal status
@@ -99,7 +105,8 @@ class Guard:
                 await _refuse(reply, 401, "The API key is missing or wrong: send it as X-API-Key.")
                 route = UNMATCHED
             elif path in READS and self._batcher.full:
-                await _refuse(reply, 503, str(problems.Full()))
+                refused = True
+                await _refuse(reply, 503, str(problems.Full()), ends=False)
                 route = path
             else:
                 await self._app(scope, receive, reply)
@@ -114,6 +121,9 @@ class Guard:
             self._metrics.request(scope["method"], route, status, seconds)
             if access.isEnabledFor(logging.INFO):
                 access.info("%s", _Line(name, scope, status, seconds))
+        if refused:  # the client has its whole answer; only its next request waits
+            await asyncio.sleep(random.uniform(*REST))  # not all at once
+            await send({"type": "http.response.body", "body": b""})
 
     def _has_key(self, given: dict[bytes, bytes]) -> bool:
         assert self._key is not None
@@ -139,10 +149,10 @@ class _Line:
         return json.dumps(self.fields)
 
 
-async def _refuse(send: Send, status: int, detail: str) -> None:
+async def _refuse(send: Send, status: int, detail: str, ends: bool = True) -> None:
     body = problems.body_of(status, detail)
     await send({"type": "http.response.start", "status": status, "headers": _headers_of(status, body)})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not ends})
 
 
 def _headers_of(status: int, body: bytes) -> list[tuple[bytes, bytes]]:
