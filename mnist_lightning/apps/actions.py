@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mnist_lightning.apps.album import Sketch
 from mnist_lightning.apps.saving import save
 from mnist_lightning.errors import UserError
+from mnist_lightning.ink.strokes import same_strokes
 
 if TYPE_CHECKING:
     from mnist_lightning.apps.canvas import Canvas
@@ -37,7 +38,7 @@ def undo(canvas: Canvas) -> None:
         canvas.message = "There is nothing to undo."
         return
     strokes = canvas.drawing.strokes
-    sketch = next((each for each in canvas.album.sketches if not before and each.is_of(strokes)), None)
+    sketch = next((each for each in canvas.album.sketches if not before and same_strokes(each.strokes, strokes)), None)
     if sketch is None:
         return
     told = "" if sketch.label is None else f"Taken back: the drawing is no longer kept as {sketch.label}."
@@ -55,7 +56,7 @@ def redo(canvas: Canvas) -> None:
         canvas.message = "There is nothing to redo."
         return
     cleared = bool(before) and not canvas.drawing.strokes
-    sketch = next((each for each in canvas.taken_back if cleared and each.is_of(before)), None)
+    sketch = next((each for each in canvas.taken_back if cleared and same_strokes(each.strokes, before)), None)
     if sketch is None:
         return
     told = "" if sketch.label is None else f"Kept as {sketch.label} again."

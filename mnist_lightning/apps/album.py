@@ -36,10 +36,6 @@ class Sketch:
         """Small, bright ink on 0: uint8 [h, w]."""
         return draw_digit(self.strokes)
 
-    def is_of(self, strokes: Sequence[Stroke]) -> bool:
-        """Whether these very strokes are its strokes."""
-        return len(strokes) == len(self.strokes) and all(a is b for a, b in zip(strokes, self.strokes, strict=True))
-
 
 class Album:
     """The last drawings, the newest first; labels are in `<folder>/drawings.jsonl` as soon as they are given.

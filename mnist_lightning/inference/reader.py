@@ -29,7 +29,8 @@ __all__ = ["NO_DIGIT", "UNSURE", "DigitReading", "Reader", "Reading"]
 
 LEAST = 0.35  # the probability of its likeliest class below which something is not a digit
 
-_CERTAIN = 0.9  # a digit as likely as this is neither cut nor joined
+CERTAIN = 0.9
+"""The probability from which on a digit is neither cut nor joined."""
 _SURER = 0.8  # the least that each digit must be after it was cut or joined
 _BROAD = 1.2  # widest digit, share of its height
 _GAIN = 0.1  # by which the least likely digit of two readings must be likelier
@@ -125,12 +126,12 @@ class Reader:
         """What may stand in place of parts[start:past]: two joined, or one cut."""
         ways: list[tuple[int, int, list[Part]]] = []
         for index, (part, after) in enumerate(pairwise(parts)):
-            if self._least([part, after]) < _CERTAIN and _gap(part, after) < _NEAR:
+            if self._least([part, after]) < CERTAIN and _gap(part, after) < _NEAR:
                 joined = part.joined(after)
                 if _breadth(joined) <= _BROAD and joined.is_in_one_go():
                     ways.append((index, index + 2, [joined]))
         for index, part in enumerate(parts):
-            if self._least([part]) < _CERTAIN and (part.strokes or _breadth(part) > _WIDE):
+            if self._least([part]) < CERTAIN and (part.strokes or _breadth(part) > _WIDE):
                 cut = self._cut(part)
                 if len(cut) > 1:
                     ways.append((index, index + 1, cut))
@@ -177,7 +178,7 @@ class Reader:
 
     def _as_one(self, rows: list[list[Part]], whole: Part) -> list[list[Part]]:
         """All ink of a picture as one digit, if it is surer so: a digit whose ink is broken."""
-        if self._least([part for row in rows for part in row]) >= _CERTAIN or _breadth(whole) > _BROAD:
+        if self._least([part for row in rows for part in row]) >= CERTAIN or _breadth(whole) > _BROAD:
             return rows
         self._look_at([whole])
         least = self._least([part for row in rows for part in row])

@@ -94,7 +94,7 @@ class Drawing:
 
     def end(self) -> None:
         """Lift the pen or the eraser. An erasure that met no ink leaves no trace in the history."""
-        if self._eraser is not None and _same(self.strokes, self._past[-1]):
+        if self._eraser is not None and same_strokes(self.strokes, self._past[-1]):
             self._past.pop()
         self._pen = self._eraser = None
 
@@ -243,7 +243,8 @@ def _without(stroke: Stroke, start: tuple[float, float], end: tuple[float, float
     return [Stroke([(float(x), float(y)) for x, y in piece], stroke.width) for piece in pieces]
 
 
-def _same(first: Sequence[Stroke], second: Sequence[Stroke]) -> bool:
+def same_strokes(first: Sequence[Stroke], second: Sequence[Stroke]) -> bool:
+    """Whether two drawings hold the very same strokes, in the same order."""
     return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
 
 

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.inference.reader import DigitReading, Reader, Reading
+from mnist_lightning.inference.reader import CERTAIN, DigitReading, Reader, Reading
 from mnist_lightning.ink.strokes import Stroke
-
-CERTAIN = 0.9
-"""The probability from which on the reader neither cuts nor joins a digit."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -197,9 +197,8 @@ def _add_batches(app: FastAPI, service: Service) -> None:
                 rows = await service.read_many(images)
                 if request.headers.get("accept", "").partition(";")[0].strip() == RAW:
                     return Response(rows.astype("<f4").tobytes(), media_type=RAW)
-                answer: dict[str, Any] = {"digits": words.labels(rows)}
-                answer["probabilities"] = rows.round(6).astype(float).tolist()
-                answer["probabilities"] = [[round(each, 6) for each in row] for row in answer["probabilities"]]
+                probabilities = [[round(each, 6) for each in row] for row in rows.tolist()]
+                answer: dict[str, Any] = {"digits": words.labels(rows), "probabilities": probabilities}
             else:
                 contents = await _contents_of(request, kind, service)
                 answer = {"results": [words.reading(await service.read(content)) for content in contents]}
