@@ -6,6 +6,9 @@
 Each digit is drawn as `scripts/replay.py` draws it, in the middle of the sheet at whole pixels, and the likeliest
 number counts, sure or not. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the
 browser is offline. The last line is JSON. Needs `pip install playwright` and a Chromium (Debian's, or $CHROMIUM).
+
+`--pictures docs/images` compares nothing and writes what the page shows once 2026 is drawn: `page.png`,
+`page_dark.png` with what decided, and `page_phone.png`; for them the strokes are tests/apps/hand_digits.jsonl.
 """
 
 from __future__ import annotations
@@ -73,6 +76,17 @@ def events(paths: list[Points], corner: tuple[float, float], touch: bool) -> lis
     return sent
 
 
+def number(digits: list[WrittenDigit], text: str, box: dict[str, float]) -> list[Points]:
+    """A number in pixels of a sheet that the page shows in `box`."""
+    strokes = {str(digit.label): digit.strokes for digit in digits}
+    factor = box["width"] / WIDTH
+    return [
+        [(round(factor * (32 + 176 * at + 1.65 * x)), round(factor * (190 + 1.65 * y))) for x, y in stroke.points]
+        for at, figure in enumerate(text)
+        for stroke in strokes[figure]
+    ]
+
+
 SHOWN = "document.documentElement.dataset.best"
 IS_READ = """() => new Promise((resolve) => {
   const { dataset } = document.documentElement;
@@ -121,6 +135,36 @@ async def draw(address: str, drawings: list[list[Points]], touch: bool) -> tuple
         return shown, times, ready
 
 
+async def pictures(address: str, digits: list[WrittenDigit], folder: Path) -> None:
+    """Write pictures of the page: as it is, dark with what decided, and on a phone."""
+    from playwright.async_api import async_playwright
+
+    looks: dict[str, dict[str, Any]] = {
+        "page": {"viewport": {"width": 1280, "height": 1300}},
+        "page_dark": {"viewport": {"width": 1280, "height": 1300}, "color_scheme": "dark"},
+        "page_phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True},
+    }
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for name, look in looks.items():
+            page = await browser.new_page(**look)
+            await page.goto(address)
+            await page.wait_for_selector("html[data-ready]")
+            box = await page.locator("#sheet").bounding_box()
+            assert box is not None
+            devtools = await page.context.new_cdp_session(page)
+            paths = number(digits, "2026", dict(box))
+            for each in events(paths, (box["x"], box["y"]), bool(look.get("has_touch"))):
+                await devtools.send(*each)
+            await page.evaluate(IS_READ)
+            if name == "page_dark":
+                await page.keyboard.press("h")
+            await page.mouse.move(1, 1)
+            await page.wait_for_timeout(5000)  # what decided and the inside are drawn after the reading
+            await page.screenshot(path=folder / f"{name}.png")
+        await browser.close()
+
+
 def main() -> None:
     """Read the command line, draw, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -131,14 +175,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ckpt", default="pretrained")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))
+    parser.add_argument("--pictures", type=Path, help="write pictures into this folder instead")
     asked = parser.parse_args()
+    address = asked.page if "://" in asked.page else Path(asked.page).resolve().as_uri()
     digits = list(read_digits(asked.strokes))
+    if asked.pictures:
+        asyncio.run(pictures(address, digits, asked.pictures))
+        return
     digits = random.Random(asked.seed).sample(digits, min(asked.limit, len(digits)))
     drawings = [place(digit) for digit in digits]
     path, _ = runs.find_checkpoint(asked.ckpt, asked.outputs)
     reader = Reader(Predictor.load(path, "cpu"), sure=0.5)
     python = [read_in_python(reader, paths) for paths in drawings]
-    address = asked.page if "://" in asked.page else Path(asked.page).resolve().as_uri()
     began = time.perf_counter()
     shown, times, ready = asyncio.run(draw(address, drawings, asked.touch))
     labels = [str(digit.label) for digit in digits]

@@ -3,6 +3,7 @@
 import numpy as np
 import page_vectors
 import pytest
+import torch
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +171,25 @@ def test_receptive_fields_are_the_pixels_that_a_unit_depends_on(engine):
         assert rows.min() >= max(first, 0)
         assert rows.max() < first + field["size"]
         assert rows.max() - rows.min() + 1 >= field["size"] // 2
+
+
+@pytest.mark.parametrize(("height", "width", "padding"), [(6, 6, 0), (9, 8, 0), (8, 9, 1), (7, 5, 2)])
+def test_convolutions_in_tiles_are_those_of_torch(engine, height, width, padding):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(8, height, width, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, 8, 3, 3, generator=generator, dtype=torch.float64)
+    bias = torch.randn(5, generator=generator, dtype=torch.float64)
+    out = torch.nn.functional.conv2d(image, weight, bias, padding=padding)
+    back = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(out, image, back)
+    found = engine({"engine/layers.js": "Convolution"}, """
+        const [weight, bias, image, back] = value.numbers.map((each) => Float32Array.from(each));
+        const layer = new Convolution(value.shape, { outputs: 5, kernel: 3, padding: value.padding }, weight, bias);
+        const once = [...layer.forward(image)];
+        return { inTiles: layer.inTiles, once, out: [...layer.forward(image)], gradient: [...layer.backward(back)] };
+    """, {"shape": list(image.shape), "padding": padding,
+          "numbers": [each.flatten().tolist() for each in (weight, bias, image.detach(), back)]})  # fmt: skip
+    assert found["inTiles"]
+    assert found["out"] == found["once"], "nothing of the last image may be left"
+    assert np.abs(np.array(found["out"]) - out.detach().flatten().numpy()).max() < 1e-4
+    assert np.abs(np.array(found["gradient"]) - gradient.flatten().numpy()).max() < 1e-4

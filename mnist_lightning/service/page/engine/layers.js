@@ -41,14 +41,105 @@ function multiply(a, b, into, rows, inner, columns, stride) {
 
 const roundUp = (value, to) => Math.ceil(value / to) * to;
 
-/** Convolution with stride 1: weight [outputs, inputs * kernel * kernel]. */
-export class Convolution {
-  constructor(shape, { outputs, kernel, padding }, weight, bias) {
-    const [channels, height, width] = shape;
-    Object.assign(this, { channels, height, width, outputs, kernel, padding, weight, bias });
-    this.rows = height + 2 * padding - kernel + 1;
-    this.columns = width + 2 * padding - kernel + 1;
-    this.shape = [outputs, this.rows, this.columns];
+/**
+ * A 3 x 3 convolution in tiles of 2 x 2 outputs, with 16 products in place of 36: F(2 x 2, 3 x 3) of Lavin and Gray,
+ * "Fast algorithms for convolutional neural networks", 2016.
+ */
+class Winograd {
+  constructor([channels, height, width], [outputs, rows, columns], padding, weight) {
+    Object.assign(this, { channels, height, width, outputs, rows, columns, padding });
+    this.down = Math.ceil(rows / 2);
+    this.across = Math.ceil(columns / 2);
+    this.stride = roundUp(this.down * this.across, 3);
+    this.padded = new Float32Array(channels * (2 * this.down + 2) * (2 * this.across + 2));
+    const parts = (length) => Array.from({ length: 16 }, () => new Float32Array(length));
+    this.weights = parts(roundUp(outputs, 4) * channels);
+    this.tiles = parts(this.stride * channels);
+    this.sums = parts(roundUp(outputs, 4) * this.stride);
+    for (let o = 0; o < outputs; o++) {
+      for (let k = 0; k < channels; k++) {
+        const from = 9 * (o * channels + k);
+        const each = transformed(weight.subarray(from, from + 9));
+        for (let part = 0; part < 16; part++) this.weights[part][((o >> 2) * channels + k) * 4 + (o & 3)] = each[part];
+      }
+    }
+  }
+
+  /** Fill `out` [outputs, rows, columns]. */
+  into(out, input) {
+    this.spread(input);
+    for (let part = 0; part < 16; part++) {
+      multiply(this.weights[part], this.tiles[part], this.sums[part], roundUp(this.outputs, 4), this.channels,
+               this.stride, this.stride);
+    }
+    this.collect(out);
+  }
+
+  /** Each tile's 4 x 4 inputs, transformed, in blocks of three tiles. */
+  spread(input) {
+    const { channels, height, width, padding, padded, tiles } = this;
+    const [high, wide] = [2 * this.down + 2, 2 * this.across + 2];
+    for (let channel = 0; channel < channels; channel++) {
+      for (let row = 0; row < height; row++) {
+        const from = (channel * height + row) * width;
+        padded.set(input.subarray(from, from + width), (channel * high + row + padding) * wide + padding);
+      }
+    }
+    const half = new Float64Array(16);
+    for (let p = 0; p < this.down * this.across; p++) {
+      const corner = 2 * Math.floor(p / this.across) * wide + 2 * (p % this.across);
+      let to = (p - (p % 3)) * channels + (p % 3);
+      for (let channel = 0, at = corner; channel < channels; channel++, at += high * wide, to += 3) {
+        for (let x = 0; x < 4; x++) {
+          const a = padded[at + x], b = padded[at + wide + x], c = padded[at + 2 * wide + x], d = padded[at + 3 * wide + x];
+          half[x] = a - c; half[4 + x] = b + c; half[8 + x] = c - b; half[12 + x] = b - d;
+        }
+        for (let y = 0; y < 16; y += 4) {
+          const a = half[y], b = half[y + 1], c = half[y + 2], d = half[y + 3];
+          tiles[y][to] = a - c; tiles[y + 1][to] = b + c; tiles[y + 2][to] = c - b; tiles[y + 3][to] = b - d;
+        }
+      }
+    }
+  }
+
+  /** The 2 x 2 outputs of each tile from its 16 sums. */
+  collect(out) {
+    const { sums, rows, columns, stride, across } = this;
+    const upper = new Float64Array(4);
+    const lower = new Float64Array(4);
+    for (let o = 0; o < this.outputs; o++) {
+      for (let p = 0; p < this.down * across; p++) {
+        const from = o * stride + p;
+        for (let x = 0; x < 4; x++) {
+          const b = sums[4 + x][from], c = sums[8 + x][from];
+          upper[x] = sums[x][from] + b + c;
+          lower[x] = b - c - sums[12 + x][from];
+        }
+        const row = 2 * Math.floor(p / across);
+        const column = 2 * (p % across);
+        const to = (o * rows + row) * columns + column;
+        const isWhole = column + 1 < columns;
+        out[to] = upper[0] + upper[1] + upper[2];
+        if (isWhole) out[to + 1] = upper[1] - upper[2] - upper[3];
+        if (row + 1 === rows) continue;
+        out[to + columns] = lower[0] + lower[1] + lower[2];
+        if (isWhole) out[to + columns + 1] = lower[1] - lower[2] - lower[3];
+      }
+    }
+  }
+}
+
+/** A 3 x 3 kernel as the 16 factors of its products. */
+function transformed(kernel) {
+  const steps = ([a, b, c]) => [a, (a + b + c) / 2, (a - b + c) / 2, c];
+  const columns = [0, 1, 2].map((x) => steps([kernel[x], kernel[3 + x], kernel[6 + x]]));
+  return [0, 1, 2, 3].flatMap((y) => steps(columns.map((each) => each[y])));
+}
+
+/** A convolution of any kernel as one product: its inputs are copied into columns. */
+class Direct {
+  constructor([channels, height, width], [outputs, rows, columns], { kernel, padding }, weight) {
+    Object.assign(this, { channels, height, width, outputs, rows, columns, kernel, padding });
     this.inner = channels * kernel * kernel;
     this.places = this.rows * this.columns;
     this.stride = roundUp(this.places, 3);
@@ -60,17 +151,15 @@ export class Convolution {
     }
     this.patches = new Float32Array(this.stride * this.inner);
     this.sums = new Float32Array(roundUp(outputs, 4) * this.stride);
-    this.out = new Float32Array(count(this.shape));
   }
 
-  forward(input) {
+  /** Fill `out` [outputs, rows, columns]. */
+  into(out, input) {
     this.gather(input);
     multiply(this.packed, this.patches, this.sums, roundUp(this.outputs, 4), this.inner, this.stride, this.stride);
     for (let o = 0; o < this.outputs; o++) {
-      const bias = this.bias ? this.bias[o] : 0;
-      for (let p = 0; p < this.places; p++) this.out[o * this.places + p] = this.sums[o * this.stride + p] + bias;
+      out.set(this.sums.subarray(o * this.stride, o * this.stride + this.places), o * this.places);
     }
-    return this.out;
   }
 
   /** Copy the patch under each place of the kernel into a column, in blocks of three columns. */
@@ -93,13 +182,48 @@ export class Convolution {
       }
     }
   }
+}
+
+/** Convolution with stride 1: weight [outputs, inputs * kernel * kernel]. */
+export class Convolution {
+  constructor(shape, settings, weight, bias) {
+    const { outputs, kernel, padding } = settings;
+    const [channels, height, width] = shape;
+    this.from = shape;
+    this.shape = [outputs, height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1];
+    Object.assign(this, { ...settings, weight, bias });
+    this.places = this.shape[1] * this.shape[2];
+    // Tiles pay where there are several, and where each is the sum of many inputs.
+    this.inTiles = kernel === 3 && padding <= 2 && channels >= 8 && this.places >= 16;
+    this.sums = this.inTiles ? new Winograd(shape, this.shape, padding, weight) : new Direct(shape, this.shape, settings, weight);
+    this.out = new Float32Array(count(this.shape));
+  }
+
+  forward(input) {
+    this.sums.into(this.out, input);
+    if (this.bias) {
+      for (let o = 0, at = 0; o < this.outputs; o++) {
+        for (const end = at + this.places; at < end; at++) this.out[at] += this.bias[o];
+      }
+    }
+    return this.out;
+  }
 
   backward(gradient) {
-    const { channels, height, width, kernel, padding, inner, weight } = this;
-    const back = new Float32Array(channels * height * width);
-    for (let o = 0, at = 0; o < this.outputs; o++) {
-      for (let row = 0; row < this.rows; row++) {
-        for (let column = 0; column < this.columns; column++, at++) {
+    if (this.inTiles) {
+      this.back ??= new Winograd(this.shape, this.from, 2 - this.padding, this.turned());
+      this.gradient ??= new Float32Array(count(this.from));
+      this.back.into(this.gradient, gradient);
+      return this.gradient;
+    }
+    const { kernel, padding, weight } = this;
+    const [channels, height, width] = this.from;
+    const [outputs, rows, columns] = this.shape;
+    const inner = channels * kernel * kernel;
+    const back = new Float32Array(count(this.from));
+    for (let o = 0, at = 0; o < outputs; o++) {
+      for (let row = 0; row < rows; row++) {
+        for (let column = 0; column < columns; column++, at++) {
           const g = gradient[at];
           if (g === 0) continue; // behind a pooling most of them are
           for (let channel = 0, k = o * inner; channel < channels; channel++) {
@@ -116,6 +240,17 @@ export class Convolution {
       }
     }
     return back;
+  }
+
+  /** The weights of the convolution that takes a gradient back: [channels, outputs, kernel * kernel], turned round. */
+  turned() {
+    const { weight, outputs } = this;
+    const [channels] = this.from;
+    const size = this.kernel ** 2;
+    return weight.map((_, at) => {
+      const [k, o] = [Math.floor(at / size / outputs), Math.floor(at / size) % outputs];
+      return weight[(o * channels + k) * size + size - 1 - (at % size)];
+    });
   }
 }
 

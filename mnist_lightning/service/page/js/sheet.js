@@ -236,7 +236,8 @@ export class Sheet {
 
   paintBoxes(context) {
     const { scale, left, top } = this.picture ? placePicture(this.picture, SHEET) : { scale: 1, left: 0, top: 0 };
-    context.font = "600 16px system-ui, sans-serif";
+    const unit = Math.max(1, SHEET.width / (this.element.getBoundingClientRect().width || SHEET.width));
+    context.font = `600 ${14 * unit}px system-ui, sans-serif`; // as large on the screen, however small the sheet
     for (const { box, digit, sure } of this.digits) {
       if (!box) continue;
       const gap = this.picture ? 4 : 16;
@@ -247,7 +248,7 @@ export class Sheet {
       context.setLineDash(sure ? [] : [6, 4]);
       context.strokeRect(x, y, Math.min(x1 + gap, SHEET.width - 1) - x, Math.min(y1 + gap, SHEET.height - 1) - y);
       context.fillStyle = context.strokeStyle;
-      context.fillText(sure ? digit : `${digit}?`, x + 3, y > 22 ? y - 5 : y + 18);
+      context.fillText(sure ? digit : `${digit}?`, x + 3, y > 18 * unit ? y - 5 : y + 16 * unit);
     }
     context.setLineDash([]);
   }
