@@ -87,12 +87,15 @@ def test_a_network_whose_answers_change_in_eight_bits_is_refused(tmp_path):
 def test_modules_are_joined_in_the_order_of_their_imports(tmp_path):
     (tmp_path / "a.js").write_text('// A comment.\nimport { two as b } from "./lib/b.js";\nconsole.log(b);\n')
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib/b.js").write_text("/** Two. */\nexport const two = 2;\nexport function half() {}\n")
+    (tmp_path / "lib/b.js").write_text(
+        "/** Two. */\nexport const two = 2; // a comment\nexport function half() { return 'http:// //'; }\n"
+    )
     text = bundle(tmp_path, "a.js")
     assert text.index('modules["lib/b.js"] =') < text.index('const { two: b } = modules["lib/b.js"];')
     assert "return { two, half };" in text
     assert "comment" not in text
     assert "/**" not in text
+    assert "return 'http:// //'; }" in text
 
 
 @pytest.mark.parametrize(
