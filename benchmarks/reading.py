@@ -12,14 +12,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from mnist_lightning.cli.config import CONF
 from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.normalise import bounding_box, normalise
+from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -48,9 +47,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
     parser.add_argument("--ckpt", default="pretrained")
     given = parser.parse_args()
-    sure = OmegaConf.load(CONF / "draw.yaml").sure
     path, word = runs.find_checkpoint(given.ckpt, PROJECT / "outputs")
     predictor = Predictor.load(path, "cpu")
+    sure = sure_from(predictor.card)
     source = sources.load("mnist", given.data, ())
     cut, whole = numbers(predictor, source.test_images.numpy(), source.test_labels.numpy(), 1000)
     print(f"checkpoint: {word}")
