@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,12 +48,23 @@ def _foreign(name: str, path: str) -> type:
     return _Dotted(name, (Foreign,), {"path": path})
 
 
-@dataclass(frozen=True)
 class Argument:
-    """One argument: its evaluated annotation (None where it has none) and whether it must be given."""
+    """One argument.
 
-    annotation: Any
-    required: bool
+    Attributes:
+        required: whether it must be given.
+    """
+
+    def __init__(self, module: _Module, written: ast.expr | None, required: bool) -> None:
+        self._module, self._written, self.required = module, written, required
+
+    @functools.cached_property
+    def annotation(self) -> Any:
+        """Its annotation as an object, None where it has none.
+
+        Evaluated when it is asked for: of PyTorch's and Lightning's classes it names what lies in many other files.
+        """
+        return self._module.evaluate(self._written)
 
 
 @dataclass
@@ -123,6 +135,18 @@ def read_signature(path: str) -> Signature | None:
     return None
 
 
+def settings_of(command: str) -> Signature | None:
+    """The settings of a command, from the dotted path of its function; None where its source is not found.
+
+    They are its arguments; or where its first argument is annotated with a TypedDict of them, the entries of that.
+    """
+    signature = read_signature(command)
+    for argument in list(signature.arguments.values())[:1] if signature else []:
+        for foreign in foreign_in(argument.annotation)[:1]:
+            signature = read_signature(foreign.path) or signature
+    return signature
+
+
 class _Module:
     """One parsed source file."""
 
@@ -175,7 +199,8 @@ class _Namespace(dict[str, Any]):
                 return getattr(importlib.import_module(home), leaf)
             if path in _LIGHT:
                 return importlib.import_module(path)
-            found = _find(path)
+            # What Python brings along needs no look at its source: an annotation that names it restricts nothing here.
+            found = None if home.split(".")[0] in sys.stdlib_module_names else _find(path)
             if found and isinstance(found[1], ast.expr):
                 return found[0].evaluate(found[1])
             path = f"{found[0].name}.{found[1].name}" if found and isinstance(found[1], ast.ClassDef) else path
@@ -231,7 +256,7 @@ def _class_signature(module: _Module, node: ast.ClassDef) -> Signature:
         ast.unparse, node.bases
     ):
         own = Signature({
-            each.target.id: Argument(module.evaluate(each.annotation), each.value is None)
+            each.target.id: Argument(module, each.annotation, each.value is None)
             for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
         })  # fmt: skip
     else:
@@ -254,7 +279,7 @@ def _function_signature(module: _Module, node: ast.FunctionDef, *, skip_first: b
     optional |= {each.arg for each, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value is not None}
     return Signature(
         {
-            each.arg: Argument(module.evaluate(each.annotation), each.arg not in optional)
+            each.arg: Argument(module, each.annotation, each.arg not in optional)
             for each in [*positional, *given.kwonlyargs]
         },
         open=given.kwarg is not None,

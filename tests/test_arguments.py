@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mnist_lightning import arguments
 from mnist_lightning.arguments import accepts, bound_arguments, parameters_of, read_signature, refusal
 from mnist_lightning.types import PositiveInt
 
@@ -87,3 +88,15 @@ def test_keyword_arguments_of_a_constructor_stand_for_those_of_its_bases():
 def test_a_value_is_refused_where_it_does_not_fit(value, annotation, place):
     refused = refusal(value, annotation)
     assert (refused if refused is None else refused[0]) == place
+
+
+def test_an_annotation_is_evaluated_when_it_is_asked_for(monkeypatch):
+    evaluated = []
+    monkeypatch.setattr(arguments._Module, "evaluate", lambda module, written: evaluated.append(written))
+    arguments.read_signature.cache_clear()
+    try:
+        found = arguments.read_signature("torch.optim.Adam").arguments
+        assert (found["params"].required, found["lr"].required, evaluated) == (True, False, [])
+        assert (found["lr"].annotation, found["lr"].annotation, len(evaluated)) == (None, None, 1)
+    finally:
+        arguments.read_signature.cache_clear()

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mnist_lightning.arguments import Signature, foreign_in, read_signature, refusal
+from mnist_lightning.arguments import Signature, foreign_in, read_signature, refusal, settings_of
 from mnist_lightning.cli.describe import described
 from mnist_lightning.errors import UserError
 
@@ -41,11 +41,8 @@ def check(settings: Mapping[str, Any], command: str) -> None:
     Raises:
         UserError: the first setting that is unknown, missing, of a wrong type or out of its range.
     """
-    signature = read_signature(command)
+    signature = settings_of(command)
     assert signature is not None, f"{command} has no source"
-    for argument in list(signature.arguments.values())[:1]:
-        if foreign := foreign_in(argument.annotation):
-            signature = read_signature(foreign[0].path) or signature
     _check_mapping("", settings, signature)
 
 
@@ -143,10 +140,7 @@ def annotation_of(key: str, command: str) -> Any:
 
     section, _, name = key.rpartition(".")
     signatures = [read_signature(target) for target in targets(section)] if section else []
-    top = read_signature(command)
-    for argument in list(top.arguments.values())[:1] if top else []:
-        for foreign in foreign_in(argument.annotation):
-            top = read_signature(foreign.path)
+    top = settings_of(command)
     if top and section in top.arguments:
         signatures += [read_signature(each.path) for each in foreign_in(top.arguments[section].annotation)]
     elif not section:

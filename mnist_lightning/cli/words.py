@@ -6,7 +6,7 @@ import re
 import types
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from mnist_lightning.arguments import foreign_in, read_signature
+from mnist_lightning.arguments import foreign_in, read_signature, settings_of
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.cli.config import known_settings
 from mnist_lightning.errors import UserError
@@ -50,12 +50,8 @@ def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
 def text_settings(function: str) -> set[str]:
     """The settings of a command that are plain text: paths, names, addresses."""
     found = {*_DIRECTORIES}
-    signature = read_signature(function)
-    fields = signature.arguments if signature else {}
-    for argument in list(fields.values())[:1]:
-        for foreign in foreign_in(argument.annotation):
-            fields = (read_signature(foreign.path) or signature).arguments  # type: ignore[union-attr]
-    for name, argument in fields.items():
+    settings = settings_of(function)
+    for name, argument in settings.arguments.items() if settings else ():
         if _is_text(argument.annotation):
             found.add(name)
         for foreign in foreign_in(argument.annotation):
