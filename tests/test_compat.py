@@ -125,3 +125,20 @@ def test_no_profiler_is_one_of_lightnings_and_measures_nothing():
     with profiler.profile("a step") as nothing:
         assert nothing is None
     assert profiler.summary() == ""
+
+
+def test_a_tensorboard_writer_takes_a_png_file_as_it_is_after_it_was_closed(tmp_path):
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    path = tmp_path / "red.png"
+    Image.new("RGB", (30, 20), "red").save(path)
+    writer = SummaryWriter(str(tmp_path / "log"))
+    writer.close()
+    compat.show_png(writer, path, 7)
+    writer.close()
+    events = EventAccumulator(str(tmp_path / "log")).Reload()
+    [shown] = events.Images("red")
+    assert (shown.step, shown.width, shown.height) == (7, 30, 20)
+    assert shown.encoded_image_string == path.read_bytes()

@@ -6,6 +6,7 @@ import copy
 import warnings
 
 import lightning.pytorch as pl
+import torch
 
 
 class NetworkGraph(pl.Callback):
@@ -19,4 +20,6 @@ class NetworkGraph(pl.Callback):
                 network, example = copy.deepcopy(pl_module.network).cpu(), pl_module.example_input_array
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the tracer's, about itself
-                    logger.experiment.add_graph(network, example)  # type: ignore[attr-defined]
+                    # Traced here, since `add_graph` would trace it twice, to compare.
+                    traced = torch.jit.trace(network, example, check_trace=False)
+                    logger.experiment.add_graph(traced, example)  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 import numpy as np
 
+from mnist_lightning import compat
 from mnist_lightning.evaluation import scores
 from mnist_lightning.models.classifier import Classifier, Scored
 from mnist_lightning.types import PositiveInt
@@ -104,10 +105,7 @@ def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int) -> None:
     for logger in loggers:
         kind = type(logger).__name__
         if kind == "TensorBoardLogger":
-            import cv2
-
-            pixels = np.asarray(cv2.imread(str(path)))[:, :, ::-1]
-            logger.experiment.add_image(path.stem, pixels, step, dataformats="HWC")
+            compat.show_png(logger.experiment, path, step)
         elif kind == "WandbLogger":
             logger.log_image(path.stem, [str(path)])
         elif kind == "MLFlowLogger":
