@@ -28,6 +28,8 @@ Seed = Annotated[int, Ge(0), Lt(2**32)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Monitor = Literal["val_loss", "val_accuracy", "last"]
+Treatment = Literal["keep", "drop", "soften"]
+"""Of training images whose labels are likely wrong."""
 Metric = Literal["val_loss", "val_accuracy", "train_loss"]
 Interval = Literal["step", "epoch"]
 Part = dict[str, Any]

@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mnist_lightning.data import embellish, outliers, patterns, pen, sources
+from mnist_lightning.data import suspects as doubtful
 from mnist_lightning.data.batches import Batches, Order
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
 from mnist_lightning.models.loss import OUTLIER
 from mnist_lightning.models.network import to_input
-from mnist_lightning.types import Count, PositiveInt, Share, Text
+from mnist_lightning.types import Count, PositiveInt, Share, Text, Treatment
 
 Batch = tuple[Tensor, Tensor]
 
@@ -30,7 +31,7 @@ class InMemory(Dataset[Batch]):
 
     Args:
         images: uint8 [N, 28, 28].
-        labels: int64 [N].
+        labels: int64 [N]; float32 [N, C] where some of them are soft (`data.suspects=soften`).
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -149,6 +150,9 @@ class DigitsDataModule(pl.LightningDataModule):
         limit: use only so many training images, and at most as many for validation and test.
         num_folds: number of folds of a cross-validation; 0 for the plain split.
         fold: which fold validates, 0 to `num_folds` - 1.
+        suspects: what happens to training images whose labels are likely wrong: kept as they are, left out (drop), or
+            given soft labels (soften).
+        suspects_file: the file that names them, or the folder of the sweep over `fold` that has written it.
         pen_digits: number of synthetic pen digits added to the training set.
         outlier_drawings: number of letters, signs and scribbles added as outliers (see `models.Loss`).
         outlier_noise: number of patterns and noise images added as outliers.
@@ -163,6 +167,7 @@ class DigitsDataModule(pl.LightningDataModule):
         source: the loaded set, a `Source`; None before `setup`.
         train, val, test: the parts as `InMemory`.
         val_index: places of the validation images in the whole training set, rising, int64.
+        suspects_facts: what the record says of the suspects; None where they are kept as they are.
         aside: drawings that are not trained on; None without `drawings`.
 
     Raises:
@@ -185,6 +190,8 @@ class DigitsDataModule(pl.LightningDataModule):
         limit: PositiveInt | None = None,
         num_folds: Count = 0,
         fold: Count = 0,
+        suspects: Treatment = "keep",
+        suspects_file: Text | None = None,
         pen_digits: Count = 0,
         outlier_drawings: Count = 0,
         outlier_noise: Count = 0,
@@ -208,6 +215,8 @@ class DigitsDataModule(pl.LightningDataModule):
         self.shuffle, self.num_workers = shuffle, num_workers
         self.limit, self.split_seed = limit, split_seed
         self._how = How(val_size, split_seed, limit, num_folds, fold)
+        self.suspects, self.suspects_file = suspects, suspects_file
+        self._suspected = doubtful.chosen(suspects, suspects_file, num_folds)
         self.pen_digits, self.outlier_drawings, self.outlier_noise = pen_digits, outlier_drawings, outlier_noise
         self.embellished = embellished
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
@@ -227,8 +236,11 @@ class DigitsDataModule(pl.LightningDataModule):
         self.source = loaded = self.own_source() if self.own_source is not None else _load(*self._place)
         if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
-        self.val_index = split(loaded.name, len(loaded.train_labels), self._how)[1]
+        index, self.val_index = split(loaded.name, len(loaded.train_labels), self._how)
         (images, labels), val = _parts(loaded, self._how)
+        self.suspects_facts = self._check_suspects(index)
+        if self._suspected is not None and self.suspects == "drop":
+            images, labels = doubtful.drop(index, images, labels, self._suspected)
         if self.embellished:
             images, labels = _with_embellished(images, labels, self.embellished)
         if any(made := (self.pen_digits, self.outlier_drawings, self.outlier_noise)):
@@ -238,6 +250,8 @@ class DigitsDataModule(pl.LightningDataModule):
         self.aside: InMemory | None = None
         if self.drawings:
             self._add_drawings(Path(self.drawings).expanduser() / folder_of_drawings.FILE)
+        if self._suspected is not None and self.suspects == "soften":
+            self.train.labels = doubtful.soften(index, self.train.labels, self._suspected, loaded.num_classes)
         self.val = InMemory(*val)
         self.test = InMemory(loaded.test_images[: self.limit], loaded.test_labels[: self.limit])
 
@@ -255,6 +269,16 @@ class DigitsDataModule(pl.LightningDataModule):
     def split_facts(self) -> dict[str, Any]:
         """What decides which images train and which validate, as plain data."""
         return {"name": self.name, **self._how._asdict()}
+
+    def _check_suspects(self, index: Tensor) -> dict[str, Any] | None:
+        """Hold the suspects against the set; `suspects_facts`."""
+        if self._suspected is None:
+            return None
+        assert self.source is not None
+        assert self.suspects_file is not None
+        path, labels = Path(self.suspects_file), self.source.train_labels
+        doubtful.check(self._suspected, path, self.source.name, labels, self.source.num_classes)
+        return doubtful.facts(self.suspects, self.suspects_file, self._suspected, index)
 
     def _add_drawings(self, path: Path) -> None:
         """Add a person's drawings to the training set, each in many variations, but keep a share of them aside."""

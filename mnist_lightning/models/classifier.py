@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import checkpoint as checkpoints
-from mnist_lightning.models.loss import Distillation, Loss
+from mnist_lightning.models.loss import Distillation, Loss, classes
 from mnist_lightning.models.optimizer import DEFAULT, MakeOptimizer, build_optimizer
 from mnist_lightning.models.schedule import Schedule, as_schedule, onecycle
 
@@ -114,12 +114,12 @@ class Classifier(pl.LightningModule):
         self._val = _Sums(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The mean loss of one batch: images float [N, 1, H, W] in [0, 1], labels int64 [N]."""
+        """The mean loss of one batch: images float [N, 1, H, W] in [0, 1], labels int64 [N] or soft, float [N, C]."""
         images, labels = batch
         logits = self.network(images).float()
         log_probs = logits.log_softmax(1)
         loss, plain, count = self.loss(log_probs, labels)
-        self._train.add(plain, (log_probs.detach().argmax(1) == labels).sum(), count)
+        self._train.add(plain, (log_probs.detach().argmax(1) == classes(labels)).sum(), count)
         if self.distillation is not None:
             loss = self.distillation(loss, logits, images)
         if self.trainer.accumulate_grad_batches > 1:
@@ -140,7 +140,7 @@ class Classifier(pl.LightningModule):
         images, labels = batch
         logits = self.network(images).float()
         self._val.loss += F.cross_entropy(logits, labels, reduction="sum")
-        self._val.hits += (logits.argmax(1) == labels).sum()
+        self._val.hits += (logits.argmax(1) == classes(labels)).sum()
         self._val.images += len(labels)
 
     def on_validation_epoch_end(self) -> None:

@@ -14,6 +14,13 @@ OUTLIER = -1
 """The label of an image that belongs to no class."""
 
 
+def classes(labels: Tensor) -> Tensor:
+    """The class of each label, int64 [N], of a soft one the likeliest; `OUTLIER` where it belongs to none."""
+    if not labels.is_floating_point():
+        return labels
+    return torch.where(labels.any(1), labels.argmax(1), OUTLIER)
+
+
 @dataclass(frozen=True)
 class Loss:
     """Cross-entropy with label smoothing (Szegedy et al. 2016) and, where there are outliers, outlier exposure.
@@ -34,20 +41,25 @@ class Loss:
 
         Args:
             log_probs: float32 [N, C].
-            labels: int64 [N].
+            labels: int64 [N]; or probabilities, float32 [N, C], with a row of zeros for an image that belongs to no
+                class.
 
         Returns:
             The mean loss; the mean plain cross-entropy of the images that belong to a class, which compares with that
             of the validation set; and how many these images are (a tensor where only the device knows).
         """
-        if not self.outliers:
+        soft = labels.is_floating_point()
+        if not self.outliers and not soft:
             plain = F.nll_loss(log_probs, labels)
             loss = plain
             if self.label_smoothing:
                 loss = (1 - self.label_smoothing) * plain - self.label_smoothing * log_probs.mean()
             return loss, plain.detach(), len(labels)
-        losses = F.nll_loss(log_probs, labels, ignore_index=OUTLIER, reduction="none")
-        known = labels != OUTLIER
+        known = classes(labels) != OUTLIER
+        if soft:
+            losses = -(labels * log_probs).sum(1)
+        else:
+            losses = F.nll_loss(log_probs, labels, ignore_index=OUTLIER, reduction="none")
         spread = torch.where(known, self.label_smoothing, 1.0)
         loss = ((1 - spread) * losses - spread * log_probs.mean(1)).mean()
         count = known.sum()

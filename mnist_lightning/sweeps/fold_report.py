@@ -46,7 +46,7 @@ def report(grouped: Sequence[Group], keys: Sequence[str], sweep: Path) -> tuple[
         f"Out of fold: each of {len(found[0][1].index):,} training images is read by the network that has not seen it. "
         f"The probabilities are in {run_folders.shown((sweep / FILE).absolute())}."
     )
-    said += _suspects(*found[0], sweep)
+    said += name_suspects(*found[0], sweep / suspects.FILE)
     return rows, said
 
 
@@ -101,21 +101,37 @@ def compared(first: OutOfFold, second: OutOfFold, sides: Sequence[str]) -> str:
     )
 
 
-def _suspects(group: Group, found: OutOfFold, sweep: Path) -> list[str]:
-    """Name the images whose labels are likely wrong; a sentence on them, or on why there is none."""
+def name_suspects(group: Group, found: OutOfFold, path: Path) -> list[str]:
+    """Name the images whose labels are likely wrong, and draw them into a PNG file beside.
+
+    Args:
+        group: the recipe.
+        found: its predictions.
+        path: the JSON file for `data.suspects_file`.
+
+    Returns:
+        Sentences on them, or on why there are none.
+    """
     from mnist_lightning.data import sources
     from mnist_lightning.evaluation import label_errors
 
-    run = group.runs[0]
+    run, picture = group.runs[0], path.with_suffix(".png")
+    name, data = str(run.settings["dataset"]), run.metrics["hyperparameters"]["data"]
     try:
-        name, data = str(run.settings["dataset"]), run.metrics["hyperparameters"]["data"]
         doubtful = label_errors.find(name, found.index, found.label, found.log_probs)
-        suspects.write(sweep / suspects.FILE, doubtful)
-        source = sources.load(name, Path(data["folder"]), tuple(data["mirrors"]))
-        label_errors.draw(sweep / "suspects.png", doubtful, source.train_images.numpy())
-    except (UserError, KeyError) as error:
+    except UserError as error:
         return [f"Doubtful labels were not looked for: {error}"]
-    return [
-        f"{len(doubtful.index)} of the {doubtful.images:,} labels are likely wrong (confident learning): "
-        f"{run_folders.shown((sweep / suspects.FILE).absolute())}, suspects.png."
+    suspects.write(path, doubtful)
+    shown = run_folders.shown(path.absolute())
+    said = [
+        f"{len(doubtful.index)} of the {doubtful.images:,} labels are likely wrong (confident learning). To train "
+        f"without these images: data.suspects=drop data.suspects_file={shown}"
     ]
+    if data.get("source"):  # a record never decides what code runs
+        return [*said, f"They are not drawn: {name} is a data set of your own."]
+    try:
+        source = sources.load(name, Path(data["folder"]), tuple(data["mirrors"]))
+    except UserError as error:
+        return [*said, f"They are not drawn: {error}"]
+    label_errors.draw(picture, doubtful, source.train_images.numpy())
+    return [*said, f"They are drawn in {run_folders.shown(picture.absolute())}."]

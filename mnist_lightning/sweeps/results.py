@@ -73,13 +73,18 @@ def results(settings: ResultsSettings) -> str:
     grouped = _sort(groups.group(scored, keys), settings["sort"], settings["metric"])
     if repeats := sum(each.repeats for each in grouped):
         _note(f"{repeats} runs repeat the settings, seed and fold of a newer one and are left out.")
-    text = _compared(settings, scored) if settings["compare"] else _exported(settings["format"], scored, grouped, keys)
+    tabled = not settings["compare"] and settings["format"] in ("table", "markdown")
+    found = [_out_of_fold(group.runs) if tabled or settings["out_of_fold"] else None for group in grouped]
+    if settings["compare"]:
+        text = _compared(settings, scored)
+    else:
+        text = _exported(settings["format"], scored, grouped, keys, found)
     if settings["out"]:
         write_text(Path(settings["out"]), text)
     else:
         print(text, end="")
     if settings["out_of_fold"]:
-        _write_out_of_fold(Path(settings["out_of_fold"]), grouped)
+        _write_out_of_fold(Path(settings["out_of_fold"]), grouped, found)
     if settings["plot"]:
         from mnist_lightning.sweeps import plots
 
@@ -87,17 +92,20 @@ def results(settings: ResultsSettings) -> str:
     return text
 
 
-def _write_out_of_fold(path: Path, grouped: list[groups.Group]) -> None:
-    """Write the out-of-fold predictions of the one recipe that is left."""
-    from mnist_lightning.sweeps import out_of_fold
+def _write_out_of_fold(path: Path, grouped: list[groups.Group], found: list[OutOfFold | None]) -> None:
+    """Write the out-of-fold predictions of the one recipe that is left, and beside them which labels they doubt."""
+    from mnist_lightning.sweeps import fold_report, out_of_fold
 
-    found = [each for group in grouped if (each := _out_of_fold(group.runs)) is not None]
-    if len(found) != 1:
+    whole = [(group, each) for group, each in zip(grouped, found, strict=True) if each is not None]
+    if len(whole) != 1:
         raise UserError(
             f"out_of_fold={path} takes the predictions of one recipe whose folds are all there, and there are "
-            f"{len(found)}: narrow the runs with where=, or sweep over 'data.fold=range(5)' with data.num_folds=5."
+            f"{len(whole)}: narrow the runs with where=, or sweep over 'data.fold=range(5)' with data.num_folds=5."
         )
-    out_of_fold.write(path, found[0])
+    group, predictions = whole[0]
+    out_of_fold.write(path, predictions)
+    for sentence in fold_report.name_suspects(group, predictions, path.with_name(f"{path.stem}_suspects.json")):
+        _note(sentence)
 
 
 def _note(sentence: str) -> None:
@@ -132,7 +140,9 @@ def _sort(grouped: list[groups.Group], by: str | None, metric: str) -> list[grou
     return sorted(grouped, key=lambda group: sign * group.spread(metric).mean)  # type: ignore[union-attr]
 
 
-def _exported(form: str, runs: list[Run], grouped: list[groups.Group], keys: list[str]) -> str:
+def _exported(
+    form: str, runs: list[Run], grouped: list[groups.Group], keys: list[str], found: list[OutOfFold | None]
+) -> str:
     if form == "json":
         return json.dumps(collect.export(runs), indent=1) + "\n"
     if form == "csv":
@@ -144,7 +154,7 @@ def _exported(form: str, runs: list[Run], grouped: list[groups.Group], keys: lis
         ]  # fmt: skip
         return tables.comma_separated(["folder", *keys, "seed", "fold", "status", *numbers, "commit"], records)
     rows = tables.group_rows(grouped, keys)
-    if any(found := [_out_of_fold(group.runs) for group in grouped]):
+    if any(found):
         from mnist_lightning.sweeps import fold_report
 
         head = ["out-of-fold errors", "out-of-fold accuracy"]
@@ -170,7 +180,8 @@ def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
             f"compare={settings['compare']} cannot be read: write two conditions: 'compare=model=cnn vs model=mlp'."
         )
     metric = settings["metric"]
-    found = groups.compare(conditions.where(sides[0], runs), conditions.where(sides[1], runs), metric)
+    first, second = (conditions.where(side, runs) for side in sides)
+    found = groups.compare(first, second, metric)
     scale, unit = (100, " points") if "accuracy" in metric else (1, "")
     spread = found.difference
     line = (
@@ -183,7 +194,7 @@ def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
         if found.t is None
         else (f"\npaired t-test p = {found.t:.3g}, Wilcoxon signed-rank test p = {found.wilcoxon:.3g}\n")
     )
-    ours, theirs = (_out_of_fold(groups.distinct(conditions.where(side, runs))) for side in sides)
+    ours, theirs = (_out_of_fold(groups.distinct(side)) for side in (first, second))
     if ours is None or theirs is None:
         return line
     from mnist_lightning.sweeps import fold_report

@@ -135,6 +135,10 @@ def check_together(settings: Mapping[str, Any]) -> None:
         raise UserError("data.num_folds=1 is not allowed: cross-validation needs 2 or more (0: the plain split).")
     if folds and fold >= folds:
         raise UserError(f"data.fold={fold} is not allowed: with data.num_folds={folds} it is 0 to {folds - 1}.")
+    if (treatment := data.get("suspects", "keep")) != "keep":
+        from mnist_lightning.data import suspects  # NumPy, which the other checks do without
+
+        suspects.chosen(treatment, data.get("suspects_file"), folds)
     if search := settings.get("search"):
         check_search(search)
 
@@ -168,6 +172,8 @@ def without_effect(settings: Mapping[str, Any]) -> list[str]:
     ]
     if value("data.val_size") and value("data.num_folds") and value("data.name") != "digits":
         said.append("data.val_size has no effect with data.num_folds: the fold is the validation set.")
+    if value("data.suspects", "keep") == "keep" and value("data.suspects_file"):
+        said.append("data.suspects_file has no effect with data.suspects=keep.")
     if value("early_stopping.patience") and value("checkpoint.monitor") == "last":
         said.append("early_stopping.patience watches val_loss, since checkpoint.monitor=last compares nothing.")
     if value("model.standardize"):

@@ -184,11 +184,17 @@ def _start_record(job: Job) -> None:
     assert job.model is not None
     weights = sum(weight.numel() for weight in job.model.network.parameters() if weight.requires_grad)
     sizes = {part: len(getattr(data, part)) for part in ("train", "val", "test")}
+    suspects = getattr(data, "suspects_facts", None)
     facts: dict[str, Any] = {
         **job.asked,
         "name": settings["name"] or job.run.name,
         "tags": settings["tags"],
-        "dataset": {"name": data.name, "requested": settings["data"].get("name", data.name), **sizes},
+        "dataset": {
+            "name": data.name,
+            "requested": settings["data"].get("name", data.name),
+            **sizes,
+            **({"suspects": suspects} if suspects else {}),
+        },
         "batch": {
             "size": data.batch_size,
             "processes": here.world,
@@ -210,6 +216,9 @@ def _start_record(job: Job) -> None:
         "%s, %s parameters, on %s (%s training, %s validation, %s test images)",
         type(job.model.network).__name__.lower(), f"{weights:,}", data.name, *(f"{size:,}" for size in sizes.values()),
     )  # fmt: skip
+    if suspects:
+        done = {"drop": "left out", "soften": "trained on with soft labels"}[suspects["treatment"]]
+        log.info("%s training images whose labels are likely wrong are %s", f"{suspects['images']:,}", done)
     if here.world > 1:
         log.info(
             "%s over %d processes on %d machine%s: a batch is %d images, %g per process",

@@ -252,6 +252,13 @@ TOGETHER = {
     "train=false": "train=false scores a network that is there already: name it with ckpt=.",
     "distill.teacher=pretrained data.outlier_drawings=5": "distill.teacher cannot be combined with "
     "data.outlier_drawings: a teacher has no answer to outliers.",
+    "data.suspects=drop": "data.suspects=drop needs data.suspects_file=...: a sweep over all folds writes it, as "
+    "`python scripts/train.py -m data.num_folds=5 'data.fold=range(5)'` does.",
+    "data.suspects=soften data.suspects_file=a.json data.num_folds=5": "data.suspects=soften cannot be combined with "
+    "data.num_folds: its soft labels come from networks that were trained on the fold held out, and carry its labels "
+    "over. Measure data.suspects=drop out of fold.",
+    "data.suspects=drop data.suspects_file=a.json data.num_folds=5": "There is no a.json: a sweep over all folds "
+    "writes it, as `python scripts/train.py -m data.num_folds=5 'data.fold=range(5)'` does.",
 }
 
 
@@ -322,6 +329,7 @@ def test_a_search_that_cannot_be_done_is_said(compose, overrides, told):
 
 
 WITHOUT_EFFECT = {
+    "data.suspects_file=a.json": "data.suspects_file has no effect with data.suspects=keep.",
     "data.fold=1": "data.fold has no effect without data.num_folds.",
     "data.num_folds=5 data.val_size=100": "data.val_size has no effect with data.num_folds: the fold is the "
     "validation set.",

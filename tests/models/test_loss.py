@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mnist_lightning.models import Distillation, Loss
+from mnist_lightning.models.loss import classes
 
 
 def batch(count=8):
@@ -32,6 +33,26 @@ def test_an_outlier_has_its_target_spread_evenly_and_is_not_in_the_record():
     torch.testing.assert_close(loss, -(target * log_probs).sum(1).mean())
     torch.testing.assert_close(plain, F.nll_loss(log_probs[:5], labels[:5]))
     assert int(count) == 5
+
+
+def test_soft_labels_are_the_target():
+    log_probs, labels = batch()
+    soft = F.one_hot(labels, 10).float()
+    soft[2] = torch.tensor([0.6, 0.4] + [0.0] * 8)
+    loss, plain, count = Loss(0.1)(log_probs, soft)
+    torch.testing.assert_close(loss, -((0.9 * soft + 0.01) * log_probs).sum(1).mean())
+    torch.testing.assert_close(plain, -(soft * log_probs).sum(1).mean())
+    assert int(count) == 8
+
+
+def test_soft_labels_that_are_sure_are_the_labels():
+    log_probs, labels = batch()
+    labels[5:] = -1
+    soft = F.one_hot(labels.clamp(min=0), 10).float()
+    soft[5:] = 0
+    assert classes(soft).tolist() == labels.tolist()
+    for one, other in zip(Loss(0.1)(log_probs, soft), Loss(0.1, outliers=True)(log_probs, labels), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_batch_of_nothing_but_outliers_has_a_finite_loss_and_counts_no_image():

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import stats
 
@@ -126,7 +127,9 @@ def test_the_end_of_the_sweep_tells_errors_p_and_doubtful_labels(swept, labels, 
     assert (len(index), label.tolist()) == (len(labels), labels.tolist())
     assert (log_probs.argmax(1) != label).sum() == 5
     assert out_of_fold.read(swept / "out_of_fold_1.npz")[0].tolist() == index.tolist()
-    found = suspects.read(swept, "digits", labels, 10)
+    assert f"data.suspects=drop data.suspects_file={swept / 'suspects.json'}" in said
+    found = suspects.read(swept)
+    suspects.check(found, swept, "digits", torch.from_numpy(labels), 10)
     assert set(found.index[:3].tolist()) == set(WRONG_LABELS)
     assert dict(zip(found.index.tolist(), found.label.tolist(), strict=True)).items() >= WRONG_LABELS.items()
     with Image.open(swept / "suspects.png") as image:
@@ -137,7 +140,8 @@ ASKED = {"where": None, "by": None, "metric": "val_accuracy", "sort": None, "com
          "out": None, "out_of_fold": None, "plot": None}  # fmt: skip
 
 
-def test_results_compare_recipes_by_it(swept, tmp_path, labels):
+def test_results_compare_recipes_by_it(swept, tmp_path, labels, capsys):
+    pytest.importorskip("cleanlab")
     said = results.results(ASKED | {"runs": str(swept), "compare": "optimizer.lr=0.01 vs optimizer.lr=0.02"})
     assert said.splitlines()[-1] == (
         f"out of fold, {len(labels):,} images, seeds 0: 12 errors (optimizer.lr=0.01) against 5 (optimizer.lr=0.02), "
@@ -152,6 +156,9 @@ def test_results_compare_recipes_by_it(swept, tmp_path, labels):
     path = tmp_path / "kept.npz"
     results.results(ASKED | {"runs": str(swept), "where": "optimizer.lr=0.02", "out_of_fold": str(path)})
     assert len(out_of_fold.read(path)[0]) == len(labels)
+    assert f"data.suspects_file={tmp_path / 'kept_suspects.json'}" in capsys.readouterr().err
+    assert set(suspects.read(tmp_path / "kept_suspects.json").index[:3].tolist()) == set(WRONG_LABELS)
+    assert (tmp_path / "kept_suspects.png").is_file()
     with pytest.raises(UserError, match=r"takes the predictions of one recipe .* and there are 2: narrow the runs"):
         results.results(ASKED | {"runs": str(swept), "out_of_fold": str(path)})
 
@@ -180,28 +187,13 @@ def test_a_damaged_file_is_one_sentence(swept):
             gathered(swept, 0.01)
 
 
-def test_the_file_of_suspects_is_held_against_the_labels(tmp_path):
-    labels = np.array([3, 4, 5, 6])
-    probs = np.eye(10, dtype=np.float32)[[4, 7]]
-    kept = suspects.Suspects("mnist", 4, np.array([1, 3]), np.array([4, 6]), probs)
-    suspects.write(tmp_path / "suspects.json", kept)
-    found = suspects.read(tmp_path / "suspects.json", "mnist", labels, 10)
-    assert (found.index.tolist(), found.label.tolist(), found.likely.tolist()) == ([1, 3], [4, 6], [4, 7])
-    for told, dataset, known in (
-        ("is about mnist, and the training images are those of kmnist", "kmnist", labels),
-        ("does not fit the training images of mnist", "mnist", labels[::-1]),
-        ("does not fit the training images of mnist", "mnist", labels[:2]),
-    ):
-        with pytest.raises(UserError, match=told):
-            suspects.read(tmp_path, dataset, known, 10)
-    with pytest.raises(UserError, match=r"There is no .*: a sweep over all folds writes it"):
-        suspects.read(tmp_path / "none.json", "mnist", labels, 10)
-    told = json.loads((tmp_path / "suspects.json").read_text())
-    for changed in ({"suspects": 3}, {"suspects": [{}]}, {"images": "x"}):
-        (tmp_path / "suspects.json").write_text(json.dumps(told | changed))
-        with pytest.raises(UserError, match=r"cannot be read"):
-            suspects.read(tmp_path, "mnist", labels, 10)
-    told["suspects"][0]["probs"][0] = 0.5
-    (tmp_path / "suspects.json").write_text(json.dumps(told))
-    with pytest.raises(UserError, match=r"do not sum to 1"):
-        suspects.read(tmp_path, "mnist", labels, 10)
+def test_of_a_data_set_of_ones_own_the_labels_are_doubted_and_no_code_runs(swept, labels, capsys):
+    pytest.importorskip("cleanlab")
+    for path in swept.glob("*/training_metrics.json"):
+        record = json.loads(path.read_text())
+        record["hyperparameters"]["data"]["source"] = {"_target_": "os.abort"}
+        path.write_text(json.dumps(record))
+    report.report(swept, swept)
+    assert "They are not drawn: digits is a data set of your own." in capsys.readouterr().out
+    assert len(suspects.read(swept).index) >= len(WRONG_LABELS)
+    assert not (swept / "suspects.png").exists()
