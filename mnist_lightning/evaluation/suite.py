@@ -131,8 +131,7 @@ def _scored(digits: DigitsDataModule, split: str, logits: Tensor, val_logits: Te
     log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}", digits.name)
     if (corrected := corrections.score(digits.name, logits, labels)) is not None:
         found["corrected_labels"] = corrected
-        log.info("                 %.2f %% of %s images with corrected labels", 100 * corrected["accuracy"],
-                 f"{corrected['images']:,}")  # fmt: skip
+        log.info("                 %s", corrections.in_words(corrected))
     calibrated = {
         "as_trained": calibration.calibration(logits, labels),
         "with_temperature": calibration.calibration(logits / temperature, labels),

@@ -90,8 +90,12 @@ def evaluate(
 
 def _summarise(run: Path, result: dict[str, Any]) -> None:
     """Say how it went."""
+    from mnist_lightning.data import corrections
+
     name, trained_on, images = result["dataset"]["name"], result["trained_on"], f"{result['dataset']['test']:,}"
     if name != trained_on:
         log.warning("The network was trained on %s, and is scored on %s.", trained_on, name)
     log.info("accuracy %.2f %% of %s images of %s, loss %.4f", 100 * result["accuracy"], images, name, result["loss"])
+    if corrected := result.get("corrected_labels"):
+        log.info("         %s", corrections.in_words(corrected))
     log.info("evaluation: %s", runs.shown(run))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from mnist_lightning.data import corrections
@@ -69,6 +70,8 @@ def score(
     Returns:
         What `scores.score` finds, for MNIST with `corrected_labels` beside it (see `data.corrections`); what was read.
     """
+    # Bfloat16 on a CPU reads twice as fast with the channels last, which is how a Predictor reads, too.
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if tta and any(tta.values()):
         model = Classifier(Views(model.network, **tta), card=model.card)
     trainer.test(model, data, verbose=False)
@@ -150,6 +153,8 @@ def summarise(run: Path, metrics: Mapping[str, Any]) -> None:
     log.info("")
     if test is not None:
         log.info("test accuracy  %.2f %% of %s images of %s", 100 * test["accuracy"], f"{dataset['test']:,}", name)
+        if corrected := test.get("corrected_labels"):
+            log.info("               %s", corrections.in_words(corrected))
     if dataset["requested"] == "auto" and name != "mnist":
         log.info("               not MNIST, which could not be fetched: this is scikit-learn's small set")
     if name == "digits":

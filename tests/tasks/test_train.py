@@ -1,5 +1,6 @@
 """Training, end to end on scikit-learn's digits: what a run leaves, and what each knob does to it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fixtures_training import SMALL, compose, train, weights
 from PIL import Image
 
 from mnist_lightning.callbacks import BestAndLast
+from mnist_lightning.data import suspects
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
@@ -23,7 +26,7 @@ from mnist_lightning.ink.strokes import Stroke
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.run.record import Record
-from mnist_lightning.tasks import evaluate
+from mnist_lightning.tasks import evaluate, finish
 from mnist_lightning.tasks import train as training
 
 PROJECT = Path(__file__).parents[2]
@@ -415,3 +418,35 @@ def test_the_laps_of_a_job_add_up(finished):
     assert set(timing["laps"]) == names
     assert sum(timing["laps"].values()) == pytest.approx(timing["total_seconds"])
     assert timing["laps"]["fit"] >= timing["fit_seconds"]
+
+
+@pytest.mark.parametrize(("treatment", "done"), [("drop", "left out"), ("soften", "trained on with soft labels")])
+def test_doubtful_labels_are_dropped_or_softened_and_the_record_says_how_many(tmp_path, caplog, treatment, done):
+    data = DigitsDataModule("digits")
+    data.setup()
+    labels, index = data.source.train_labels.numpy(), np.setdiff1d(np.arange(1500), data.val_index.numpy())[:3]
+    probs = np.full((3, 10), 0.1, np.float32)
+    suspects.write(tmp_path / "suspects.json", suspects.Suspects("digits", 1500, index, labels[index], probs))
+    asked = ["data.limit=null", "data.val_size=null", "trainer.max_epochs=1"]
+    with caplog.at_level("INFO"):
+        metrics = train(tmp_path, *asked, f"data.suspects={treatment}", f"data.suspects_file={tmp_path}")
+    assert metrics["dataset"]["train"] == len(data.train) - 3 * (treatment == "drop")
+    told = metrics["dataset"]["suspects"]
+    assert (told["treatment"], told["images"]) == (treatment, 3)
+    assert told["sha256"] == hashlib.sha256((tmp_path / "suspects.json").read_bytes()).hexdigest()
+    assert f"3 training images whose labels are likely wrong are {done}" in caplog.text
+    assert records.read_metrics(tmp_path / "run")["dataset"]["suspects"] == told
+
+
+def test_both_figures_are_said_where_test_labels_are_known_to_be_wrong(tmp_path, caplog):
+    record = {
+        "best": None, "dataset": {"name": "mnist", "requested": "mnist", "test": 10000}, "history": {"epoch": []},
+        "timing": {"fit_seconds": 1.0, "total_seconds": 2.0},
+        "test": {"accuracy": 0.9973, "corrected_labels": {"accuracy": 9980 / 9995, "images": 9995}},
+    }  # fmt: skip
+    with caplog.at_level("INFO"):
+        finish.summarise(tmp_path, record)
+    assert caplog.messages[1:3] == [
+        "test accuracy  99.73 % of 10,000 images of mnist",
+        "               99.85 % of 9,995 images with corrected labels",
+    ]
