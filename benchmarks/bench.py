@@ -2,7 +2,7 @@
 
 The framework and the reference loop train in turns in one process, on the same images, so that a machine that grows
 slower slows both. Whole commands, memory and start-up are measured on processes of their own. Writes
-`benchmarks/results.md`, `results.json` and the plot of accuracy against seconds.
+`benchmarks/results.md` and `results.json`.
 """
 
 from __future__ import annotations
@@ -206,42 +206,6 @@ def table(results: Result) -> str:
     )  # fmt: skip
 
 
-def plot(results: Result, path: Path) -> None:
-    """Accuracy against fit seconds, every run a dot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from mnist_lightning.plots import style
-
-    figure = Figure(figsize=(8, 4.5), dpi=style.DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    looks = {"framework": (style.BLUE, "o", "the framework"), "reference": (style.ORANGE, "s", "reference loop")}
-    for name in RECIPES:
-        both = results["recipes"][name]
-        for side, (colour, marker, label) in looks.items():
-            axes.scatter(
-                seconds_of(both[side]), [100 * each["test_accuracy"] for each in both[side]], alpha=0.8,
-                c=colour, marker=marker, s=24, label=label if name == RECIPES[0] else None,
-            )  # fmt: skip
-        axes.annotate(
-            name.removeprefix("experiment="), (median(seconds_of(both["framework"])), 99.72), ha="center", fontsize=9,
-            color=style.INK,
-        )  # fmt: skip
-    tutorial = results["tutorial"]
-    at = (tutorial["fit_seconds"], 100 * tutorial["test_accuracy"])
-    axes.scatter(*at, c=style.GREY, marker="^", s=36)
-    axes.annotate("tutorial's loop, one epoch", at, xytext=(8, -3), textcoords="offset points", fontsize=9,
-                  color=style.GREY)  # fmt: skip
-    axes.set(xscale="log", xlabel="fit seconds", ylabel="test accuracy, %")
-    axes.set_ylim(top=99.8)
-    axes.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
-    axes.minorticks_off()
-    axes.legend(loc="lower left", frameon=False)
-    axes.grid(color=style.FAINT, lw=0.5)
-    style.save(figure, path)
-
-
 def measure(bench: Bench) -> Result:
     """All measurements, the longest last."""
     results: Result = {
@@ -284,7 +248,6 @@ def main() -> None:
         results = measure(Bench(given.data, Path(folder)))
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (HERE / "results.md").write_text(table(results), encoding="utf-8")
-    plot(results, PROJECT / "docs/images/speed.png")
     print(table(results))
     print(f"measured in {(time.perf_counter() - began) / 60:.1f} minutes")
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,17 +11,38 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture
-def bench(monkeypatch):
+def scripts(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     import bench
+    import speed
 
-    yield bench
-    for name in ("bench", "reference_loop"):
+    yield SimpleNamespace(bench=bench, speed=speed)
+    for name in ("bench", "speed", "reference_loop"):
         sys.modules.pop(name, None)
 
 
-def test_the_table_and_the_picture_of_speed_come_from_the_results_kept_beside_them(bench, tmp_path):
+def test_the_table_of_speed_comes_from_the_results_kept_beside_it(scripts):
     results = json.loads((FOLDER / "results.json").read_text())
-    assert bench.table(results) == (FOLDER / "results.md").read_text()
-    bench.plot(results, tmp_path / "speed.png")
+    assert scripts.bench.table(results) == (FOLDER / "results.md").read_text()
+
+
+def test_the_curve_of_seconds_is_that_of_the_runs_kept_in_the_docs(scripts, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--out", str(tmp_path / "speed.png")])
+    scripts.speed.main()
+    assert capsys.readouterr().out in (FOLDER.parent / "docs/results.md").read_text(encoding="utf-8")
     assert (tmp_path / "speed.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_every_point_of_the_curve_is_a_recipe_with_its_seeds(scripts, tmp_path):
+    for name in scripts.speed.RECIPES:
+        assert (FOLDER.parent / f"conf/experiment/{name}.yaml").is_file()
+    runs = [
+        {"experiment": "fast", "seed": seed, "timing": {"fit_seconds": 2.0 + seed}, "test": {"accuracy": 0.99},
+         "environment": {"threads": 2}} for seed in (0, 1, 1)
+    ] + [{"experiment": "distill", "seed": 0}]  # fmt: skip
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": runs}))
+    points = scripts.speed.read(tmp_path / "runs.json")
+    assert points == {"fast": [(2.0, 99.0, 2), (3.0, 99.0, 2)]}
+    assert scripts.speed.table(points).splitlines()[-1] == (
+        "| `fast` | 2 | 2 | 2.5 (2.0 to 3.0) | 99.00 % (99.00 to 99.00) |"
+    )
