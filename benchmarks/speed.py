@@ -75,8 +75,9 @@ def plot(points: Points, measured: dict[str, Any], path: Path) -> None:
         axes.annotate(words, at, xytext=(-10, 9), textcoords="offset points", ha="right", fontsize=9, color=style.INK)
     axes.plot(*zip(*sorted(means), strict=True), c=style.BLUE, lw=1.5, zorder=1)
     for both in (measured["recipes"][f"experiment={name}"] for name in ("fast", "quick")):
-        own = [(each["fit_seconds"], 100 - 100 * each["test_accuracy"]) for each in both["reference"]]
-        axes.scatter(*zip(*own, strict=True), c=style.ORANGE, marker="s", s=14, zorder=0)
+        seconds = [each["fit_seconds"] for each in both["reference"]]
+        errors = [100 - 100 * each["test_accuracy"] for each in both["reference"]]
+        axes.scatter(seconds, errors, c=style.ORANGE, marker="s", s=14, zorder=0)
     tutorial = measured["tutorial"]["fit_seconds"], 100 - 100 * measured["tutorial"]["test_accuracy"]
     axes.scatter(*tutorial, c=style.GREY, marker="^", s=30)
     marks = (("o", style.BLUE, style.BLUE, "recipe, two cores"), ("o", style.BLUE, "white", "recipe, one core"),
