@@ -76,10 +76,10 @@ def events(paths: list[Points], corner: tuple[float, float], touch: bool) -> lis
     return sent
 
 
-def number(digits: list[WrittenDigit], text: str, box: dict[str, float]) -> list[Points]:
-    """A number in pixels of a sheet that the page shows in `box`."""
+def number(digits: list[WrittenDigit], text: str, width: float) -> list[Points]:
+    """A number in pixels of a sheet that the page shows so many pixels wide."""
     strokes = {str(digit.label): digit.strokes for digit in digits}
-    factor = box["width"] / WIDTH
+    factor = width / WIDTH
     return [
         [(round(factor * (32 + 176 * at + 1.65 * x)), round(factor * (190 + 1.65 * y))) for x, y in stroke.points]
         for at, figure in enumerate(text)
@@ -153,7 +153,7 @@ async def pictures(address: str, digits: list[WrittenDigit], folder: Path) -> No
             box = await page.locator("#sheet").bounding_box()
             assert box is not None
             devtools = await page.context.new_cdp_session(page)
-            paths = number(digits, "2026", dict(box))
+            paths = number(digits, "2026", box["width"])
             for each in events(paths, (box["x"], box["y"]), bool(look.get("has_touch"))):
                 await devtools.send(*each)
             await page.evaluate(IS_READ)
