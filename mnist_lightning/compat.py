@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -76,6 +76,36 @@ def hydra_arguments(arguments: Sequence[str]) -> Iterator[None]:
             os.environ.pop("HYDRA_FULL_ERROR", None)
         else:
             os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def watch_configs(before: Callable[[Path], None], after: Callable[[str, str, Any], None]) -> None:
+    """From now on, have Hydra show each config file before it reads it, and what it holds once it has its place.
+
+    Hydra has no door for either, and a composed config does not say which file a value is from. What the two raise ends
+    the composition.
+
+    Args:
+        before: gets the path of the file, which may not exist.
+        after: gets where the config was found, its name there, and its content below the package that it goes to.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_repository import ConfigRepository
+
+    load, place = ConfigRepository.load_config, ConfigLoaderImpl._load_single_config
+
+    def load_config(self: Any, config_path: str) -> Any:
+        source = next((each for each in self.get_sources() if each.is_config(config_path)), None)
+        if source is not None and source.scheme() == "file":
+            before(Path(source.path) / source._normalize_file_name(config_path))
+        return load(self, config_path)
+
+    def load_single_config(self: Any, default: Any, repo: Any) -> Any:
+        found = place(self, default, repo)
+        after(found.path, default.config_path, found.config)
+        return found
+
+    ConfigRepository.load_config = load_config  # type: ignore[method-assign]
+    ConfigLoaderImpl._load_single_config = load_single_config  # type: ignore[method-assign]
 
 
 def leave(code: int = 0) -> NoReturn:

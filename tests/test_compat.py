@@ -142,3 +142,28 @@ def test_a_tensorboard_writer_takes_a_png_file_as_it_is_after_it_was_closed(tmp_
     [shown] = events.Images("red")
     assert (shown.step, shown.width, shown.height) == (7, 30, 20)
     assert shown.encoded_image_string == path.read_bytes()
+
+
+def test_hydra_shows_each_config_before_it_reads_it_and_what_it_holds_in_its_place(tmp_path, monkeypatch):
+    import hydra
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_repository import ConfigRepository
+
+    for owner, name in ((ConfigRepository, "load_config"), (ConfigLoaderImpl, "_load_single_config")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    (tmp_path / "group").mkdir()
+    (tmp_path / "main.yaml").write_text("defaults: [group: one, _self_]\na: 1\n")
+    (tmp_path / "group" / "one.yaml").write_text("# @package some.where\nb: 2\n")
+    before, after = [], []
+    compat.watch_configs(before.append, lambda *found: after.append(found))
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        hydra.compose("main")
+    assert {tmp_path / "main.yaml", tmp_path / "group" / "one.yaml"} <= set(before)
+    assert (f"file://{tmp_path}", "group/one", {"some": {"where": {"b": 2}}}) in after
+
+    def refuse(path):
+        raise OSError("refused")
+
+    compat.watch_configs(refuse, lambda *found: None)
+    with pytest.raises(OSError, match="refused"), hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        hydra.compose("main")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from omegaconf import DictConfig, OmegaConf
+
+from mnist_lightning.errors import UserError
+from mnist_lightning.run.untrusted import read_yaml
 
 Settings = dict[str, Any]
 """A composed config as plain dicts, lists, numbers and strings."""
@@ -60,19 +62,28 @@ def known_settings(config_name: str, own: str | None = None) -> list[str]:
         for path in [folder / f"{config_name}.yaml", *sorted(folder.glob("*/*.yaml"))]:
             if not path.is_file() or (path.parent != folder and path.parent.name not in own_groups):
                 continue
-            text = path.read_text(encoding="utf-8")
-            prefix = "" if path.parent == folder or "@package _global_" in text else f"{path.parent.name}."
-            content = yaml.safe_load(text)
-            found |= dict.fromkeys(_names(content, prefix) if isinstance(content, dict) else ())
+            content = _content(path)
+            is_global = path.parent == folder or "@package _global_" in path.read_text(
+                encoding="utf-8", errors="replace"
+            )
+            found |= dict.fromkeys(_names(content, "" if is_global else f"{path.parent.name}."))
     return list(found)
 
 
 def _groups_of(config_name: str) -> list[str]:
     """The groups in the defaults of a command."""
-    path = CONF / f"{config_name}.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = _content(CONF / f"{config_name}.yaml")
     names = [str(key) for each in content.get("defaults", []) if isinstance(each, dict) for key in each]
     return sorted(name for name in names if " " not in name and (CONF / name).is_dir())
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a config file holds; nothing where it is not there or damaged, which Hydra says once it reads it."""
+    try:
+        content = read_yaml(path)
+    except UserError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _names(content: dict[str, Any], prefix: str) -> list[str]:
@@ -112,7 +123,7 @@ def targets(section: str, config_name: str = "train") -> list[str]:
     for folder in folders():
         for path in [folder / f"{config_name}.yaml", *sorted((folder / section).glob("*.yaml"))]:
             if path.is_file():
-                content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+                content = _content(path)
                 part = content.get(section, {}) if path.stem == config_name else content
                 if isinstance(part, dict) and "_target_" in part:
                     found[part["_target_"]] = None

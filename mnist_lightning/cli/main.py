@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_lightning import compat
-from mnist_lightning.cli import multirun, words
+from mnist_lightning.cli import elsewhere, multirun, words  # noqa: F401  elsewhere watches what Hydra reads
 from mnist_lightning.cli.check import check
 from mnist_lightning.cli.commands import COMMANDS, Command
 from mnist_lightning.cli.config import CONF, choices, folders, help_text, plain

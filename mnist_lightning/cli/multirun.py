@@ -87,6 +87,7 @@ class RunFolders(Callback):
                     "hydra.run.dir out, and each run gets a new one."
                 )
             )
+        _check_new(folder, config, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep folder that holds a sweep; remember the sweep, and what `latest` is for its jobs.
@@ -104,6 +105,8 @@ class RunFolders(Callback):
                     "hydra.sweep.dir out, and each sweep gets a new one."
                 )
             )
+        if folder is not None:
+            _check_new(folder, config, "hydra.sweep.dir")
         RunFolders.sweep = config
         runs.note_latest(Path(config.outputs))
 
@@ -121,6 +124,17 @@ def _made(place: DictConfig, key: str) -> Path | None:
             UserError(f"{key}={place.dir} cannot be made ({error.strerror}): name another folder, or leave {key} out.")
         ) from None
     return folder
+
+
+def _check_new(folder: Path, config: DictConfig, key: str) -> None:
+    """Refuse a folder with files in it that a config file names: they may be anybody's. What is typed may be used."""
+    typed = any(each.lstrip("+").startswith(f"{key}=") for each in config.hydra.overrides.hydra)
+    if not typed and folder.is_dir() and any(folder.iterdir()):
+        raise Refused(
+            UserError(
+                f"{folder} is not empty, and a config file names it as {key}: type {key}= to use it all the same."
+            )
+        )
 
 
 def _remove_unused(place: DictConfig) -> None:

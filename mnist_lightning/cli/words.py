@@ -11,8 +11,8 @@ from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.cli.config import known_settings
 from mnist_lightning.errors import UserError
 
-_WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package", "-p",
-               "--experimental-rerun")  # fmt: skip
+_WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package", "-p")
+"""Hydra's, but for --experimental-rerun: it reads a pickle, which runs whatever it holds."""
 _FLAGS = ("--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve", "--version", "--hydra-help", "--info", "-i",
           "--shell-completion", "-sc")  # fmt: skip
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./:+-]*")
