@@ -21,6 +21,7 @@ from torch import Tensor
 from mnist_lightning.cli.check import nearest
 from mnist_lightning.data import corrections, sources
 from mnist_lightning.data.datamodule import DigitsDataModule
+from mnist_lightning.data.overlap import SAME_TRAINING_IMAGES
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import (
     calibration,
@@ -42,7 +43,6 @@ MOST_MISTAKES = 40
 DECLINED = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # shares of the validation images that thresholds are chosen for
 _SPLIT = ("val_size", "split_seed", "num_folds", "fold")
 _EXAMPLES = 8
-_SAME_TRAINING_IMAGES = {"mnist", "qmnist"}  # in the same order
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tupl
     data.setup()
     name, trained_on = data.name, predictor.card["dataset"]
     predictor.check_classes(path, name, len(data.class_names))
-    if name != trained_on and not {name, trained_on} <= _SAME_TRAINING_IMAGES:
+    if name != trained_on and not {name, trained_on} <= SAME_TRAINING_IMAGES:
         return data, f"The network was trained on {trained_on}, so it saw no image of {name}; a share of {name}'s " \
                      "training images validates."  # fmt: skip
     own = predictor.card.get("settings", {}).get("data", {})

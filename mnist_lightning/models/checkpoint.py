@@ -169,7 +169,12 @@ def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if name.startswith(_PREFIX)
     }
     network = {"_target_": describe_class(Ensemble), "members": [dict(each[CARD]["network"]) for each in checkpoints]}
-    return {"state_dict": weights, CARD: {**checkpoints[0][CARD], "network": network}}
+    seen = [facts for each in checkpoints for facts in each[CARD].get("seen", ())]
+    seen = [facts for place, facts in enumerate(seen) if facts not in seen[:place]]
+    return {
+        "state_dict": weights,
+        CARD: {**checkpoints[0][CARD], "network": network, **({"seen": seen} if seen else {})},
+    }
 
 
 def describe(card: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mnist_lightning.cli.check import dotted
+from mnist_lightning.data import overlap
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor
@@ -112,19 +113,22 @@ def _model(job: Job) -> Classifier:
     if job.given is not None and job.start is not None:
         # On resuming too: Lightning's own message for another architecture is a page of names.
         checkpoint.load_weights(network, job.given, job.start)
+        if settings["train"] and not job.resumes:
+            overlap.check_unseen(job.given[checkpoint.CARD], data, f"ckpt={settings['ckpt']}")
     if settings["runtime"]["channels_last"]:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if settings["runtime"]["compile"]:
         network.compile()
     arguments = {key: value for key, value in settings["model"].items() if key not in ("_target_", "name")}
     sharded = ranks.place().world > 1 and settings["trainer"].get("strategy") == "fsdp"
+    teacher = _teacher(settings, data)
     outliers = bool(settings["data"].get("outlier_drawings", 0) + settings["data"].get("outlier_noise", 0))
     return (ShardedClassifier if sharded else Classifier)(
         network,
         parts.build("optimizer", settings["optimizer"]),
         parts.build("scheduler", settings["scheduler"]),
         parts.build("loss", settings["loss"], outliers=outliers),
-        _distillation(settings, class_names),
+        _distillation(settings, teacher),
         checkpoint.make_card(
             {"_target_": describe_class(type(network)), **arguments},
             image_size=getattr(network, "arguments", {}).get("image_size", 28),
@@ -132,6 +136,7 @@ def _model(job: Job) -> Classifier:
             class_names=class_names,
             settings={key: value for key, value in settings.items() if key not in NOT_RESUMED},
             data=getattr(data, "split_facts", {}),
+            seen=_seen(job, teacher),
         ),
     )
 
@@ -145,16 +150,32 @@ def _named(setting: str) -> Iterator[None]:
         raise UserError(f"{setting}= cannot be built: {error}.") from error
 
 
-def _distillation(settings: Mapping[str, Any], class_names: list[str]) -> Distillation | None:
-    """The teacher that `distill.teacher=` names, and how much it counts."""
-    wanted = settings["distill"]
-    if not wanted["teacher"]:
+def _teacher(settings: Mapping[str, Any], data: Any) -> Predictor | None:
+    """The network that `distill.teacher=` names."""
+    named = settings["distill"]["teacher"]
+    if not named:
         return None
-    path, word = runs.find_checkpoint(wanted["teacher"], Path(settings["outputs"]))
-    teacher = Predictor.load(path, "cpu")
-    teacher.check_classes(path, settings["data"].get("name", "the data set"), len(class_names))
+    path, word = runs.find_checkpoint(named, Path(settings["outputs"]))
+    teacher = Predictor.load(path, "cpu", allow=settings["allow"])
+    teacher.check_classes(path, settings["data"].get("name", "the data set"), len(data.class_names))
+    overlap.check_unseen(teacher.card, data, f"distill.teacher={named}")
     log.info("Teacher: %s", word)
-    return Distillation(teacher.network, wanted["weight"], wanted["temperature"])
+    return teacher
+
+
+def _distillation(settings: Mapping[str, Any], teacher: Predictor | None) -> Distillation | None:
+    """How a network is taught, and how much that counts."""
+    wanted = settings["distill"]
+    return Distillation(teacher.network, wanted["weight"], wanted["temperature"]) if teacher else None
+
+
+def _seen(job: Job, teacher: Predictor | None) -> list[dict[str, Any]]:
+    """What images the network has learned from by the end of this run, for its card (see `data.overlap`)."""
+    started = overlap.seen_by(job.given[checkpoint.CARD]) if job.given else []
+    taught = overlap.seen_by(teacher.card) if teacher else []
+    own = getattr(job.data, "split_facts", None) if job.settings["train"] else None
+    found = [*([own] if own else []), *started, *taught]
+    return [each for place, each in enumerate(found) if each not in found[:place]]
 
 
 def _loggers(settings: Mapping[str, Any], run: Path) -> list[Any]:
@@ -168,7 +189,7 @@ def _name(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _facts(settings: Mapping[str, Any], data: Any) -> dict[str, Any]:
     """What all ranks must have alike: the data, and the settings but for where things lie on a machine."""
-    local = ("outputs", "ckpt", "ckpt_path", "data.folder", "data.mirrors", "runtime.threads")
+    local = ("outputs", "ckpt", "ckpt_path", "distill.teacher", "data.folder", "data.mirrors", "runtime.threads")
     same = {
         key: value
         for key, value in dotted(settings)

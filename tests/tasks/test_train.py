@@ -23,6 +23,7 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
+from mnist_lightning.models import checkpoint
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.run.record import Record
@@ -183,7 +184,8 @@ def test_a_training_that_diverges_ends_with_a_sentence_and_a_failed_record(tmp_p
 
 def test_without_callbacks_a_run_is_still_a_run(tmp_path, finished):
     metrics = train(tmp_path, "callbacks=none", "logger=none", "averaging.decay=0.98")
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training_metrics.json"}
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left - {"changes.diff"} == {"training_metrics.json", "packages.txt"}
     assert (metrics["status"], metrics["history"]["epoch"], metrics["best"]) == ("finished", [], None)
     assert metrics["test"]["accuracy"] > 0.2
     assert metrics["parameters"] == finished[1]["parameters"]
@@ -323,6 +325,23 @@ def test_a_checkpoint_of_another_architecture_is_refused_before_training(finishe
     with pytest.raises(UserError, match=r"belong to model=mlp .*with 10 classes"):
         train(tmp_path, f"ckpt={finished[0] / 'run' / runs.LAST}", "model=lenet5", "trainer.max_epochs=9")
     assert not (tmp_path / "run" / records.METRICS_FILE).exists()
+
+
+@pytest.mark.parametrize("asked", ["ckpt", "distill.teacher"])
+@pytest.mark.parametrize("split", ["data.split_seed=1", "data.num_folds=3 data.fold=1"])
+def test_a_network_that_has_learned_validation_images_of_this_run_is_refused(finished, tmp_path, asked, split):
+    with pytest.raises(UserError, match=rf"^{asked}=\S+ was trained on \d+ of the \d+ validation images of this run"):
+        train(tmp_path, f"{asked}={finished[0] / 'run'}", *split.split())
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_card_names_all_that_its_network_has_learned_from(finished, tmp_path):
+    train(tmp_path, f"distill.teacher={finished[0] / 'run'}", "data.limit=100", "trainer.max_epochs=1", "logger=none")
+    seen = checkpoint.read(tmp_path / "run" / runs.BEST)[checkpoint.CARD]["seen"]
+    assert [facts["limit"] for facts in seen] == [100, 320]
+    again = train(tmp_path / "b", f"ckpt_path={tmp_path / 'run'}", "trainer.max_epochs=2", "logger=none", small=False)
+    assert again["status"] == "finished"
+    assert checkpoint.read(tmp_path / "b" / "run" / runs.BEST)[checkpoint.CARD]["seen"] == seen
 
 
 def test_evaluating_a_run_gives_its_own_test_numbers(finished, tmp_path):
