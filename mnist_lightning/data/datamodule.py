@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -279,6 +280,16 @@ class DigitsDataModule(pl.LightningDataModule):
         path, labels = Path(self.suspects_file), self.source.train_labels
         doubtful.check(self._suspected, path, self.source.name, labels, self.source.num_classes)
         return doubtful.facts(self.suspects, self.suspects_file, self._suspected, index)
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of what was loaded: the set's files or tensors, drawings and suspects; known after `setup`."""
+        found = {} if self.source is None else self.source.fingerprint()
+        if self.drawings:
+            drawn = Path(self.drawings).expanduser() / folder_of_drawings.FILE
+            found[drawn.name] = hashlib.sha256(drawn.read_bytes()).hexdigest()
+        if self.suspects_file:
+            found["suspects"] = hashlib.sha256(Path(self.suspects_file).expanduser().read_bytes()).hexdigest()
+        return found
 
     def _add_drawings(self, path: Path) -> None:
         """Add a person's drawings to the training set, each in many variations, but keep a share of them aside."""

@@ -3,10 +3,11 @@
 Knows where they lie and what makes one complete and genuine; not how they are split, batched or augmented.
 """
 
+import hashlib
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ class Source:
         test_images: uint8 [M, 28, 28].
         test_labels: int64 [M].
         class_names: one per class, in the order of the labels.
+        digests: SHA-256 of the files that it was read from, by their names; of the tensors where it is left out.
     """
 
     name: str
@@ -55,11 +57,19 @@ class Source:
     test_images: Tensor
     test_labels: Tensor
     class_names: tuple[str, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         """Number of classes, as many as the set defines even if some do not occur."""
         return len(self.class_names)
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256, hexadecimal, of what was loaded: by file, or by tensor where there are no files."""
+        tensors = ("train_images", "train_labels", "test_images", "test_labels")
+        return dict(self.digests) or {
+            name: hashlib.sha256(np.ascontiguousarray(getattr(self, name).numpy()).data).hexdigest() for name in tensors
+        }
 
 
 def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
@@ -126,7 +136,8 @@ def _load_files(name: str, folder: Path, mirrors: Sequence[str]) -> Source:
         part, fault = next(iter(faults.items()))
         raise UserError(f"{raw / part} {fault or 'is missing'} even after a fresh download; check the disk.")
     images, labels = ([torch.from_numpy(arrays[part]) for part in parts] for parts in zip(TRAIN, TEST, strict=True))
-    return Source(name, images[0], labels[0].long(), images[1], labels[1].long(), class_names)
+    digests = {part: str(checksums.expected(part)) for part in (*TRAIN, *TEST)}
+    return Source(name, images[0], labels[0].long(), images[1], labels[1].long(), class_names, digests)
 
 
 def _replace(

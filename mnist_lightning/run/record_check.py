@@ -91,6 +91,18 @@ def _mapping(**entries: Check) -> Check:
     return check
 
 
+def _each(inner: Check) -> Check:
+    """A mapping, each value of which must pass a check, or be null."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, dict):
+            return f"must be a mapping, not {short(value)}"
+        faults = (text_fault(key) or (each is not None and inner(each)) or None for key, each in value.items())
+        return next((fault for fault in faults if fault), None)
+
+    return check
+
+
 def _list(inner: Check) -> Check:
     """A list, each entry of which must pass its check, or be null."""
 
@@ -185,7 +197,21 @@ _CHECKS: dict[str, Check] = {
     "timing": _mapping(
         startup_seconds=_number(), fit_seconds=_number(), total_seconds=_number(), seconds_per_epoch=_list(_number())
     ),
-    "environment": _mapping(git_commit=_text, git_dirty=_flag, device=_text, precision=_text),
+    "environment": _mapping(
+        git_commit=_text,
+        git_dirty=_flag,
+        device=_text,
+        precision=_text,
+        host=_text,
+        platform=_text,
+        python=_text,
+        threads=_whole,
+        versions=_each(_text),
+        packages=_inside,
+        changes_sha256=_text,
+    ),
+    "inputs": _mapping(data=_each(_text), checkpoint=_text, teacher=_text),
+    "started_from": _text,
     "error": _text,
     "members": _list(_text),
     "search": _mapping(study=_text, trial=_whole),

@@ -174,8 +174,18 @@ def export(runs: list[Run]) -> dict[str, Any]:
         if data := kept.get("hyperparameters", {}).get("data"):
             data_settings = {key: value for key, value in data.items() if f"data.{key}" not in _PLACES}
             kept["hyperparameters"] = {**kept["hyperparameters"], "data": data_settings}
+        if chosen := kept.get("hyperparameters"):
+            kept["hyperparameters"] = {key: _within_its_run(value) for key, value in chosen.items()}
         rows.append({"folder": run.folder, **kept})
     return {"schema_version": 1, "runs": rows}
+
+
+def _within_its_run(value: Any) -> Any:
+    """The name of a checkpoint without the folders above its run; any other value as it is."""
+    if isinstance(value, dict):
+        return {key: _within_its_run(each) for key, each in value.items()}
+    is_place = isinstance(value, str) and value.endswith(".ckpt") and Path(value).is_absolute()
+    return "/".join(Path(value).parts[-3:]) if is_place else value
 
 
 def load(path: Path) -> list[Run]:

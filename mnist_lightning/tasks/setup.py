@@ -198,6 +198,17 @@ def _facts(settings: Mapping[str, Any], data: Any) -> dict[str, Any]:
     return {"data": f"{data.name} ({len(data.train)} + {len(data.val)} images)"} | same
 
 
+def _inputs(job: Job) -> dict[str, Any]:
+    """SHA-256 of the files that a run is made from: its data, the checkpoint that it starts from, its teacher."""
+    teacher = job.settings["distill"]["teacher"]
+    taught = runs.find_checkpoint(teacher, Path(job.settings["outputs"]))[0] if teacher else None
+    return {
+        "data": job.data.fingerprint() if hasattr(job.data, "fingerprint") else {},
+        "checkpoint": provenance.sha256(job.start) if job.start else None,
+        "teacher": provenance.sha256(taught) if taught else None,
+    }
+
+
 def _start_record(job: Job) -> None:
     """Fill in the record, and say what is going to be trained."""
     settings, data, here, trainer = job.settings, job.data, ranks.place(), job.trainer
@@ -223,7 +234,11 @@ def _start_record(job: Job) -> None:
             "size_per_process": data.batch_size / here.world,
         },
         "parameters": weights,
-        "environment": provenance.describe(trainer.strategy.root_device.type, str(trainer.precision)),
+        "environment": {
+            **provenance.describe(trainer.strategy.root_device.type, str(trainer.precision)),
+            **(provenance.keep(job.run) if here.rank == 0 else {}),
+        },
+        "inputs": _inputs(job),
         "started_from": str(job.start.resolve()) if job.start else None,
     }
     if search := settings.get("search"):

@@ -1,5 +1,9 @@
+import hashlib
+import importlib.metadata
+import platform
 import subprocess
 import sys
+import time
 
 import torch
 
@@ -14,6 +18,7 @@ def test_the_record_names_versions_device_and_threads():
     assert (found["precision"], found["threads"]) == ("32-true", torch.get_num_threads())
     assert found["device"] == provenance._cpu_name()
     assert provenance.describe("mps", "32-true")["device"] == "mps"
+    assert found["host"] == platform.node()
 
 
 def git(folder, *arguments):
@@ -41,3 +46,57 @@ def test_the_record_names_the_commit_and_whether_files_in_it_were_changed(tmp_pa
 def test_without_git_the_record_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance._git() == {"git_commit": None, "git_dirty": None}
+
+
+def test_the_uncommitted_changes_lie_in_the_run_folder_where_there_are_any(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "project" / "package" / "provenance.py"))
+    (tmp_path / "project" / "package").mkdir(parents=True)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    project, run = tmp_path / "project", tmp_path / "run"
+    run.mkdir()
+    assert provenance.keep(run)["changes_sha256"] is None  # no git
+    git(project, "init")
+    (project / "tracked").write_text("1\n")
+    git(project, "add", ".")
+    git(project, "commit", "-m", "first")
+    assert provenance.keep(run)["changes_sha256"] is None
+    assert not (run / provenance.CHANGES).exists()
+    (project / "tracked").write_text("2\n")
+    kept = provenance.keep(run)
+    diff = (run / provenance.CHANGES).read_bytes()
+    assert b"-1\n+2\n" in diff
+    assert kept["changes_sha256"] == hashlib.sha256(diff).hexdigest() == provenance.checkout()["changes_sha256"]
+    git(project, "checkout", "tracked")
+    subprocess.run(["git", "-C", str(project), "apply"], input=diff, check=True)
+    assert (project / "tracked").read_text() == "2\n"  # what was recorded brings the changes back
+    (project / "tracked").write_text("line\n" * 1_000_000)
+    provenance.keep(run)
+    assert (run / provenance.CHANGES).stat().st_size == provenance.LARGEST_CHANGES
+
+
+def test_all_installed_packages_lie_in_the_run_folder_with_their_versions(tmp_path):
+    kept = provenance.keep(tmp_path)
+    found = dict(line.split("==") for line in (tmp_path / kept["packages"]).read_text().splitlines())
+    assert list(found) == sorted(found)
+    for each in importlib.metadata.distributions():
+        name = each.metadata["Name"].replace("_", "-").replace(".", "-").lower()
+        assert found.get(name, found.get(each.metadata["Name"].lower())) == importlib.metadata.version(
+            each.metadata["Name"]
+        )
+
+
+def test_it_costs_next_to_nothing(tmp_path):
+    provenance.describe("cpu", "32-true")
+
+    def seconds():
+        began = time.perf_counter()
+        provenance.keep(tmp_path)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) < 0.1
+
+
+def test_a_file_that_is_not_there_has_no_digest(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    assert provenance.sha256(tmp_path / "a") == hashlib.sha256(b"a").hexdigest()
+    assert provenance.sha256(tmp_path / "b") is None

@@ -105,6 +105,14 @@ def test_an_export_reads_back_to_the_same_table(outputs, tmp_path):
     )
 
 
+def test_an_export_names_checkpoints_without_the_folders_above_their_runs():
+    path = "/home/me/outputs/train/10-00-00-abc/checkpoints/best.ckpt"
+    run = collect.Run("a", {"status": "finished", "hyperparameters": {"ckpt": path, "distill": {"teacher": path}}})
+    [kept] = collect.export([run])["runs"]
+    short = "10-00-00-abc/checkpoints/best.ckpt"
+    assert kept["hyperparameters"] == {"ckpt": short, "distill": {"teacher": short}}
+
+
 def test_groups_come_best_first_or_in_the_order_of_a_setting(outputs):
     def order(**asked):
         return [line.split()[0] for line in ask(outputs, by=["model"], **asked).splitlines()[1:]]
