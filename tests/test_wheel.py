@@ -62,12 +62,12 @@ def test_the_wheel_holds_all_configs_and_no_settings_of_the_developer(built):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "eval", "evaluate-suite", "predict", "draw", "replay", "results", "export", "serve"]
+    "command", ["train", "eval", "evaluate-suite", "predict", "draw", "replay", "results", "repeat", "export", "serve"]
 )
 def test_every_command_of_the_wheel_shows_its_help(installed, command):
     done = installed(f"{command} --help")
     assert done.returncode == 0, done.stderr
-    assert "ckpt:" in done.stdout or "runs:" in done.stdout or "experiment:" in done.stdout
+    assert any(f"{key}:" in done.stdout for key in ("ckpt", "run", "runs", "experiment"))
 
 
 def test_the_installed_package_trains_and_reads_in_an_empty_folder(installed):

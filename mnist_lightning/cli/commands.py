@@ -23,12 +23,14 @@ class Command:
         on_every_rank: whether all processes of torchrun run it; otherwise the first one alone does.
         report: dotted path of what adds up the folder of a sweep (`-m`), from the folder and the settings of its first
             job to an exit code. With it a job that fails leaves a record, and the others go on.
+        positional: the setting that a word without = gives.
         compared: keys that lead from what the function returns to the number that a sweep compares.
     """
 
     function: str
     on_every_rank: bool = False
     report: str | None = None
+    positional: str | None = None
     compared: tuple[str, ...] = ()
 
     def load(self) -> Callable[[dict[str, Any], Path], Any]:
@@ -60,7 +62,10 @@ def _get(path: str) -> Callable[..., Any]:
 
 COMMANDS = {
     "train": Command(
-        "mnist_lightning.tasks.train.train", True, "mnist_lightning.tasks.sweep.report", ("best", "val_accuracy")
+        "mnist_lightning.tasks.train.train",
+        True,
+        "mnist_lightning.tasks.sweep.report",
+        compared=("best", "val_accuracy"),
     ),
     "eval": Command("mnist_lightning.tasks.evaluate.evaluate", compared=("accuracy",)),
     "evaluate_suite": Command("mnist_lightning.tasks.suite.suite", compared=("accuracy",)),
@@ -70,4 +75,5 @@ COMMANDS = {
     "export": Command("mnist_lightning.export.command.export"),
     "serve": Command("mnist_lightning.service.server.serve"),
     "results": Command("mnist_lightning.sweeps.results.results"),
+    "repeat": Command("mnist_lightning.tasks.repeat.repeat", positional="run"),
 }

@@ -42,7 +42,8 @@ def main(name: str | None = None) -> None:
         name: of the command; None where it is the first word.
 
     Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless HYDRA_FULL_ERROR=1 or
-    debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a fault of the program, with its traceback.
+    debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a fault of the program, with its traceback, or a run
+    whose numbers `repeat` did not get again.
     """
     arguments = sys.argv[1:]
     if name is None:
@@ -100,6 +101,8 @@ def run(name: str, arguments: list[str]) -> Any:
     own = _value(flags, "--config-dir", "-cd")
     sweeps = bool({"--multirun", "-m"} & set(flags))
     _refuse(name, flags, overrides, sweeps)
+    if command.positional:
+        overrides = [words.named(each, command.positional) for each in overrides]
     texts = words.text_settings(command.function)
     overrides = [words.quoted(each, texts, sweeps) for each in overrides]
     if len(searched := folders()) > 1 and not any("hydra.searchpath" in each for each in overrides):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import types
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from mnist_lightning.arguments import foreign_in, read_signature, settings_of
@@ -45,6 +46,11 @@ def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
         else:
             overrides.append(word)
     return flags, overrides
+
+
+def named(word: str, setting: str) -> str:
+    """`outputs/latest` as `run=outputs/latest`; what gives a setting already stays as it is."""
+    return word if word.startswith("~") or ("=" in word and not Path(word).is_dir()) else f"{setting}={word}"
 
 
 def text_settings(function: str) -> set[str]:

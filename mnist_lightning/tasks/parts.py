@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 from mnist_lightning.arguments import accepts
+from mnist_lightning.cli.config import CONF
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.run.untrusted import short
+
+_OF_TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")
+_NETWORKS = re.compile(r"mnist_lightning\.models\.(CNN|MLP|LeNet5|Ensemble)")
 
 
 def build(name: str, config: Mapping[str, Any] | None, /, **offered: Any) -> Any:
@@ -50,3 +57,74 @@ def build_all(name: str, configs: Mapping[str, Any] | None, /, **offered: Any) -
     """Build the parts of a group such as `callbacks`; those that say that they are not `active` are left out."""
     parts = [build(f"{name}.{key}", config, **offered) for key, config in (configs or {}).items() if config]
     return [part for part in parts if part is not None and getattr(part, "active", True)]
+
+
+# ---- settings that came with a file: a checkpoint or a run folder never decides what code runs
+
+
+def check_targets(settings: Any, allow: Sequence[str], where: str, known: Collection[str] = ()) -> None:
+    """Refuse settings that came with a file where they name code which neither the package offers nor the user allows.
+
+    Args:
+        settings: plain data.
+        allow: modules or classes that may be named, as the user has typed them.
+        where: the file, for the message.
+        known: further targets that are the user's own, such as those of the config at hand.
+
+    Raises:
+        UserError: a target that is not allowed, or a text that is more than a text to Hydra.
+    """
+    for value in _values(settings):
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{where} holds {short(value)}: its settings must be plain values, without interpolations.")
+    for target in foreign_targets(settings):
+        home = target.rpartition(".")[0] or "module"
+        if target in known:
+            continue
+        if not any(target == each or target.startswith(f"{each}.") for each in allow):
+            raise UserError(
+                f"{where} names {short(target)}, which is not a part of this package. If you trust the code that it "
+                f"names, allow it with allow=[{home}]."
+            )
+        try:
+            made = get_object(target)
+        except Exception as error:
+            raise UserError(f"{target}, which {where} names, cannot be imported: {error}.") from None
+        defined = str(getattr(made, "__module__", None))  # a module's imports are not allowed with it
+        if defined != home and not any(defined == each or defined.startswith(f"{each}.") for each in allow):
+            raise UserError(f"{where} names {target}, which no allowed module defines.")
+
+
+def foreign_targets(settings: Any) -> list[str]:
+    """The `_target_`s in settings that neither the package nor `torch.optim` has, sorted."""
+    named = {str(target) for target in targets(settings)}
+    ours = {each for each in named if each in _shipped() or _OF_TORCH.fullmatch(each) or _NETWORKS.fullmatch(each)}
+    return sorted(named - ours)
+
+
+def targets(settings: Any) -> Iterator[Any]:
+    """Each `_target_` in settings, at any depth."""
+    if isinstance(settings, Mapping):
+        if "_target_" in settings:
+            yield settings["_target_"]
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for each in settings:
+            yield from targets(each)
+
+
+def _values(settings: Any) -> Iterator[Any]:
+    if isinstance(settings, Mapping):
+        settings = [*settings, *settings.values()]
+    if isinstance(settings, list | tuple):
+        for each in settings:
+            yield from _values(each)
+    else:
+        yield settings
+
+
+@functools.cache
+def _shipped() -> frozenset[str]:
+    """The `_target_`s in the package's configs."""
+    texts = (path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml") if path.parent.name != "local")
+    return frozenset(found for text in texts for found in re.findall(r"_target_: *([\w.]+)", text))

@@ -12,8 +12,8 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import read_metrics
 
 FREE = (
-    "outputs", "ckpt_path", "name", "tags", "test", "callbacks", "logger", "runtime", "sweep", "early_stopping",
-    "checkpoint.every_n_steps", "data.folder", "data.mirrors", "data.num_workers", "tta",
+    "outputs", "ckpt_path", "allow", "name", "tags", "test", "callbacks", "logger", "runtime", "sweep",
+    "early_stopping", "checkpoint.every_n_steps", "data.folder", "data.mirrors", "data.num_workers", "tta",
     *(f"trainer.{name}" for name in (
         "max_epochs", "min_epochs", "max_steps", "max_time", "accelerator", "devices", "num_nodes", "strategy",
         "enable_progress_bar", "log_every_n_steps", "profiler", "detect_anomaly",
@@ -91,6 +91,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
     result = _copy(composed)
     for key, value in kept.items():
         result[key] = _copy(value)
+    result["allow"] = _copy(composed["allow"])  # the user's word, and not that of a file
     now, before = dict(dotted(composed)), dict(dotted(kept))
     for override in overrides:
         name = override.partition("=")[0].lstrip("+~").split("@")[0]

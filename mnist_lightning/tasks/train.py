@@ -112,7 +112,7 @@ def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = Non
         interrupted = error if isinstance(error, Interrupted) else Interrupted(signum)
         if first:
             finish.interrupt(job, str(interrupted))
-            log.info("Resume with: %s", shlex.join(["python", "scripts/train.py", f"ckpt_path={runs.shown(run)}"]))
+            log.info("Resume with: %s", shlex.join(["python", "scripts/train.py", *_resuming(run, chosen)]))
         raise interrupted from None
     except Exception as error:
         job.record.failed(str(error), isinstance(error, UserError))
@@ -130,22 +130,41 @@ def _choose(settings: dict[str, Any], overrides: list[str]) -> tuple[dict[str, A
     check_together(settings)
     outputs = Path(settings["outputs"])
     if not settings["ckpt_path"]:
+        if teacher := settings["distill"]["teacher"]:
+            path, _ = runs.find_checkpoint(teacher, outputs)
+            settings["distill"] = {**settings["distill"], "teacher": _fixed(teacher, path)}
         if not settings["ckpt"]:
             return settings, None
         start, word = runs.find_checkpoint(settings["ckpt"], outputs)
         log.info("Starting from %s", word)
-        return settings, start
+        return {**settings, "ckpt": _fixed(settings["ckpt"], start)}, start
     start = resume.find(settings["ckpt_path"], outputs)
     resume.check_unfinished(start, overrides)
     with compat.heavy_imports():
         from mnist_lightning.models import checkpoint
+        from mnist_lightning.tasks import parts
 
     given = checkpoint.read(start)
     done = resume.check_resumable(given, start)
     if not ranks.is_started():
+        own = set(map(str, parts.targets(settings)))
         settings = resume.settings(settings, given[checkpoint.CARD]["settings"], overrides, start)
+        parts.check_targets(settings, settings["allow"], str(start), own)
     log.info("Resuming %s after epoch %d", runs.shown(start), done)
     return {**settings, "ckpt_path": str(start)}, start
+
+
+def _resuming(run: Path, settings: dict[str, Any]) -> list[str]:
+    """The words that resume a run: its folder, and leave to build the parts that are not the package's."""
+    from mnist_lightning.tasks import parts
+
+    homes = sorted({target.rpartition(".")[0] for target in parts.foreign_targets(settings)} - {""})
+    return [f"ckpt_path={runs.shown(run)}", *([f"allow=[{','.join(homes)}]"] if homes else [])]
+
+
+def _fixed(named: str, found: Path) -> str:
+    """The name of a checkpoint that stays true: not `latest`, which is another run tomorrow."""
+    return named if named == "pretrained" else str(found.resolve())
 
 
 def _prepare_machine(runtime: dict[str, Any]) -> None:

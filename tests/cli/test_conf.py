@@ -57,7 +57,7 @@ def test_every_choice_composes_and_passes_the_check(compose, config, choice):
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_command_composes(compose, path):
-    required = {"predict": ["image=a.png"], "replay": ["strokes=a.jsonl"]}
+    required = {"predict": ["image=a.png"], "replay": ["strokes=a.jsonl"], "repeat": ["run=latest"]}
     composed = compose(path.stem, *required.get(path.stem, []))
     if path.stem in COMMANDS:
         check(composed, COMMANDS[path.stem].function)
