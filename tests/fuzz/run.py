@@ -37,6 +37,16 @@ def seeds(target: str) -> list[bytes]:
         return [b"a: &a [1, two]\nb: {c: *a}\n"]
     if target == "idx":
         return [bytes([0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3])]
+    if target == "safetensors":
+        import torch
+
+        from mnist_lightning.models import MLP, safetensors
+
+        small = {**card, "image_size": 4, "network": {"_target_": "mnist_lightning.models.MLP", "hidden_sizes": [2]}}
+        network = MLP(hidden_sizes=[2], num_classes=2, image_size=4)
+        return [safetensors.dump(network.state_dict(), small), safetensors.dump({"a": torch.zeros(2)}, small)]
+    if target == "onnx":
+        return [_onnx(card)]
     if target in ("checkpoint", "pickle"):
         import io
         import zipfile
@@ -50,6 +60,23 @@ def seeds(target: str) -> list[bytes]:
         with zipfile.ZipFile(content) as archive:
             return [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
     return [b"{}", b"[1, 2]"]
+
+
+def _onnx(card: dict) -> bytes:
+    """A linear network for images of 4x4."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["images"], ["flat"]), helper.make_node("Gemm", ["flat", "weights"], ["logits"])],
+        "network",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 1, 4, 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(np.zeros((16, 2), np.float32), "weights")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    made.metadata_props.add(key="mnist_lightning", value=json.dumps({**card, "image_size": 4}))
+    return made.SerializeToString()
 
 
 def fuzz(target: str, seconds: int) -> None:

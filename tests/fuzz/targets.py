@@ -9,11 +9,15 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from mnist_lightning.data import checksums
 from mnist_lightning.data.idx import BrokenFile, decode_idx, read_idx
 from mnist_lightning.errors import UserError
+from mnist_lightning.inference.onnx_predictor import OnnxPredictor
 from mnist_lightning.ink.strokes import Drawing, read_digit, read_digits
 from mnist_lightning.models import card, limits
+from mnist_lightning.models import checkpoint as checkpoints
 from mnist_lightning.run.record_check import read_record, read_records
 from mnist_lightning.run.untrusted import read_yaml
 
@@ -85,6 +89,20 @@ def pickle(data: bytes) -> None:
         card.check_card(found.get(card.CARD), "some.ckpt")
 
 
+def safetensors(data: bytes) -> None:
+    """A `.safetensors` file, whose network is built."""
+    network, found = checkpoints.restore(_file("some.safetensors", data))
+    assert len(found["class_names"]) >= 2
+    assert sum(weight.numel() for weight in network.parameters()) < limits.MOST_PARAMETERS
+
+
+def onnx(data: bytes) -> None:
+    """An ONNX file, which reads an image."""
+    predictor = OnnxPredictor.open(_file("some.onnx", data), threads=1)
+    side = predictor.card["image_size"]
+    assert predictor.logits(np.zeros((2, side, side), np.uint8)).shape == (2, len(predictor.class_names))
+
+
 def idx(data: bytes) -> None:
     """An IDX file."""
     try:
@@ -110,6 +128,8 @@ _ALL = (
     yaml,
     checkpoint,
     pickle,
+    safetensors,
+    onnx,
     idx,
     checksum_file,
 )

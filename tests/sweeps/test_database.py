@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import fixtures_search as fixtures
 import pytest
+
+from mnist_lightning.sweeps import objectives
 
 PLACES = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), Path("/usr/local/bin"), Path("/usr/bin")]
 BIN = next((place for place in PLACES if (place / "initdb").exists() and (place / "pg_ctl").exists()), None)
@@ -130,6 +133,34 @@ def test_a_search_outlives_two_of_its_four_processes_and_a_restart_of_the_server
     log = (tmp_path / "log").read_text().splitlines()
     for trial in complete:
         assert log.count(f"{trial.number} ends") == 1
+
+
+@pytest.mark.long
+def test_a_trial_killed_while_the_server_restarts_goes_on_from_its_last_epoch(tmp_path, server):
+    epochs = 30
+    command = [
+        sys.executable, str(fixtures.PROJECT / "scripts/train.py"), "-m", "search=lr", "search.study=s",
+        "search.n_trials=1", f"search.storage={server.url}", "data=digits", "data.limit=320", "model=mlp",
+        "augment=none", f"trainer.max_epochs={epochs}", "logger=none", "trainer.enable_progress_bar=false",
+    ]  # fmt: skip
+    study = tmp_path / "outputs/search/s"
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and objectives.epochs_of(study / "0") < 2:
+        time.sleep(0.02)
+    server.stop()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    server.start()
+    done_before = objectives.epochs_of(study / "0")
+    assert 2 <= done_before < epochs
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"trial 1: goes on where trial 0 was killed, after epoch {done_before}\n" in done.stdout
+    before, after = (fixtures.metrics(tmp_path, number) for number in (0, 1))
+    assert after["status"] == "finished"
+    assert after["history"]["epoch"] == list(range(1, epochs + 1))
+    assert after["history"]["val_loss"][:done_before] == before["history"]["val_loss"]
+    assert finished(server) == 1
 
 
 def test_a_search_goes_on_in_the_servers_study(tmp_path, server):
