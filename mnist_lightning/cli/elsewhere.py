@@ -99,13 +99,17 @@ ALLOWED: dict[str, Fits] = {
 def check_file(path: Path) -> None:
     """Refuse a file from elsewhere before Hydra reads it.
 
-    A file of 400 bytes whose aliases repeat each other can stand for a billion values, which Hydra would make.
+    A file of 400 bytes whose aliases repeat each other can stand for a billion values, which Hydra would make; and a
+    package that it names as a search path is imported to look for configs in it.
 
     Raises:
-        UserError: it is too large, is not YAML, or stands for too many values.
+        UserError: it is too large, is not YAML, stands for too many values, or sets `hydra.searchpath`.
     """
     if path.is_file() and _is_foreign(str(path.parent), path):
-        read_yaml(path)
+        content = read_yaml(path)
+        given = content.get("hydra") if isinstance(content, dict) else None
+        if isinstance(given, dict) and "searchpath" in given:
+            raise _refused(path, "searchpath", given["searchpath"])
 
 
 def check_config(source: str, name: str, config: Any) -> None:
@@ -121,7 +125,7 @@ def check_config(source: str, name: str, config: Any) -> None:
     """
     scheme, _, folder = source.partition("://")
     path = Path(folder) / f"{name.removesuffix('.yaml')}.yaml"
-    if scheme not in ("file", "pkg") or source == "pkg://hydra.conf" or not _is_foreign(folder, path):
+    if scheme != "file" or not _is_foreign(folder, path):  # a plugin's configs come with the plugin
         return
     content = OmegaConf.to_container(config, resolve=False)
     given = content.get("hydra") if isinstance(content, dict) else None
@@ -132,10 +136,14 @@ def check_config(source: str, name: str, config: Any) -> None:
     for key, value in dotted(given):
         fits = ALLOWED.get(key) or next((ALLOWED[each] for each in ALLOWED if _stands_for(each, key)), None)
         if (fits is None or not fits(key, value)) and (key, repr(value)) not in _shipped_hydra():
-            raise UserError(
-                f"{path} sets hydra.{key} to {short(value)}, which a config file may not: take it out, or type it on "
-                "the command line if you know what it does."
-            )
+            raise _refused(path, key, value)
+
+
+def _refused(path: Path, key: str, value: Any) -> UserError:
+    return UserError(
+        f"{path} sets hydra.{key} to {short(value)}, which a config file may not: take it out, or type it on the "
+        "command line if you know what it does."
+    )
 
 
 def _is_foreign(folder: str, path: Path) -> bool:

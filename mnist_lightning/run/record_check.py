@@ -206,6 +206,7 @@ _CHECKS: dict[str, Check] = {
         platform=_text,
         python=_text,
         threads=_whole,
+        cpu_capability=_text,
         versions=_each(_text),
         packages=_inside,
         changes_sha256=_text,

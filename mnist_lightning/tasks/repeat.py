@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 from mnist_lightning import compat
-from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import check
 from mnist_lightning.cli.commands import COMMANDS
 from mnist_lightning.errors import UserError
@@ -34,7 +34,9 @@ FILE = "repeat.json"
 """In the new run's folder: what was repeated, whether it agrees, and what differs."""
 
 NUMBERS = ("history", "best", "test", "temperature")  # of a record
-MADE_WITH = ("python", "platform", "device", "precision", "threads", "host", "git_commit", "changes_sha256")
+MADE_WITH = (
+    "python", "platform", "device", "cpu_capability", "precision", "threads", "host", "git_commit", "changes_sha256",
+)  # fmt: skip
 _OWN = ("outputs", "logger", "sweep", "search", "experiment", "debug")  # of the run's settings, not in a checkpoint
 _PLACES = ("callbacks", "default_root_dir", "enable_checkpointing", "logger", "plugins")  # of a trainer: no numbers
 _MOST = 20  # lines that are printed of what differs
@@ -81,7 +83,8 @@ def repeat(settings: RepeatSettings, run: Path) -> dict[str, Any]:
         from mnist_lightning.models import checkpoint
     chosen = _settings(checkpoint.read(source / runs.LAST)[checkpoint.CARD].get("settings"), settings, source)
     _pin(chosen["data"], (then.get("dataset") or {}).get("name"))
-    asked = multirun.asked_for() | {key: then[key] for key in ("overrides", "experiment", "choices") if key in then}
+    command = shlex.join(["python", "scripts/repeat.py", f"run={source}"])
+    asked = {"command": command} | {key: then[key] for key in ("overrides", "experiment", "choices") if key in then}
     train(chosen, run, asked)  # type: ignore[arg-type]
 
     now = read_metrics(run)  # with as many digits as the other
@@ -124,7 +127,7 @@ def _find(named: str, outputs: Path) -> tuple[Path, dict[str, Any]]:
 
 def _doubts(then: Mapping[str, Any]) -> Iterator[str]:
     """Why the numbers may differ, a sentence each: the checkout is another one, or the run is of two parts."""
-    if resumed := then.get("hyperparameters", {}).get("ckpt_path"):
+    if resumed := (then.get("hyperparameters") or {}).get("ckpt_path"):
         yield (
             f"The run went on from {short(resumed)}: if it was begun with other settings, such as fewer epochs, one "
             "run does not give its numbers again."
@@ -132,7 +135,8 @@ def _doubts(then: Mapping[str, Any]) -> Iterator[str]:
     there, here = then.get("environment") or {}, provenance.checkout()
     before, now = there.get("git_commit"), here["git_commit"]
     if before and now and before != now:
-        yield f"The run was made at commit {before}, and this checkout is at {now}: the numbers may differ."
+        made = short(before).strip("'")
+        yield f"The run was made at commit {made}, and this checkout is at {now}: the numbers may differ."
     if "changes_sha256" in there and there["changes_sha256"] != here["changes_sha256"]:
         if there["changes_sha256"] is None:
             yield "This checkout has uncommitted changes, which the run was made without: the numbers may differ."

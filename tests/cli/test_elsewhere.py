@@ -72,9 +72,8 @@ def test_what_would_write_or_run_elsewhere_is_one_sentence(project, key, tmp_pat
     with pytest.raises(UserError) as caught:
         main.run("train", ["experiment=theirs", "data=digits", "model=mlp", "trainer.max_epochs=1"])
     told = str(caught.value)
-    if key != "searchpath":  # Hydra refuses that one by itself
-        assert told.startswith(f"{tmp_path}/conf/experiment/theirs.yaml sets hydra.{key.split('/')[0]}"), told
-        assert told.endswith("may not: take it out, or type it on the command line if you know what it does.")
+    assert told.startswith(f"{tmp_path}/conf/experiment/theirs.yaml sets hydra.{key.split('/')[0]}"), told
+    assert told.endswith("may not: take it out, or type it on the command line if you know what it does.")
     assert len(told) < 400
     assert told.isprintable()
     assert {path.name for path in tmp_path.iterdir()} == {"conf"}
@@ -204,3 +203,12 @@ def test_a_folder_with_files_in_it_is_used_only_if_it_is_typed(project, tmp_path
 def test_a_pickle_of_hydras_is_not_read(tmp_path):
     with pytest.raises(UserError, match=r"^There is no flag --experimental-rerun: "):
         main.run("train", ["--experimental-rerun", "config.pickle"])
+
+
+def test_a_package_that_a_config_names_as_a_search_path_is_not_imported(project, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("open('ran', 'w')\n")
+    project("mine", "", defaults=["train"], hydra={"searchpath": ["pkg://theirs"]})
+    with pytest.raises(UserError, match=r"conf/mine\.yaml sets hydra\.searchpath to \['pkg://theirs'\], which a"):
+        main.run("train", ["--config-dir", "conf", "--config-name", "mine", "--cfg", "job"])
+    assert not (tmp_path / "ran").exists()

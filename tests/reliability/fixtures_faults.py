@@ -32,7 +32,7 @@ from mnist_lightning.run.record import METRICS_FILE, read_metrics  # noqa: E402
 from mnist_lightning.tasks import finish, fit, setup  # noqa: E402, F401
 from mnist_lightning.tasks import train as training  # noqa: E402
 
-SMALL = ["data=digits", "data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "model=mlp",
+SMALL = ["data=digits", "data.limit=64", "data.batch_size=16", "trainer.max_epochs=8", "model=mlp",
          "model.hidden_sizes=[16]", "runtime.threads=1", "logger=none", "~callbacks.worst_mistakes",
          "~callbacks.confusion_matrix", "~callbacks.network_graph"]  # fmt: skip
 QUICK = ["~callbacks.sample_prediction", "~callbacks.loss_graph"]

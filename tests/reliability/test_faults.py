@@ -76,7 +76,7 @@ def test_a_hundred_random_kills_each_lose_nothing(place, tmp_path):
     assert_nothing_was_lost(found)
     assert found["kills"] == 100
     assert found["runs"] >= 10
-    assert found["nothing_yet"] < 60  # most came after the first checkpoint
+    assert found["nothing_yet"] < 80  # the others came after the first checkpoint
 
 
 def full_disks(folder, mounts, count, seed):

@@ -19,6 +19,7 @@ def test_the_record_names_versions_device_and_threads():
     assert found["device"] == provenance._cpu_name()
     assert provenance.describe("mps", "32-true")["device"] == "mps"
     assert found["host"] == platform.node()
+    assert found["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
 
 
 def git(folder, *arguments):

@@ -178,3 +178,12 @@ def test_what_cannot_be_built_is_said_in_one_sentence(own, config, told):
     with pytest.raises(UserError, match=told) as error:
         parts.build("part", config)
     assert "\n" not in str(error.value)
+
+
+def test_parts_of_other_packages_are_found_at_any_depth():
+    ours = [{"_target_": name} for name in ("mnist_lightning.models.CNN", "torch.optim.NAdam", "checkpoint",
+                                            "torch.optim.lr_scheduler.ExponentialLR")]  # fmt: skip
+    theirs = {"a": {"b": [{"_target_": "own.nets.Net"}, {"_target_": "torch.hub.load"}]}}
+    assert parts.foreign_targets([ours, theirs, {"x": {"_target_": ["no", "name"]}}]) == [
+        "['no', 'name']", "own.nets.Net", "torch.hub.load"
+    ]  # fmt: skip
