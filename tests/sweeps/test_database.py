@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(BIN is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
     pytest.mark.skipif(find_spec("psycopg") is None, reason="psycopg is not installed: pip install -e '.[postgres]'"),
 ]
-TRIALS = 16
+TRIALS = 32
 
 
 class Server:
@@ -104,26 +104,33 @@ def wait_for(count, server, processes):
 def test_a_search_outlives_two_of_its_four_processes_and_a_restart_of_the_server(tmp_path, server):
     asked = [f"search.n_trials={TRIALS}", f"search.storage={server.url}", "loss.label_smoothing=0.1"]
     environment = os.environ | {"STUB_SECONDS": "0.3"}
+    told = [tmp_path / f"told{number}" for number in range(4)]
     processes = [
         subprocess.Popen(
-            fixtures.command(tmp_path, *asked), cwd=tmp_path, env=environment, start_new_session=True, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            fixtures.command(tmp_path, *asked), cwd=tmp_path, env=environment, start_new_session=True,
+            stdout=path.open("w"), stderr=subprocess.STDOUT,
         )
-        for _ in range(4)
+        for path in told
     ]  # fmt: skip
     try:
+        # One that is still to connect while the server is away ends with a sentence, as it should.
+        while not all("Study s: " in path.read_text() for path in told):
+            time.sleep(0.05)
+            assert all(process.poll() is None for process in processes), [path.read_text() for path in told]
         wait_for(2, server, processes)
         os.killpg(processes[0].pid, signal.SIGKILL)
         server.stop()
         time.sleep(1)
         server.start()
-        wait_for(5, server, processes)
+        wait_for(finished(server) + 3, server, processes)
         os.killpg(processes[1].pid, signal.SIGKILL)
-        said = [process.communicate(timeout=240) for process in processes]
+        for process in processes:
+            process.wait(240)
     finally:
         for process in processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+    said = [path.read_text() for path in told]
     assert [process.returncode for process in processes] == [-signal.SIGKILL, -signal.SIGKILL, 0, 0], said
     found = trials(server)
     complete = [trial for trial in found if trial.state.name == "COMPLETE"]
