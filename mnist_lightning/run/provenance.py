@@ -19,6 +19,7 @@ PACKAGES = "packages.txt"
 """In a run folder: `name==version` of each installed package, one per line."""
 
 LARGEST_CHANGES = 1 << 20  # bytes of the diff that are kept
+_GIT = ("git", "--no-optional-locks")  # a run that is killed leaves no lock in the repository behind
 
 
 def describe(device: str, precision: str) -> dict[str, Any]:
@@ -79,12 +80,13 @@ def installed() -> list[str]:
 
 def changes() -> bytes:
     """What was changed in the files of the commit since, as `git diff` says it, at most `LARGEST_CHANGES` bytes."""
-    command = ["git", "-C", str(Path(__file__).parent), "diff", "--no-ext-diff", "--no-color", "HEAD"]
+    command = [*_GIT, "-C", str(Path(__file__).parent), "diff", "--no-ext-diff", "--no-color", "HEAD"]
     try:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             diff = process.stdout.read(LARGEST_CHANGES)
-            process.kill()
+            if len(diff) == LARGEST_CHANGES:
+                process.kill()
     except OSError:
         return b""
     return diff
@@ -103,7 +105,7 @@ _version = functools.cache(importlib.metadata.version)  # it reads and parses a 
 
 def _git() -> dict[str, Any]:
     """Commit of the project's checkout and whether files in it were changed; None where there is no git."""
-    command = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    command = [*_GIT, "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
