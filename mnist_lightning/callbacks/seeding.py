@@ -19,11 +19,11 @@ class Seeding(pl.Callback):
     state of random numbers in its checkpoints.
 
     Args:
-        seed: of the run.
+        seed: of the run; None, which a run replaces by the seed that it has drawn, counts as 0.
     """
 
-    def __init__(self, seed: Seed = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: Seed | None = 0) -> None:
+        self.seed = seed or 0
         self._epoch = -1
         self._seeds = np.empty(0, np.uint64)
 
