@@ -1,5 +1,7 @@
 """What people of the field type: each does what it does elsewhere, or is answered with the right spelling."""
 
+import functools
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -118,9 +120,13 @@ def test_any_argument_of_lightnings_trainer_reaches_it(tmp_path, monkeypatch, as
             ml.train(asked)
         return
     handed, start = [], pl.Trainer.__init__
-    monkeypatch.setattr(
-        pl.Trainer, "__init__", lambda self, *rest, **named: (handed.append(named), start(self, *rest, **named))[1]
-    )
+
+    @functools.wraps(start)
+    def spy(self, *rest, **named):
+        handed.append(named)
+        start(self, *rest, **named)
+
+    monkeypatch.setattr(pl.Trainer, "__init__", spy)
     metrics = train(tmp_path, asked, "trainer.max_epochs=2", *QUIET)
     assert metrics["status"] == "finished"
     assert handed[0][given[0]] == given[1]
