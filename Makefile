@@ -48,5 +48,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -c "open('$@', 'w').close()"
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@echo "Setting up $(VENV) for the tests: some hundred megabytes more."
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/python -c "open('$@', 'w').close()"

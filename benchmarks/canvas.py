@@ -11,7 +11,8 @@ is drawn at once is read, which the title of the window says. Next to the bare `
 Needs a display, or Xvfb; the start-up xdotool as well.
 
 `--pictures docs/images` measures nothing and writes what the window shows: `canvas.png` once 2026 is drawn,
-`canvas_dark.png` with what decided, and the last drawings in the strip.
+`canvas_dark.png` with what decided, and the last drawings in the strip. With `--states` every state of the window, and
+with `--screen 3840 2160` at the size that it opens at there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -151,45 +152,80 @@ def xdotool(arguments: str, check: bool = True) -> str:
     return subprocess.run(["xdotool", *arguments.split()], capture_output=True, text=True, check=check).stdout
 
 
-def pictures(ckpt: str, folder: Path) -> None:
-    """Draw with the mouse and write the window's pixels as PNG, light and dark."""
+def pictures(ckpt: str, folder: Path, size: tuple[int, int] | None, states: bool) -> None:
+    """Draw with the mouse and write the window's pixels as PNG, light and dark.
+
+    Args:
+        ckpt: of the network that reads.
+        folder: gets the files.
+        size: of the screen in pixels, which the window fits as it does when it opens; None for the smallest size.
+        states: every state of the window, each light and dark, and not the two pictures of the docs alone.
+    """
     import cv2
 
     from mnist_lightning.apps.canvas import Canvas
+    from mnist_lightning.apps.layout import fitting
     from mnist_lightning.apps.view import View
     from mnist_lightning.apps.window import load_reader, short_name
-    from mnist_lightning.ink.strokes import read_digits
+    from mnist_lightning.ink.strokes import Stroke, read_digits
     from mnist_lightning.run import folder as runs
 
     digits = {digit.label: digit.strokes for digit in read_digits(PROJECT / "tests/apps/hand_digits.jsonl")}
     path, word = runs.find_checkpoint(ckpt, Path("outputs"))
     reader = load_reader(path, "cpu", 0.8)
 
-    def write(canvas: Canvas, number: str, left: int, top: int, scale: float) -> None:
-        sheet = canvas.layout.sheet
-        for place, figure in enumerate(number):
-            x0, y0 = sheet.left + left + 112 * scale * place, sheet.top + top + (6, 16, 0, 10)[place % 4]
-            for stroke in digits[int(figure)]:
-                (first, *rest) = [(round(x0 + scale * x), round(y0 + scale * y)) for x, y in stroke.points]
-                canvas.press(*first)
-                for point in rest:
-                    canvas.move(*point)
-                canvas.release()
+    def draw(canvas: Canvas, strokes: Sequence[Stroke], left: float, top: float, scale: float) -> None:
+        sheet, unit = canvas.layout.sheet, canvas.layout.scale
+        for stroke in strokes:
+            first, *rest = [
+                (round(sheet.left + unit * (left + scale * x)), round(sheet.top + unit * (top + scale * y)))
+                for x, y in stroke.points
+            ]
+            canvas.press(*first)
+            for point in rest:
+                canvas.move(*point)
+            canvas.release()
 
-    for name, is_dark in (("canvas", False), ("canvas_dark", True)):
+    def write(canvas: Canvas, number: str, left: float, top: float, scale: float) -> None:
+        for place, figure in enumerate(number):
+            step = 112 * scale * place
+            draw(canvas, digits[int(figure)], left + step, top + (6, 16, 0, 10)[place % 4], scale)
+
+    def scribble(canvas: Canvas) -> None:
+        turns = [(380 + 12 * n + 90 * np.cos(n), 260 + 90 * np.sin(1.3 * n)) for n in range(24)]
+        draw(canvas, [Stroke(turns)], -120, 0, 1)
+
+    Drawn = list[tuple[str, float, float, float]]
+    states_of: dict[str, tuple[Drawn, list[str]]] = {  # what is written where and how large, and what is done then
+        "canvas": ([("2026", 50, 140, 1.5)], []),
+        "why": ([("69", 60, 70, 2.6)], ["why"]),
+        "empty": ([], []),
+        "help": ([("7", 200, 60, 2)], ["help"]),
+        "no_digit": ([], ["scribble"]),
+        "many": ([("314159265358", 10, 200, 0.54)], []),
+        "two_rows": ([("12", 60, 20, 1.4), ("345", 60, 290, 1.4)], []),
+        "kept": ([("5", 250, 60, 2)], ["5"]),
+        "question": ([("26", 100, 60, 2)], ["4"]),
+    }
+    docs = {("canvas", False): "canvas", ("why", True): "canvas_dark"}
+    wanted = (
+        {(name, dark): f"{name}{'_dark' * dark}" for name in states_of for dark in (False, True)} if states else docs
+    )
+    for (name, is_dark), file in wanted.items():
         with tempfile.TemporaryDirectory() as drawings:
             canvas = Canvas(18, drawings, is_dark, short_name(word))
+            canvas.resize(*fitting(size))
             canvas.reader = reader
-            for figure in "7314":
+            for figure in "" if name == "empty" else "7314":
                 write(canvas, figure, 200, 60, 2)
                 canvas.act("clear" if figure == "3" else figure)
             canvas.message = ""
-            if is_dark:
-                write(canvas, "69", 60, 70, 2.6)
-                canvas.act("why")
-            else:
-                write(canvas, "2026", 50, 140, 1.5)
-            cv2.imwrite(str(folder / f"{name}.png"), View().picture(canvas), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+            written, done = states_of[name]
+            for each in written:
+                write(canvas, *each)
+            for action in done:
+                scribble(canvas) if action == "scribble" else canvas.act(action)
+            cv2.imwrite(str(folder / f"{file}.png"), View().picture(canvas), [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def undisturbed(times: Times) -> float:
@@ -210,9 +246,12 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5, help="how often draw.py is started, 0 for not at all")
     parser.add_argument("--rounds", type=int, default=10, help="how often each number is drawn")
     parser.add_argument("--pictures", type=Path, help="write the window's pictures into this folder; measure nothing")
+    parser.add_argument("--screen", type=int, nargs=2, help="of the pictures: width and height of the screen, pixels")
+    parser.add_argument("--states", action="store_true", help="pictures of every state of the window, light and dark")
     given = parser.parse_args()
     if given.pictures:
-        pictures(given.ckpt, given.pictures)
+        given.pictures.mkdir(parents=True, exist_ok=True)
+        pictures(given.ckpt, given.pictures, given.screen, given.states)
         return
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
     with display():

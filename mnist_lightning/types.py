@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
-Count = Annotated[int, Ge(0)]
+LARGEST = 2**31 - 1
+"""Of the whole numbers that a setting may be: more fits no library's integers, and no machine."""
+
+Count = Annotated[int, Ge(0), Le(LARGEST)]
 """A whole number, 0 or more."""
-PositiveInt = Annotated[int, Ge(1)]
+PositiveInt = Annotated[int, Ge(1), Le(LARGEST)]
 NonNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -23,6 +26,7 @@ Slant = Annotated[float, Ge(0), Lt(90)]
 Text = Annotated[str, Len(1)]
 """A text that is not empty."""
 Names = Annotated[list[Text], Len(1)]
+Threads = Annotated[int, Ge(1), Le(4096)]
 Port = Annotated[int, Ge(0), Le(65535)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 Device = Literal["auto", "cpu", "cuda", "mps"]

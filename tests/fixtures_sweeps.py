@@ -32,8 +32,6 @@ def job(settings: TrainSettings, run):
     outputs = Path(settings["outputs"])
     latest = runs.latest(outputs)
     lr, seed = settings["optimizer"]["lr"], settings["seed"]
-    if lr < 0:
-        raise UserError(f"optimizer= cannot be built: Invalid learning rate: {{lr}}.")
     if lr == 0.5:
         raise ZeroDivisionError("the wheel came off\\nand rolled away")
     if lr == 0.25:

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from mnist_lightning import compat
+from mnist_lightning.errors import UserError
 
 
 def test_lightning_is_imported_without_scipy_signal_which_can_be_imported_afterwards():
@@ -167,3 +168,32 @@ def test_hydra_shows_each_config_before_it_reads_it_and_what_it_holds_in_its_pla
     compat.watch_configs(refuse, lambda *found: None)
     with pytest.raises(OSError, match="refused"), hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
         hydra.compose("main")
+
+
+def test_hydra_composes_a_config_once(tmp_path, monkeypatch):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from mnist_lightning.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    composed, compose = [], ConfigLoaderImpl.load_configuration
+    monkeypatch.setattr(
+        ConfigLoaderImpl,
+        "load_configuration",
+        lambda self, *given, **named: (composed.append(given), compose(self, *given, **named))[1],
+    )
+    with pytest.raises(UserError, match=r"^There are no runs under runs=nowhere"):
+        main.run("results", ["runs=nowhere"])
+    assert len(composed) == 1
+
+
+def test_a_mode_that_a_config_sets_is_seen_all_the_same(tmp_path, monkeypatch):
+    from mnist_lightning.cli import config
+
+    monkeypatch.chdir(tmp_path)
+    assert not config.may_set_mode(["data=digits", "seed=3"])
+    assert config.may_set_mode(["experiment=ensemble"])  # which is a sweep
+    assert config.may_set_mode(["hydra.mode=MULTIRUN"])
+    (tmp_path / "conf" / "local").mkdir(parents=True)
+    (tmp_path / "conf" / "local" / "default.yaml").write_text("hydra:\n  mode: MULTIRUN\n")
+    assert config.may_set_mode(["data=digits"])

@@ -80,9 +80,10 @@ class BestAndLast(Checkpoint):
             self.on_train_start(trainer, pl_module)
 
     def _is_best(self, now: dict[str, float]) -> bool:
-        if self.best is None or self.monitor not in now:  # `last`, or a run without validation
+        before = self.best.get(self.monitor) if self.best else None
+        if before is None or self.monitor not in now:  # `last`, or nothing was validated
             return True
-        gain = now[self.monitor] - self.best[self.monitor]
+        gain = now[self.monitor] - before
         return gain >= 0 if self.monitor == "val_accuracy" else gain <= 0  # of equals the one that has seen more
 
     def _take_over_best(self, source: Path, epochs: int) -> None:

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from mnist_lightning.models.classifier import Classifier
 from mnist_lightning.types import PositiveInt
 
 
@@ -28,7 +29,11 @@ class LearningCurves(pl.Callback):
         """Keep the loss where it is, on the device."""
         if batch_idx % self.every_n_steps == 0:  # on every rank, which average the points
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            self.points.append((trainer.global_step, outputs["loss"].detach(), float(rate)))
+            # Lightning hands on the loss divided by the number of batches in a step, and ours has made that even.
+            scale = float(trainer.accumulate_grad_batches)
+            if scale > 1 and isinstance(pl_module, Classifier):
+                scale /= pl_module.share_of_step(batch_idx)
+            self.points.append((trainer.global_step, outputs["loss"].detach() * scale, float(rate)))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the points of the epoch; of several ranks the mean of their losses, which is the global batch's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from typing import Any
@@ -13,8 +14,15 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 
 
+REDRAWN = 0.2  # seconds between two looks of the bar
+
+
 class Progress(pl.Callback):
     """A bar that counts batches, redrawn five times a second, and after each epoch its numbers in one line.
+
+    Behind the bar stand the mean training loss of the epoch so far, the accuracy of the last validation, images per
+    second, and the time that is left of the whole run. The loss is read where the bar is drawn and not in each step,
+    which would wait for the device.
 
     Args:
         bar: draw the bar; only ever on a terminal.
@@ -23,21 +31,49 @@ class Progress(pl.Callback):
     def __init__(self, bar: bool = True) -> None:
         self.wants_bar = bar and sys.stderr.isatty()
         self.bar: tqdm[Any] | None = None
-        self.began = time.perf_counter()
+        self.began = self.shown = time.perf_counter()
+        self.batches = self.images = 0  # of this process, and of this epoch
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the run; a resumed one has less to do."""
+        self.run_began = time.perf_counter()
+        self.to_do = _batches(trainer) - _done(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the epoch's bar."""
-        self.began = time.perf_counter()
+        self.began, self.images = time.perf_counter(), 0
         if self.wants_bar and trainer.is_global_zero:
-            title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.bar = tqdm(
-                total=int(trainer.num_training_batches), desc=title, leave=False, mininterval=0.2, unit="batch"
-            )
+            limit = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
+            title = f"epoch {trainer.current_epoch + 1}/{limit}"
+            count = trainer.num_training_batches
+            total = int(count) if math.isfinite(count) else None
+            self.bar = tqdm(total=total, desc=title, leave=False, bar_format=BAR)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Count a batch."""
-        if self.bar is not None:
-            self.bar.update()
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count a batch, and draw the bar if it is time."""
+        self.batches += 1
+        if self.bar is None:
+            return
+        self.images += len(batch[-1]) * trainer.world_size
+        now = time.perf_counter()
+        if now - self.shown >= REDRAWN or batch_idx == 0:
+            self.shown = now
+            self.bar.n = batch_idx + 1
+            self.bar.bar_format = BAR + ", ".join(self._words(trainer, pl_module, now))
+            self.bar.refresh()
+
+    def _words(self, trainer: pl.Trainer, pl_module: pl.LightningModule, now: float) -> list[str]:
+        words = []
+        if (loss := getattr(pl_module, "train_loss_so_far", None)) is not None:
+            words.append(f"loss {loss:.4f}")
+        if (accuracy := trainer.callback_metrics.get("val_accuracy")) is not None:
+            words.append(f"validation {100 * float(accuracy):.2f} %")
+        words.append(f"{self.images / max(now - self.began, 1e-9):,.0f} images/s")
+        if math.isfinite(left := (now - self.run_began) / self.batches * (self.to_do - self.batches)):
+            words.append(f"{tqdm.format_interval(max(left, 0))} left")
+        return words
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar and say the epoch's numbers."""
@@ -66,3 +102,21 @@ class Progress(pl.Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+BAR = "{desc} {percentage:3.0f} %|{bar:16}| "
+
+
+def _batches(trainer: pl.Trainer) -> float:
+    """How many training batches the whole run has, infinitely many where nothing ends it."""
+    each = trainer.num_training_batches
+    limits = [each * epochs for epochs in (trainer.max_epochs,) if epochs is not None and epochs >= 0]
+    limits += [steps * trainer.accumulate_grad_batches for steps in (trainer.max_steps,) if steps >= 0]
+    return min(limits, default=math.inf)
+
+
+def _done(trainer: pl.Trainer) -> float:
+    """How many of them an earlier run has done."""
+    return (
+        trainer.current_epoch * trainer.num_training_batches + trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    )

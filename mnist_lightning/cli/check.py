@@ -14,7 +14,17 @@ from typing import Any
 from mnist_lightning.arguments import Signature, foreign_in, read_signature, refusal, settings_of
 from mnist_lightning.cli.describe import described
 from mnist_lightning.errors import UserError
+from mnist_lightning.run import machine
+from mnist_lightning.types import LARGEST
 
+ELSEWHERE = {
+    "epochs": "trainer.max_epochs", "steps": "trainer.max_steps", "gpus": "trainer.devices",
+    "learning_rate": "optimizer.lr", "dataset": "data", "resume": "ckpt_path", "weights": "ckpt",
+    "patience": "early_stopping.patience", "save_dir": "outputs",
+}  # fmt: skip
+"""What other programs call a setting, where likeness alone would not lead to it."""
+
+DATA = "mnist_lightning.data.DigitsDataModule"
 OFFERED = ("run", "record", "search", "settings", "augment", "seed", "num_classes", "image_size", "params", "optimizer",
            "save_dir", "root_dir", "total_steps")  # fmt: skip
 """Arguments that the program gives to a part itself, so that a config need not."""
@@ -44,6 +54,23 @@ def check(settings: Mapping[str, Any], command: str) -> None:
     signature = settings_of(command)
     assert signature is not None, f"{command} has no source"
     _check_mapping("", settings, signature)
+
+
+def check_available(settings: Mapping[str, Any]) -> None:
+    """Refuse what is not there: a device that this machine lacks, a data set that nobody knows.
+
+    Raises:
+        UserError: naming it. What only torch or the data folder can tell comes later.
+    """
+    from mnist_lightning.cli.config import choices
+
+    for device in (settings.get("device"), (settings.get("trainer") or {}).get("accelerator")):
+        machine.require({"gpu": "cuda"}.get(str(device), str(device)))
+    data = settings.get("data") or {}
+    if data.get("_target_") == DATA and not data.get("source"):
+        name, known = data["name"], [each for each in choices("data") if each != "trained" or "trainer" not in settings]
+        if name not in known:
+            raise UserError(f"There is no data set {name}{did_you_mean(name, known)} Known: {', '.join(known)}.")
 
 
 def _check_mapping(prefix: str, given: Mapping[str, Any], signature: Signature) -> None:
@@ -81,9 +108,15 @@ def _refuse(name: str, value: Any, annotation: Any) -> None:
     """Raise where a value does not fit its annotation."""
     if refused := refusal(value, annotation):
         place, wanted = refused
+        from mnist_lightning.cli.config import groups
+
         hint = ""
         if isinstance(value, str) and (near := nearest(value, _choices(annotation))) and near != value:
             hint = f" Did you mean {near}?"
+        elif isinstance(value, str) and name in groups():
+            hint = f" To choose {value} in a file, write `- override /{name}: {value}` into its list of defaults."
+        elif isinstance(value, int) and value > LARGEST:
+            hint = f" The largest is {LARGEST}."
         if words := described(annotation):
             place, wanted = "", words
         raise UserError(f"{name}={shown(value)} is not allowed: {name}{place} should be {wanted}.{hint}")
@@ -115,12 +148,16 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known dotted name most like `name`: by its whole, then by its last part."""
-    if found := difflib.get_close_matches(name, known, n=1, cutoff=0.7):
-        return found[0]
-    tails = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
-    close = difflib.get_close_matches(name.rsplit(".", 1)[-1], list(tails), n=1, cutoff=0.6)
-    return tails[close[0]] if close else None
+    """The known dotted name most like `name`: as other programs call it, by its whole, then by its last part."""
+    wanted, spelt = name.lower(), {key.lower(): key for key in reversed(known)}
+    last = wanted.rsplit(".", 1)[-1]
+    if ELSEWHERE.get(last, name) in known:
+        return ELSEWHERE.get(last, name)
+    if found := difflib.get_close_matches(wanted, list(spelt), n=1, cutoff=0.7):
+        return spelt[found[0]]
+    tails = {key.rsplit(".", 1)[-1]: key for key in spelt}
+    close = difflib.get_close_matches(last, list(tails), n=1, cutoff=0.6)
+    return spelt[tails[close[0]]] if close else None
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -139,11 +176,10 @@ def annotation_of(key: str, command: str) -> Any:
     from mnist_lightning.cli.config import targets
 
     section, _, name = key.rpartition(".")
-    signatures = [read_signature(target) for target in targets(section)] if section else []
     top = settings_of(command)
-    if top and section in top.arguments:
-        signatures += [read_signature(each.path) for each in foreign_in(top.arguments[section].annotation)]
-    elif not section:
-        signatures.append(top)
-    found = [each.arguments[name].annotation for each in signatures if each and name in each.arguments]
-    return found[0] if found else None
+    own = foreign_in(top.arguments[section].annotation) if top and section in top.arguments else []
+    paths = [*(each.path for each in own), *(targets(section) if section else ())]
+    for signature in map(read_signature, paths) if section else [top]:
+        if signature and name in signature.arguments:
+            return signature.arguments[name].annotation
+    return None

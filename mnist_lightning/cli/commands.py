@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +34,13 @@ class Command:
     positional: str | None = None
     compared: tuple[str, ...] = ()
 
-    def load(self) -> Callable[[dict[str, Any], Path], Any]:
-        """Import it, as a function of settings and run folder."""
+    def load(self) -> Callable[..., Any]:
+        """Import it, as a function of settings, run folder, and of what else the program knows of a job."""
         function = _get(self.function)
         takes = inspect.signature(function).parameters
 
-        def call(settings: dict[str, Any], run: Path) -> Any:
-            place = {"run": run} if "run" in takes else {}
+        def call(settings: dict[str, Any], run: Path, **known: Any) -> Any:
+            place = {name: value for name, value in {"run": run, **known}.items() if name in takes}
             return function(settings=settings, **place) if "settings" in takes else function(**settings, **place)
 
         return call
@@ -53,6 +54,16 @@ class Command:
         for key in self.compared:
             result = result.get(key) if isinstance(result, Mapping) else None
         return result if self.compared else None
+
+
+def program(name: str) -> list[str]:
+    """How a command is called again, as this process was: `python scripts/train.py`, or `mnist-lightning train`."""
+    called = Path(sys.argv[0])
+    if called.name.startswith("mnist-lightning"):
+        return ["mnist-lightning", name.replace("_", "-")]
+    if called.parts[-2:] == ("mnist_lightning", "__main__.py"):
+        return ["python", "-m", "mnist_lightning", name]
+    return ["python", sys.argv[0] if called.name == f"{name}.py" else f"scripts/{name}.py"]
 
 
 def _get(path: str) -> Callable[..., Any]:

@@ -5,8 +5,11 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
+import os
+import re
 import string
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +36,65 @@ def job_began() -> float:
     return time.perf_counter() if began is None else began
 
 
-def folders(own: str | None = None) -> list[Path]:
+_own: Path | None = None
+
+
+def look_in(own: str | None) -> None:
+    """Look up configs in a folder of the user's too, that of `--config-dir`; None for no such folder.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    global _own
+    _own = Path(own).expanduser().resolve() if own else None
+    if _own is not None and not _own.is_dir():
+        raise UserError(f"There is no folder {own}: --config-dir= takes a folder that is laid out as conf/ is.")
+
+
+def folders() -> list[Path]:
     """Where configs are looked up: a `--config-dir`, `conf/` of the current folder, and that of the package."""
-    found = [Path(own)] if own else []
     here = Path.cwd() / "conf"
-    if here.is_dir() and here.resolve() != CONF.resolve():
-        found.append(here)
-    return [*found, CONF]
+    found = [here] if here.is_dir() and here.resolve() != CONF.resolve() else []
+    return [*([_own] if _own else []), *found, CONF]
 
 
-def groups(own: str | None = None) -> list[str]:
+def search_path(places: Iterable[Path]) -> list[str]:
+    """The override that lets Hydra look up configs in these folders too; none where there are none."""
+    # Not as_uri(): Hydra takes what comes after file:// as it is, and %20 is not a space to it.
+    quoted = ", ".join("'file://{}'".format(str(each).replace("'", "\\'")) for each in places)
+    return [f"hydra.searchpath=[{quoted}]"] * bool(quoted)
+
+
+def may_set_mode(words: Iterable[str]) -> bool:
+    """Whether `hydra.mode`, which takes the place of `-m`, is set on the command line, or may be in a config.
+
+    A config that sets it stands in a group of which the command line makes a choice, or is a user's own.
+    """
+    files = [path for folder in folders() for form in ("*.yaml", "*/*.yaml") for path in folder.glob(form)]
+    modes = [path for path in files if "MULTIRUN" in path.read_text(encoding="utf-8", errors="replace")]
+    chosen = {word.lstrip("+").partition("=")[0] for word in words}
+    return "hydra.mode" in chosen or any(
+        path.parent in folders() or path.parent.name in chosen | set(NOT_GROUPS) for path in modes
+    )
+
+
+def groups() -> list[str]:
     """The groups that a setting can choose from: `augment`, `data` and so on."""
-    names = {path.name for folder in folders(own) for path in folder.iterdir() if path.is_dir()}
+    names = {path.name for folder in folders() for path in folder.iterdir() if path.is_dir()}
     return sorted(names - set(NOT_GROUPS))
 
 
-def choices(group: str, own: str | None = None) -> list[str]:
+def choices(group: str) -> list[str]:
     """What can be chosen of a group: `cnn`, `lenet5` and `mlp` of `model`."""
-    names = {path.stem for folder in folders(own) for path in (folder / group).glob("*.yaml")}
+    names = {path.stem for folder in folders() for path in (folder / group).glob("*.yaml")}
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def known_settings(config_name: str, own: str | None = None) -> list[str]:
+def known_settings(config_name: str) -> list[str]:
     """The dotted names of all settings that some choice of the groups of a command has, read from the files."""
     own_groups = _groups_of(config_name)
     found: dict[str, None] = dict.fromkeys(own_groups)
-    for folder in folders(own):
+    for folder in folders():
         for path in [folder / f"{config_name}.yaml", *sorted(folder.glob("*/*.yaml"))]:
             if not path.is_file() or (path.parent != folder and path.parent.name not in own_groups):
                 continue
@@ -95,13 +131,27 @@ def _names(content: dict[str, Any], prefix: str) -> list[str]:
     return names
 
 
+def composed(config_name: str, overrides: list[str], whole: bool = False) -> DictConfig:
+    """A config as a job would get it, without a job and without a folder.
+
+    Args:
+        config_name: of a command, or one of the user's own.
+        overrides: the settings given.
+        whole: with Hydra's part.
+    """
+    places = folders()
+    home = next((each for each in places if (each / f"{config_name}.yaml").is_file()), CONF)
+    others = search_path(each for each in places if each != home)
+    with hydra.initialize_config_dir(str(home), version_base="1.3"):
+        return hydra.compose(config_name, [*overrides, *others], return_hydra_config=whole)
+
+
 def help_text(config_name: str, overrides: list[str]) -> str:
     """What `--help` prints: the template in the command's config, filled in.
 
     Hydra would do it too, but takes a second to list the groups, and lists those of other commands with them.
     """
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose(config_name, overrides, return_hydra_config=True)
+    cfg = composed(config_name, overrides, whole=True)
     template = string.Template(cfg.hydra.help.template)
     chosen = [group for group in cfg.hydra.runtime.choices if "/" not in group and not group.startswith("local")]
     OmegaConf.set_struct(cfg, False)
@@ -113,18 +163,33 @@ def help_text(config_name: str, overrides: list[str]) -> str:
 
 
 def plain(cfg: DictConfig) -> Settings:
-    """The composed config with its interpolations filled in, whole."""
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    """The composed config with its interpolations filled in, whole; `~/runs` lies in the home folder."""
+    return _expanded(OmegaConf.to_container(cfg, resolve=True))
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _expanded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return at_home(value) if isinstance(value, str) else value
+
+
+def at_home(text: str) -> str:
+    """A path that begins with `~/` or `~name/`, expanded; any other text as it is."""
+    return os.path.expanduser(text) if re.match(r"~[\w.-]*[/\\]", text) else text  # noqa: PTH111
 
 
 def targets(section: str, config_name: str = "train") -> list[str]:
-    """The `_target_` of a section such as `averaging`, or of each choice of a group such as `model`."""
+    """The `_target_` of a section such as `averaging` or `logger.csv`, or of each choice of a group such as `model`."""
+    group, _, inner = section.partition(".")
     found: dict[str, None] = {}
     for folder in folders():
-        for path in [folder / f"{config_name}.yaml", *sorted((folder / section).glob("*.yaml"))]:
+        for path in [folder / f"{config_name}.yaml", *sorted((folder / group).glob("*.yaml"))]:
             if path.is_file():
                 content = _content(path)
-                part = content.get(section, {}) if path.stem == config_name else content
+                part = content.get(group, {}) if path.stem == config_name else content
+                part = part.get(inner) if inner and isinstance(part, dict) else part
                 if isinstance(part, dict) and "_target_" in part:
                     found[part["_target_"]] = None
     return list(found)

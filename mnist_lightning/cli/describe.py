@@ -10,6 +10,7 @@ from typing import Any
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen
 
 from mnist_lightning.arguments import foreign_in
+from mnist_lightning.types import LARGEST
 
 _PLAIN = {bool: "true or false", str: "a text", int: "a whole number", float: "a number", type(None): "null"}
 
@@ -57,6 +58,7 @@ def _bounds(annotation: Any) -> tuple[Any, dict[type, Any]]:
 
 def _number(kind: str, bounds: dict[type, Any]) -> str:
     low, above, high, below = (bounds.get(each) for each in (Ge, Gt, Le, Lt))
+    high = None if high == LARGEST else high
     if low is not None and low == high:
         return f"{low}"
     if low is not None and high is None and below is None:

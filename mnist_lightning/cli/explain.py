@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from mnist_lightning.arguments import read_signature
 from mnist_lightning.cli.check import did_you_mean
-from mnist_lightning.cli.config import choices, groups, known_settings
+from mnist_lightning.cli.config import choices, groups, known_settings, targets
 from mnist_lightning.errors import UserError
 
 
-def explain(error: BaseException, command: str, own: str | None = None) -> str:
+def explain(error: BaseException, command: str) -> str:
     """The sentence.
 
     Args:
         error: what was raised.
         command: name of the command, whose settings are known.
-        own: a folder of the user's configs, given by `--config-dir`.
     """
     causes = _causes(error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        return _unreadable(error)
     if told := next((each for each in causes if isinstance(each, UserError)), None):
         return str(told)
     if isinstance(error, OverrideParseException):
@@ -30,14 +33,18 @@ def explain(error: BaseException, command: str, own: str | None = None) -> str:
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        known = choices(group, own) if group else []
+        known = choices(group) if group else []
         if known:
             return f"There is no {group}={choice}{did_you_mean(choice, known)} Known: {', '.join(known)}."
         return f"There is no config {error.missing_cfg_file}: is conf/ complete?"
+    if found := re.match(
+        r"(?:Could not append to config. An item is already at '|Multiple values for )([\w.]+\w)", str(error)
+    ):
+        return f"{found[1]} is a setting already: write it without the + in front."
     if isinstance(error, HydraException) and (found := re.match(r"Could not override '([^']+)'", str(error))):
-        return _unknown_key(found[1].partition("@")[0], command, own)
+        return _unknown_key(found[1].partition("@")[0], command)
     if isinstance(error, HydraException) and isinstance(causes[-1], OmegaConfBaseException) and causes[-1].full_key:
-        return _unknown_key(str(causes[-1].full_key), command, own)
+        return _unknown_key(str(causes[-1].full_key), command)
     if isinstance(error, InterpolationResolutionError):
         return f"{error.full_key} cannot be filled in: {str(error.msg).splitlines()[0].rstrip('.')}."
     return " ".join(str(error).split())
@@ -51,12 +58,23 @@ def _causes(error: BaseException) -> list[BaseException]:
     return causes
 
 
-def _unknown_key(key: str, command: str, own: str | None) -> str:
+def _unknown_key(key: str, command: str) -> str:
     group = key.split(".")[0]
-    known = known_settings(command, own)
-    if key in known and group in groups(own):
+    known = known_settings(command)
+    if key in known and group in groups():
         return f"There is no setting {key} here: it belongs to another choice of {group}= than the one made."
+    section, _, name = key.rpartition(".")
+    for target in targets(section) if section else ():
+        if (signature := read_signature(target)) and name in signature.arguments:
+            return f"{key} is an argument of {target} that is not in conf/: write it with a + in front, +{key}=..."
     return f"There is no setting {key}{did_you_mean(key, known)} `--cfg job` prints them all."
+
+
+def _unreadable(error: yaml.MarkedYAMLError) -> str:
+    """Where a config file is not YAML, and why."""
+    mark = error.problem_mark or error.context_mark
+    place = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}," if mark else "A config file"
+    return f"{place} cannot be read as YAML: {error.problem or error.context}."
 
 
 def is_bad_choice(error: BaseException) -> bool:

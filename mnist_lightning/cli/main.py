@@ -5,6 +5,8 @@ Imports nothing heavy: `--help`, `--cfg job` and shell completion answer at once
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import signal
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -23,14 +26,29 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_lightning import compat
 from mnist_lightning.cli import elsewhere, multirun, words  # noqa: F401  elsewhere watches what Hydra reads
-from mnist_lightning.cli.check import check
+from mnist_lightning.cli.check import check, check_available
 from mnist_lightning.cli.commands import COMMANDS, Command
-from mnist_lightning.cli.config import CONF, choices, folders, help_text, plain
+from mnist_lightning.cli.config import (
+    CONF,
+    choices,
+    composed,
+    folders,
+    help_text,
+    look_in,
+    may_set_mode,
+    plain,
+    search_path,
+)
 from mnist_lightning.cli.explain import explain, is_bad_choice
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import METRICS_FILE
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = (HydraException, OmegaConfBaseException, yaml.YAMLError)
+"""What is raised where the command line or a config file makes no config."""
 
 OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)  # here, for worker processes as well
 
@@ -98,30 +116,32 @@ def run(name: str, arguments: list[str]) -> Any:
     """
     command = COMMANDS[name]
     flags, overrides = words.arrange(arguments, name)
-    own = _value(flags, "--config-dir", "-cd")
-    sweeps = bool({"--multirun", "-m"} & set(flags))
-    _refuse(name, flags, overrides, sweeps)
+    look_in(_value(flags, "--config-dir", "-cd"))
+    sweeps, helps = bool({"--multirun", "-m"} & set(flags)), bool(words.HELP & set(flags))
+    config_name = _value(flags, "--config-name", "-cn") or name
     if command.positional:
         overrides = [words.named(each, command.positional) for each in overrides]
-    texts = words.text_settings(command.function)
-    overrides = [words.quoted(each, texts, sweeps) for each in overrides]
-    if len(searched := folders()) > 1 and not any("hydra.searchpath" in each for each in overrides):
-        overrides.append(f"hydra.searchpath=['{searched[0].resolve().as_uri()}']")
+    overrides = [words.chosen(each) for each in overrides]
+    _refuse(name, "" if helps else config_name, overrides, sweeps)
+    takes_text = functools.partial(words.is_text, function=command.function)
+    overrides = [words.quoted(each, takes_text, sweeps) for each in overrides]
     _find_code()
     try:
         if ranks.place().rank > 0:
-            if command.on_every_rank and not {"--help", "-h", "--cfg", "-c", "--info", "-i"} & set(flags):
-                _follow(name, command, flags, overrides)
+            if command.on_every_rank and not words.ASKS & set(flags):
+                _follow(name, command, config_name, overrides)
             return None
         runs.forget_run_folder()
-        if {"--help", "-h"} & set(flags):
-            print(help_text(name, overrides))
+        if helps:
+            print(help_text(config_name, overrides))
             return None
+        if not any("hydra.searchpath" in each for each in overrides):
+            overrides += search_path(folders()[:-1])
         return _through_hydra(name, command, [*flags, *overrides])
     except multirun.Refused as error:
         raise error.error from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, name, own)) from error
+    except UNREADABLE as error:
+        raise UserError(explain(error, name)) from error
     except ValueError as error:
         if is_bad_choice(error):
             raise UserError("A choice such as model=cnn is a name: it cannot be a number or another value.") from error
@@ -136,10 +156,14 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
 
     def task(cfg: DictConfig) -> Any:
         run, sweeps = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().mode == RunMode.MULTIRUN
+        if HydraConfig.get().job.chdir:
+            os.chdir(HydraConfig.get().runtime.cwd)
+            log.warning("hydra.job.chdir has no effect: paths are those of the folder that the command was given in.")
 
         def job() -> Any:
             settings = plain(cfg)
             check(settings, command.function)
+            check_available(settings)
             return command.load()(settings, run)
 
         if report is not None and sweeps:
@@ -160,7 +184,8 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
     root = logging.getLogger()
     handlers = list(root.handlers)
     try:
-        with compat.hydra_arguments(arguments), multirun.summed_up(report):
+        once = contextlib.nullcontext() if may_set_mode(arguments) else compat.composed_once()
+        with once, compat.hydra_arguments(arguments), multirun.summed_up(report):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
     finally:  # for a caller from Python: Hydra's would go on writing into this run's folder, which may be gone
         for handler in set(root.handlers) - set(handlers):
@@ -171,12 +196,12 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
     return results[0] if len(results) == 1 else None
 
 
-def _refuse(name: str, flags: list[str], overrides: list[str], sweeps: bool) -> None:
+def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool) -> None:
     """What Hydra would take and then fail at."""
     for override in overrides:
         if (
             override.startswith("~")
-            and override[1:].partition("=")[0] not in ("logger", "experiment", "debug")
+            and override[1:].partition("=")[0] not in words.OPTIONAL
             and not (override.startswith(("~hydra", "~callbacks.", "~logger.")))
         ):
             raise UserError(f"{override} takes away what the program needs: set it to another value.")
@@ -185,36 +210,29 @@ def _refuse(name: str, flags: list[str], overrides: list[str], sweeps: bool) -> 
             "A sweep cannot run under torchrun: start it without, and each job starts one process per device of "
             "this machine by itself."
         )
-    other = _value(flags, "--config-name", "-cn")
-    if other in COMMANDS and other != name:
-        raise UserError(f"--config-name {other} is the config of another command: run scripts/{other}.py instead.")
+    if config_name in COMMANDS and config_name != name:
+        raise UserError(
+            f"--config-name {config_name} is the config of another command: run scripts/{config_name}.py instead."
+        )
 
 
 def _value(flags: list[str], *names: str) -> str | None:
     """The value of a flag."""
-    for place, flag in enumerate(flags):
-        if flag in names:
-            return flags[place + 1]
-        if flag.partition("=")[0] in names:
-            return flag.partition("=")[2]
-    return None
+    return next((flags[place + 1] for place, flag in enumerate(flags) if flag in names), None)
 
 
-def _follow(name: str, command: Command, flags: list[str], overrides: list[str]) -> None:
+def _follow(name: str, command: Command, config_name: str, overrides: list[str]) -> None:
     """Run the command as a rank that is not the first: no Hydra job, no folder, no log.
 
     A mistake that each machine finds is told by one rank of it.
     """
     try:
-        own = _value(flags, "--config-dir", "-cd")
-        if own:
-            overrides = [*overrides, f"hydra.searchpath=['{Path(own).resolve().as_uri()}']"]
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = hydra.compose(_value(flags, "--config-name", "-cn") or name, overrides)
-        settings = plain(cfg)
+        settings = plain(composed(config_name, overrides))
         check(settings, command.function)
-        command.load()(settings, ranks.NOWHERE)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+        check_available(settings)
+        given = [each for each in overrides if not each.lstrip("+~").startswith("hydra")]
+        command.load()(settings, ranks.NOWHERE, asked={"overrides": given})
+    except (UserError, *UNREADABLE) as error:
         if ranks.place().local_rank == 0:
             print(error if isinstance(error, UserError) else explain(error, name), file=sys.stderr)
         _end(2)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from mnist_lightning.arguments import foreign_in, read_signature, settings_of
-from mnist_lightning.cli.check import did_you_mean
-from mnist_lightning.cli.config import known_settings
+from mnist_lightning.cli.check import annotation_of, did_you_mean
+from mnist_lightning.cli.config import at_home, choices, groups, known_settings
 from mnist_lightning.errors import UserError
 
 _WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package", "-p")
 """Hydra's, but for --experimental-rerun: it reads a pickle, which runs whatever it holds."""
 _FLAGS = ("--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve", "--version", "--hydra-help", "--info", "-i",
           "--shell-completion", "-sc")  # fmt: skip
+HELP = {"--help", "-h"}
+ASKS = HELP | {"--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
+"""Flags by which a command prints something and does nothing else."""
+
+OPTIONAL = ("experiment", "debug", "search")
+"""Groups of which nothing need be chosen."""
+
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./:+-]*")
 """A text that Hydra's grammar takes as it is."""
 _DIRECTORIES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -31,10 +38,10 @@ def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
     overrides: list[str] = []
     rest = iter(words)
     for word in rest:
-        name, _equals, value = word.partition("=")
-        if word in _WITH_VALUE:
-            flags += [word, next(rest, "")]
-        elif word.startswith("-") and (name in _WITH_VALUE or name in _FLAGS):
+        name, equals, value = word.partition("=")
+        if name in _WITH_VALUE:
+            flags += [name, at_home(value if equals else next(rest, ""))]
+        elif name in _FLAGS:
             flags.append(word)
         elif word.startswith("-"):
             wanted = value or next(rest, "...")
@@ -53,21 +60,27 @@ def named(word: str, setting: str) -> str:
     return word if word.startswith("~") or ("=" in word and not Path(word).is_dir()) else f"{setting}={word}"
 
 
-def text_settings(function: str) -> set[str]:
-    """The settings of a command that are plain text: paths, names, addresses."""
-    found = {*_DIRECTORIES}
-    settings = settings_of(function)
-    for name, argument in settings.arguments.items() if settings else ():
-        if _is_text(argument.annotation):
-            found.add(name)
-        for foreign in foreign_in(argument.annotation):
-            inner = read_signature(foreign.path)
-            found |= {
-                f"{name}.{key}" for key, each in (inner.arguments if inner else {}).items() if _is_text(each.annotation)
-            }
-    if data := read_signature("mnist_lightning.data.datamodule.DigitsDataModule"):
-        found |= {f"data.{key}" for key, each in data.arguments.items() if _is_text(each.annotation)}
-    return found
+def chosen(override: str) -> str:
+    """What takes no choice of a group, as Hydra takes it: `logger=null` and `~logger` are `logger=none`.
+
+    `experiment=null`, of a group without such a choice, is `~experiment`.
+    """
+    if override == "~logger":
+        return "logger=none"
+    group = override.removesuffix("=null").lstrip("+")
+    if not override.endswith("=null") or group not in groups():
+        return override
+    return f"{group}=none" if "none" in choices(group) else f"~{group}" if group in OPTIONAL else override
+
+
+def is_text(name: str, function: str) -> bool:
+    """Whether a setting of a command is plain text: a path, a name, an address.
+
+    Args:
+        name: of the setting, such as `data.folder` or `logger.mlflow.experiment_name`.
+        function: dotted path of the command's function.
+    """
+    return name in _DIRECTORIES or _is_text(annotation_of(name, function))
 
 
 def _is_text(annotation: Any) -> bool:
@@ -79,15 +92,25 @@ def _is_text(annotation: Any) -> bool:
     return annotation is str
 
 
-def quoted(override: str, texts: set[str], sweeps: bool) -> str:
-    """`where=model=cnn` as Hydra's grammar wants it, `where='model=cnn'`; what is not a text stays as it is."""
+def quoted(override: str, takes_text: Callable[[str], bool], sweeps: bool) -> str:
+    """`where=model=cnn` as Hydra's grammar wants it, `where='model=cnn'`; what is not a text stays as it is.
+
+    A path that begins with `~/` is that in the home folder: the shell leaves it alone behind `data.folder=`.
+
+    Args:
+        override: a setting and its value, as they were typed.
+        takes_text: whether a setting of that name is a text.
+        sweeps: whether a comma separates the values of several jobs.
+    """
     key, equals, value = override.partition("=")
     name = key.lstrip("+")
-    if not equals or name not in texts or value[:1] in ("'", '"') or value in ("null", "???") or "${" in value:
+    if not equals or value[:1] in ("'", '"') or value in ("null", "???") or "${" in value:
         return override
-    if sweeps and ("," in value or "(" in value):
+    if sweeps and name not in _DIRECTORIES and ("," in value or "(" in value):
         return override
     if _PLAIN.fullmatch(value) and value.lower() not in ("true", "false", "nan", "inf"):
         return override
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    if not takes_text(name):
+        return override
+    escaped = at_home(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"

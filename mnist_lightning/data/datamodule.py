@@ -22,7 +22,7 @@ from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
 from mnist_lightning.models.loss import OUTLIER
 from mnist_lightning.models.network import to_input
-from mnist_lightning.types import Count, PositiveInt, Share, Text, Treatment
+from mnist_lightning.types import Count, PositiveInt, Seed, Share, Text, Treatment
 
 Batch = tuple[Tensor, Tensor]
 
@@ -187,7 +187,7 @@ class DigitsDataModule(pl.LightningDataModule):
         shuffle: bool = True,
         num_workers: Count = 0,
         val_size: PositiveInt | None = None,
-        split_seed: Count = 0,
+        split_seed: Seed = 0,
         limit: PositiveInt | None = None,
         num_folds: Count = 0,
         fold: Count = 0,
@@ -201,7 +201,7 @@ class DigitsDataModule(pl.LightningDataModule):
         drawings_share: Share = 0.25,
         drawings_aside: Share = 0.2,
         augment: Callable[[Tensor], Tensor] | None = None,
-        seed: Count = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         if num_folds == 1:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.run.machine import no_such
 
 if TYPE_CHECKING:
     import torch
@@ -161,5 +162,5 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device(next(device for device, usable in there.items() if usable))
     if not there[name]:
-        raise UserError(f"There is no {name} device on this machine: take auto, which picks one that is there, or cpu.")
+        raise no_such(name)
     return torch.device(name)

@@ -123,12 +123,18 @@ class Classifier(pl.LightningModule):
         if self.distillation is not None:
             loss = self.distillation(loss, logits, images)
         if self.trainer.accumulate_grad_batches > 1:
-            loss = loss * self._share_of_step(batch_idx)
+            loss = loss * self.share_of_step(batch_idx)
         if self.several_ranks:
             loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
         return loss
 
-    def _share_of_step(self, batch_idx: int) -> float:
+    @property
+    def train_loss_so_far(self) -> float:
+        """The mean training loss of the epoch's images so far, of this process; reading it waits for the device."""
+        loss, _, images = self._train.packed().tolist()
+        return loss / max(images, 1)
+
+    def share_of_step(self, batch_idx: int) -> float:
         """Corrects Lightning's division by `accumulate_grad_batches` in a last step of fewer batches."""
         wanted, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
         if batches == float("inf"):

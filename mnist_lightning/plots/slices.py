@@ -62,5 +62,7 @@ def slices(
         format_values(axes, objective, "y")
         axes.grid(axis="y", color=FAINT, lw=0.8)
     told = f"{style.count(int((~cut).sum()), 'finished trial')}, {cut.sum()} pruned (x)"
+    if ((y < bottom) | (y > top)).any():
+        told += f" · {'▼' if higher else '▲'} worse than shown"
     style.subtitle(figure, f"{told} · star: the best, {shown(objective, float(y[best]))}")
     return figure

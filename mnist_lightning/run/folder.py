@@ -36,7 +36,9 @@ def new_run_folder(root: str) -> str:
         return made
     retries = 10
     while True:
-        folder = Path(root) / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{secrets.token_hex(3)}"
+        folder = (
+            Path(root).expanduser() / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{secrets.token_hex(3)}"
+        )
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
@@ -93,6 +95,7 @@ def mark_latest(run: Path, outputs: Path) -> None:
     """
     if LATEST in os.environ:
         return
+    outputs = outputs.expanduser()
     outputs.mkdir(parents=True, exist_ok=True)
     link = outputs / "latest"
     try:
@@ -115,6 +118,7 @@ def latest(outputs: Path) -> Path | None:
     """The last finished training run under `outputs`, or None; within a sweep, that before the sweep."""
     if (noted := os.environ.get(LATEST)) is not None:
         return Path(noted) if noted else None
+    outputs = outputs.expanduser()
     link = outputs / "latest"
     run = outputs / link.read_text(encoding="utf-8").strip() if link.is_file() else link.resolve()
     return run if run.is_dir() else None

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from mnist_lightning.errors import UserError
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # names and numbers from glibc's malloc.h
 
 
@@ -40,6 +42,35 @@ def wait_asleep() -> None:
     to take 600 ms against 32.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def require(device: str) -> None:
+    """Refuse a device that this machine certainly lacks, before torch is imported, which takes seconds.
+
+    Args:
+        device: `cuda`, `mps` or anything else. What is not certain is left to `pick_device`.
+
+    Raises:
+        UserError: it is `mps` and this is not a Mac, or `cuda` and there is no driver of a GPU.
+    """
+    if (device == "mps" and sys.platform != "darwin") or (device == "cuda" and not _has_gpu_driver()):
+        raise no_such(device)
+
+
+def no_such(device: str) -> UserError:
+    """What to say where a machine lacks a device."""
+    return UserError(f"There is no {device} device on this machine: take auto, which picks one that is there, or cpu.")
+
+
+def _has_gpu_driver() -> bool:
+    """Whether the driver of a GPU is installed: NVIDIA's library, or the device file of AMD's."""
+    if sys.platform == "darwin":
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
 
 
 def pick_precision(device_type: str) -> str:

@@ -45,7 +45,8 @@ def finish(job: Job) -> None:
         record.finished()
     _close(job)
     if not pruned:
-        runs.mark_latest(job.run, Path(settings["outputs"]))
+        if best.is_file():  # `latest` is what the other commands read
+            runs.mark_latest(job.run, Path(settings["outputs"]))
         summarise(job.run, record.content)
 
 
@@ -96,7 +97,7 @@ def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
         trained.strategy.root_device.type,
         str(trained.precision),
         [each for each in pictures if not _is_about_training(each)],
-        limit_test_batches=job.settings["trainer"].get("limit_test_batches", 1.0),
+        limit_test_batches=trained.limit_test_batches,  # type: ignore[attr-defined]
         deterministic=job.settings["trainer"].get("deterministic", True),
         alone=True,
     )

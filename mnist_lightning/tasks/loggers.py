@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,30 @@ def mlflow(
         from lightning.pytorch.loggers import MLFlowLogger
     except ModuleNotFoundError as error:
         raise _missing("mlflow", error) from None
+    # That an experiment or a database is made where there is none yet is no news, and would be said twice.
+    for each in ("lightning.pytorch.loggers.mlflow", "mlflow.store.db.utils", "alembic"):
+        logging.getLogger(each).setLevel(logging.ERROR)
     root = outputs.resolve()
     uri = tracking_uri or str(sqlalchemy.URL.create("sqlite", database=str(root / "mlflow.db")))
-    return MLFlowLogger(
-        experiment_name=experiment_name,
-        run_name=name or save_dir.name,
-        tracking_uri=uri,
-        artifact_location=(root / "mlflow").as_uri(),
-    )
+    with _without_stray_folders(Path(uri.removeprefix("sqlite:///")).parent):
+        logger = MLFlowLogger(
+            experiment_name=experiment_name,
+            run_name=name or save_dir.name,
+            tracking_uri=uri,
+            artifact_location=(root / "mlflow").as_uri(),
+        )
+        logger.experiment  # noqa: B018  opens the database
+    return logger
+
+
+@contextlib.contextmanager
+def _without_stray_folders(place: Path) -> Iterator[None]:
+    """Within, a folder that MLflow makes by the URL's name of a path, where `%20` is a space, goes again."""
+    stray = [each for each in (place, *place.parents) if not each.exists()]
+    yield
+    for each in stray:
+        with contextlib.suppress(OSError):  # it is not empty, since it is the right one
+            each.rmdir()
 
 
 def wandb(save_dir: Path, project: Text = "mnist", offline: bool = True, name: Text | None = None) -> Any:

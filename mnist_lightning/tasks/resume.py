@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.cli.check import dotted, shown
+from mnist_lightning.cli.check import check, dotted, shown
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import read_metrics
+
+COMMAND = "mnist_lightning.tasks.train.train"
+NOT_KEPT = ("outputs", "logger", "sweep", "search", "allow", "ckpt_path")
+"""Settings that do not go into a checkpoint: where things lie, what may be run. A resumed run gets them anew."""
 
 FREE = (
     "outputs", "ckpt_path", "allow", "name", "tags", "test", "callbacks", "logger", "runtime", "sweep",
@@ -90,8 +94,8 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
     """
     result = _copy(composed)
     for key, value in kept.items():
-        result[key] = _copy(value)
-    result["allow"] = _copy(composed["allow"])  # the user's word, and not that of a file
+        if key not in NOT_KEPT:
+            result[key] = _copy(value)
     now, before = dict(dotted(composed)), dict(dotted(kept))
     for override in overrides:
         name = override.partition("=")[0].lstrip("+~").split("@")[0]
@@ -114,7 +118,18 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             result["callbacks"][name] = _copy(result[name])
         elif name in ("progress", "learning_curves") and name in composed["callbacks"]:
             result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
+    if not composed.get("search"):  # a trial that goes on by itself reports to nobody
+        result.get("callbacks", {}).pop("pruning", None)
+    check(result, COMMAND)
     return result
+
+
+def not_in_checkpoint(settings: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
+    """What the command line that resumes a run has to give besides its checkpoint: settings that are not in it."""
+    names = [each.partition("=")[0].lstrip("+~") for each in overrides]
+    given = [f"outputs={settings['outputs']}"] * ("outputs" in names)
+    given += [each for each, name in zip(overrides, names, strict=True) if name.split(".")[0] in ("logger", "allow")]
+    return given
 
 
 def _put(target: dict[str, Any], name: str, source: Mapping[str, Any]) -> None:

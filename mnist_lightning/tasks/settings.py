@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -9,7 +10,18 @@ from annotated_types import Len
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps.objectives import check_search
-from mnist_lightning.types import Count, Degrees, Fraction, NonNegative, Part, Positive, PositiveInt, Seed, Text
+from mnist_lightning.types import (
+    Count,
+    Degrees,
+    Fraction,
+    NonNegative,
+    Part,
+    Positive,
+    PositiveInt,
+    Seed,
+    Text,
+    Threads,
+)
 
 
 class Distill(TypedDict):
@@ -27,7 +39,7 @@ class Runtime(TypedDict):
     channels_last: bool
     keep_memory: bool
     wait_asleep: bool
-    threads: PositiveInt | None
+    threads: Threads | None
 
 
 class Sweep(TypedDict):
@@ -122,6 +134,7 @@ def check_together(settings: Mapping[str, Any]) -> None:
         raise UserError(
             "trainer.precision=16-mixed cannot be combined with trainer.strategy=fsdp: take bf16-mixed or 32-true."
         )
+    _check_ranges(settings)
     if settings["optimizer"].get("nesterov") and settings["optimizer"].get("momentum") == 0:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0.")
     if settings["scheduler"].get("interval") == "step" and "plateau" in str(settings["scheduler"].get("_target_")):
@@ -141,6 +154,29 @@ def check_together(settings: Mapping[str, Any]) -> None:
         suspects.chosen(treatment, data.get("suspects_file"), folds)
     if search := settings.get("search"):
         check_search(search)
+
+
+def _check_ranges(settings: Mapping[str, Any]) -> None:
+    """Check what PyTorch and Lightning take by any value and refuse after seconds, or never."""
+    at_least_0 = (lambda value: value >= 0, "0 or more")
+    ranges = {
+        "optimizer.lr": (lambda value: value > 0, "above 0"),
+        "optimizer.weight_decay": at_least_0,
+        "optimizer.momentum": at_least_0,
+        "trainer.val_check_interval": (lambda value: 0 < value <= 1 or (value > 1 and value == int(value)), "a share "
+                                       "of an epoch, above 0 and at most 1, or a whole number of batches"),
+        "trainer.min_epochs": (lambda value: value >= 1, "1 or more"),
+        "trainer.max_steps": (lambda value: value >= 1 or value == -1, "1 or more, or -1 for no limit"),
+        "trainer.fast_dev_run": at_least_0,
+    }  # fmt: skip
+    for name, (fits, words) in ranges.items():
+        section, _, key = name.partition(".")
+        value = settings[section].get(key)
+        if isinstance(value, int | float) and not fits(value):
+            raise UserError(f"{name}={value} is not allowed: {name} should be {words}.")
+    limit = settings["trainer"].get("max_time")
+    if isinstance(limit, str) and not re.fullmatch(r"\d\d:\d\d:\d\d:\d\d", limit):
+        raise UserError(f"trainer.max_time={limit} is not allowed: expected DD:HH:MM:SS, as in 00:01:30:00.")
 
 
 _INERT: tuple[tuple[str, Any, str, str], ...] = (

@@ -26,13 +26,14 @@ from mnist_lightning.models.sharded import ShardedClassifier
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
 from mnist_lightning.tasks import parts
+from mnist_lightning.tasks.resume import NOT_KEPT
 from mnist_lightning.tasks.train import Job
 from mnist_lightning.tasks.trainer import pick, quiet
 
 log = logging.getLogger(__name__)
 
-NOT_RESUMED = ("outputs", "logger", "sweep", "search")
-"""Settings that do not go into a checkpoint: a resumed run takes them from its own command line."""
+ARTEFACTS = ("BestAndLast", "LossGraph", "NetworkGraph", "SamplePrediction", "WorstMistakes", "ConfusionMatrix")
+"""Callbacks whose files `trainer.fast_dev_run` does not leave."""
 
 
 def setup(job: Job) -> None:
@@ -47,6 +48,8 @@ def setup(job: Job) -> None:
         torch.set_num_threads(settings["runtime"]["threads"])
     if settings["seed"] is None:
         settings["seed"] = int(torch.randint(2**31, ()).item())
+    if settings["trainer"].get("gradient_clip_val") and settings["optimizer"].get("fused"):
+        settings["optimizer"] = {**settings["optimizer"], "fused": False}  # in mixed precision it cannot be clipped
     pl.seed_everything(settings["seed"], verbose=False)
     ranks.join(pick(settings["trainer"].get("accelerator", "auto")).type)
     if job.start:
@@ -59,15 +62,18 @@ def setup(job: Job) -> None:
     job.laps.lap("data")
     job.model = _model(job)
     first = ranks.place().rank == 0
-    job.loggers = _loggers(settings, job.run) if first else []
+    tries_out = bool(settings["trainer"].get("fast_dev_run"))
+    job.loggers = _loggers(settings, job.run) if first and not tries_out else []
     callbacks = parts.build_all(
         "callbacks", settings["callbacks"], record=job.record, search=settings.get("search"), seed=settings["seed"]
     )
     if settings["trainer"].get("strategy") == "fsdp" and ranks.place().world > 1:
         callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # not of sharded weights
+    if tries_out:
+        callbacks = [each for each in callbacks if type(each).__name__ not in ARTEFACTS]
     job.trainer = parts.build(
         "trainer",
-        settings["trainer"],
+        {**settings["trainer"], **_at_least_a_batch(settings["trainer"], job.data)},
         callbacks=callbacks,
         logger=job.loggers or False,
         default_root_dir=job.run,
@@ -75,6 +81,21 @@ def setup(job: Job) -> None:
     )
     _start_record(job)
     job.laps.lap("network and trainer")
+
+
+def _at_least_a_batch(trainer: Mapping[str, Any], data: Any) -> dict[str, int]:
+    """One batch in place of each share of the batches that is less, which Lightning refuses in the midst of a run."""
+    batches = {
+        "limit_train_batches": (data.train, data.batch_size),
+        "overfit_batches": (data.train, data.batch_size),
+        "limit_val_batches": (data.val, data.eval_batch_size),
+        "limit_test_batches": (data.test, data.eval_batch_size),
+    }
+    return {
+        name: 1
+        for name, (part, size) in batches.items()
+        if isinstance(share := trainer.get(name), float) and 0 < share < 1 and share * (len(part) // size) < 1
+    }
 
 
 def _try_out(settings: Mapping[str, Any]) -> None:
@@ -134,7 +155,7 @@ def _model(job: Job) -> Classifier:
             image_size=getattr(network, "arguments", {}).get("image_size", 28),
             dataset=data.name,
             class_names=class_names,
-            settings={key: value for key, value in settings.items() if key not in NOT_RESUMED},
+            settings={key: value for key, value in settings.items() if key not in NOT_KEPT},
             data=getattr(data, "split_facts", {}),
             seen=_seen(job, teacher),
         ),

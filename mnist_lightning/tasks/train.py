@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_lightning import compat
 from mnist_lightning.cli import multirun
+from mnist_lightning.cli.commands import program
 from mnist_lightning.cli.config import job_began
 from mnist_lightning.distributed import launcher, ranks
 from mnist_lightning.errors import Interrupted, UserError
@@ -67,7 +68,9 @@ class Job:
         return [str(self.settings["model"].get("_target_", "")), *self.settings["allow"]]
 
 
-def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = None) -> dict[str, Any]:
+def train(
+    settings: TrainSettings, run: Path, asked: dict[str, Any] | None = None, chosen: bool = False
+) -> dict[str, Any]:
     """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
 
     Where several devices of this machine train together, it starts a process for each and waits for them; a process
@@ -77,6 +80,7 @@ def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = Non
         settings: `conf/train.yaml` composed and checked.
         run: the run folder, which exists; `ranks.NOWHERE` for all ranks but the first.
         asked: what the run was asked for, for its record; None: what `multirun.asked_for` says in this process.
+        chosen: whether the settings are final: those that `launcher` hands to a rank.
 
     Returns:
         What `training_metrics.json` holds.
@@ -87,23 +91,23 @@ def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = Non
     """
     laps = Laps(job_began())
     asked = multirun.asked_for() if asked is None else asked
-    chosen, start = _choose(dict(settings), asked.get("overrides", []))
-    if count := ranks.to_start(chosen):
-        return launcher.launch(chosen, run, count, asked)
+    final, start = _choose(dict(settings), asked.get("overrides", []), chosen)
+    if count := ranks.to_start(final):
+        return _launch(final, run, count, asked)
     first = ranks.place().rank == 0
     if not first:  # the first one says it
         logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
-    for sentence in without_effect(chosen):
+    for sentence in without_effect(final):
         log.warning("%s", sentence)
-    _prepare_machine(chosen["runtime"])
+    _prepare_machine(final["runtime"])
     laps.lap("settings")
     with compat.heavy_imports():
         from mnist_lightning.tasks import finish, fit, setup
     laps.lap("imports")
-    job = Job(chosen, run, laps, Record(run if first else None), start, asked, bool(chosen["ckpt_path"]))
+    job = Job(final, run, laps, Record(run if first else None), start, asked, bool(final["ckpt_path"]))
     setup.setup(job)
     try:
-        if chosen["train"]:
+        if final["train"]:
             fit.fit(job)
         if first:
             finish.finish(job)
@@ -112,7 +116,8 @@ def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = Non
         interrupted = error if isinstance(error, Interrupted) else Interrupted(signum)
         if first:
             finish.interrupt(job, str(interrupted))
-            log.info("Resume with: %s", shlex.join(["python", "scripts/train.py", *_resuming(run, chosen)]))
+        if first and not chosen:  # of the ranks that it started, `_launch` says it
+            _tell_how_to_resume(final, run, asked)
         raise interrupted from None
     except Exception as error:
         job.record.failed(str(error), isinstance(error, UserError))
@@ -120,10 +125,37 @@ def train(settings: TrainSettings, run: Path, asked: dict[str, Any] | None = Non
     return job.record.content
 
 
-def _choose(settings: dict[str, Any], overrides: list[str]) -> tuple[dict[str, Any], Path | None]:
+def _launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any]) -> dict[str, Any]:
+    """Train in processes of this machine."""
+    try:
+        return launcher.launch(settings, run, count, asked)
+    except Interrupted:
+        _tell_how_to_resume(settings, run, asked)
+        raise
+
+
+def _tell_how_to_resume(settings: dict[str, Any], run: Path, asked: dict[str, Any]) -> None:
+    """Print the command that goes on with a run, if it has come far enough for that."""
+    if (run / runs.LAST).is_file():
+        from mnist_lightning.tasks import parts
+
+        words = [*program("train"), f"ckpt_path={runs.shown(run)}"]
+        words += resume.not_in_checkpoint(settings, asked.get("overrides", []))
+        homes = sorted({target.rpartition(".")[0] for target in parts.foreign_targets(settings)} - {""})
+        if homes and not settings["allow"]:  # leave to build the parts that are not the package's
+            words.append(f"allow=[{','.join(homes)}]")
+        log.info("Resume with: %s", shlex.join(words))
+
+
+def _choose(settings: dict[str, Any], overrides: list[str], final: bool) -> tuple[dict[str, Any], Path | None]:
     """The settings to go by, and the checkpoint to start from or to resume.
 
     A resumed run takes its settings from its checkpoint; they are read here, before the ranks are started.
+
+    Args:
+        settings: as the command line composes them.
+        overrides: what the command line gives.
+        final: whether the settings are those of the checkpoint already.
     """
     if (search := settings.get("search")) and search["trial"] is None:
         raise UserError("search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.")
@@ -146,20 +178,12 @@ def _choose(settings: dict[str, Any], overrides: list[str]) -> tuple[dict[str, A
 
     given = checkpoint.read(start)
     done = resume.check_resumable(given, start)
-    if not ranks.is_started():
+    if not final:
         own = set(map(str, parts.targets(settings)))
-        settings = resume.settings(settings, given[checkpoint.CARD]["settings"], overrides, start)
+        settings = resume.settings(settings, given[checkpoint.CARD].get("settings") or {}, overrides, start)
         parts.check_targets(settings, settings["allow"], str(start), own)
     log.info("Resuming %s after epoch %d", runs.shown(start), done)
     return {**settings, "ckpt_path": str(start)}, start
-
-
-def _resuming(run: Path, settings: dict[str, Any]) -> list[str]:
-    """The words that resume a run: its folder, and leave to build the parts that are not the package's."""
-    from mnist_lightning.tasks import parts
-
-    homes = sorted({target.rpartition(".")[0] for target in parts.foreign_targets(settings)} - {""})
-    return [f"ckpt_path={runs.shown(run)}", *([f"allow=[{','.join(homes)}]"] if homes else [])]
 
 
 def _fixed(named: str, found: Path) -> str:

@@ -27,6 +27,15 @@ Amount = PositiveInt | Fraction
 """A number of batches, or a share of them."""
 _PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
+log = logging.getLogger(__name__)
+
+_OTHERWISE: dict[str, Any] = {
+    "use_distributed_sampler": False,  # data/batches.py shares out the images
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+}
+"""What is not Lightning's default where nothing else is asked for."""
+
 
 class Trainer(pl.Trainer):
     """A Lightning Trainer whose checkpoints are written atomically, and which picks device and precision by itself.
@@ -84,6 +93,9 @@ class Trainer(pl.Trainer):
         if deterministic:
             # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        if precision == "16-mixed" and device.type == "cpu":  # Lightning says it with a path of its own, and often
+            log.warning("trainer.precision=16-mixed is for GPUs: the processor takes bf16-mixed.")
+            precision = "bf16-mixed"
         folder = Path(lightning.get("default_root_dir") or Path.cwd())
         plugins: list[Any] = [AtomicCheckpointIO()]
         if here.world > 1:  # both ways of starting ranks use torchrun's variables; within a Slurm job too
@@ -107,11 +119,8 @@ class Trainer(pl.Trainer):
                 log_every_n_steps=log_every_n_steps,
                 profiler=_PROFILERS[profiler](dirpath=folder, filename="profile") if profiler else compat.no_profiler(),
                 plugins=plugins,
-                use_distributed_sampler=False,  # data/batches.py shares out the images
-                num_sanity_val_steps=0,
-                enable_model_summary=False,
                 enable_progress_bar=False,
-                **lightning,
+                **{**_OTHERWISE, **lightning},
             )
         except MisconfigurationException as error:
             raise UserError(f"The trainer cannot be set up so: {' '.join(str(error).split())}") from None

@@ -30,7 +30,7 @@ def main() -> None:
     if rank == 0:
         _log_as(content["logging"])
     try:
-        train(content["settings"], Path(content["run"]) if rank == 0 else ranks.NOWHERE, content["asked"])
+        train(content["settings"], Path(content["run"]) if rank == 0 else ranks.NOWHERE, content["asked"], chosen=True)
     except BaseException as error:
         told: dict[str, Any] = {"rank": rank, "time": time.time(), "kind": type(error).__name__, "text": str(error)}
         if isinstance(error, Interrupted):

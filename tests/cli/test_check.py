@@ -54,7 +54,7 @@ def nested(key, value):
         ("distill.weight", [0.5, 1], [0, 1.5], "a number above 0 and at most 1."),
         ("averaging.decay", [0, 0.99], [1, -0.1], "a number from 0 to below 1."),
         ("loss.label_smoothing", [0, 0.5], [1, "much"], "a number from 0 to below 1."),
-        ("runtime.threads", [None, 2], [0, "all"], "a whole number, 1 or more, or null."),
+        ("runtime.threads", [None, 2], [0, "all"], "a whole number from 1 to 4096, or null."),
         ("search.trial", [None, 0], [-1], "a whole number, 0 or more, or null."),
         ("logger", [None, {}], ["csv", 3], "a mapping, or null."),
         ("model", [PARTS["model"]], [3, "cnn"], "a mapping."),

@@ -1,6 +1,5 @@
 """The scripts as a user meets them, each in a process, none of which gets as far as importing torch."""
 
-import json
 import os
 import re
 import subprocess
@@ -25,105 +24,6 @@ def left_in(folder):
     """What a run left: files, and folders deeper than outputs/."""
     paths = [path.relative_to(folder) for path in folder.rglob("*")]
     return [str(path) for path in paths if str(path) != "outputs"]
-
-
-# script, arguments -> the whole of stderr, or how it begins
-MISTAKES = {
-    "train trainer.max_epoch=3": "There is no setting trainer.max_epoch: did you mean trainer.max_epochs?",
-    "train trainr.max_epochs=3": "There is no setting trainr.max_epochs: did you mean trainer.max_epochs?",
-    "train sed=3": "There is no setting sed: did you mean seed?",
-    "train modle=cnn": "There is no setting modle: did you mean model?",
-    "train +trainer.max_epoch=3": "There is no setting trainer.max_epoch: did you mean trainer.max_epochs?",
-    "train model.hidden_sizes=[3]": "There is no setting model.hidden_sizes here: it belongs to another choice of "
-    "model= than the one made.",
-    "train optimizer.lr=fast": "optimizer.lr=fast is not allowed: optimizer.lr should be a number",
-    "train data.batch_size=0": "data.batch_size=0 is not allowed: data.batch_size should be a whole number, 1 or more.",
-    "train trainer.max_epochs=ten": "trainer.max_epochs=ten is not allowed: trainer.max_epochs should be a whole "
-    "number, 1 or more.",
-    "train data.num_folds=5 data.fold=5": "data.fold=5 is not allowed: with data.num_folds=5 it is 0 to 4.",
-    "train model=cn": "There is no model=cn: did you mean cnn? Known: checkpoint, cnn, lenet5, mlp.",
-    "train logger=tensorbord": "There is no logger=tensorbord: did you mean tensorboard? Known: ",
-    "train callbacks=defualt": "There is no callbacks=defualt: did you mean default? Known: ",
-    "train model=3": "A choice such as model=cnn is a name: it cannot be a number or another value.",
-    "train ~seed": "~seed takes away what the program needs: set it to another value.",
-    "train ~callbacks": "~callbacks takes away what the program needs: set it to another value.",
-    "train seed=${data.nope}": "callbacks.seeding.seed cannot be filled in: Interpolation key 'data.nope' not found.",
-    "train ckpt=nowhere.ckpt": "There is no checkpoint nowhere.ckpt: give a .ckpt file, a run folder, ",
-    "train ckpt_path=nowhere.ckpt": "There is no checkpoint nowhere.ckpt: give a run folder, `latest` or a .ckpt file ",
-    "train outputs=/dev/null/here": "The run folder /dev/null/here/train/",
-    "train --max_epochs 3": "There is no flag --max_epochs: write trainer.max_epochs=3.",
-    "train search=lr": "search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.",
-    "train --config-name eval": "--config-name eval is the config of another command: run scripts/eval.py instead.",
-    "train +callbacks.mine._target_=mnist_lightning.callbacks.WorstMistakes +callbacks.mine.cuont=3": "There is no "
-    "setting callbacks.mine.cuont: did you mean callbacks.mine.count?",
-    "train model._target_=mnist_lightning.models.MLP": "There is no setting model.channels",
-    "eval ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
-    "eval ckpt=latest": "There is no finished run under outputs yet: train one with `python scripts/train.py`, ",
-    "eval model=mlp": "There is no setting model. `--cfg job` prints them all.",
-    "evaluate_suite ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
-    "evaluate_suite outliers=letters": "outliers=letters is not allowed: outliers should be a list of 1 or more "
-    "entries, each a text.",
-    "predict": "image is not given: add image=... to the command.",
-    "predict image=nowhere.png": "There is no image nowhere.png: give a file, or a glob in quotes such as ",
-    "predict image=my.png(1)": "There is no image my.png(1): give a file, or a glob in quotes such as ",
-    "predict device=tpu image=a.png": "device=tpu is not allowed: device should be one of auto, cpu, cuda, mps.",
-    "results metric=acuracy": "metric=acuracy is not allowed: metric should be one of val_accuracy, val_loss, test_acc",
-}
-
-
-ALL_AT_ONCE = """
-import json, os, runpy, sys
-import mnist_lightning.cli.main  # what each process would otherwise import anew
-
-codes = []
-for number, (script, *arguments) in enumerate(json.load(sys.stdin)):
-    os.mkdir(str(number))
-    child = os.fork()
-    if child == 0:
-        os.chdir(str(number))
-        for stream in (1, 2):
-            os.dup2(os.open(f"../{number}.{stream}", os.O_CREAT | os.O_WRONLY), stream)
-        sys.argv = [script, *arguments]
-        try:
-            runpy.run_path(script, run_name="__main__")
-        finally:
-            open(f"../{number}.modules", "w").write("\\n".join(sys.modules))
-        sys.exit()
-    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print(json.dumps(codes))
-"""
-
-
-@pytest.fixture(scope="module")
-def mistakes_made(tmp_path_factory):
-    """Every mistake, each in an empty folder and in a process of its own, forked to spare the imports.
-
-    command -> exit code, stdout, stderr, what is left in the folder, modules imported.
-    """
-    folder = tmp_path_factory.mktemp("mistakes")
-    commands = [command.split() for command in MISTAKES]
-    done = subprocess.run(
-        [sys.executable, "-c", ALL_AT_ONCE],
-        input=json.dumps([[str(SCRIPTS / f"{script}.py"), *arguments] for script, *arguments in commands]),
-        cwd=folder, capture_output=True, text=True, timeout=500, check=True,
-    )  # fmt: skip
-    texts = [[(folder / f"{n}.{name}").read_text() for name in (1, 2, "modules")] for n in range(len(commands))]
-    return {
-        command: (code, out, err, left_in(folder / str(number)), modules.split())
-        for number, (command, code, (out, err, modules)) in enumerate(
-            zip(MISTAKES, json.loads(done.stdout), texts, strict=True)
-        )
-    }
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes")
-@pytest.mark.parametrize(("command", "told"), MISTAKES.items())
-def test_a_mistake_ends_in_one_sentence_and_leaves_nothing(mistakes_made, command, told):
-    code, stdout, stderr, left, modules = mistakes_made[command]
-    assert stderr.startswith(told), stderr
-    assert stderr.count("\n") == 1  # one line, the sentence
-    assert (code, stdout, left) == (2, "", [])
-    assert set(HEAVY) & set(modules) == set()  # and it comes before the slow imports
 
 
 def test_a_value_with_brackets_in_quotes_twice_is_read(tmp_path):
@@ -281,6 +181,43 @@ def test_a_conf_folder_of_ones_own_is_on_the_search_path(compose, monkeypatch, t
     assert "\nseed: 77\n" in capsys.readouterr().out
 
 
+# ---- a process that torchrun started and that is not the first
+
+
+@pytest.fixture
+def followed(monkeypatch, tmp_path):
+    """`followed("-cn", "train", ...)`: what the second of two ranks trains with, if it trains."""
+    from mnist_lightning.cli import commands, main
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    trained = []
+    monkeypatch.setattr(
+        commands.Command, "load", lambda self: lambda settings, run, asked: trained.append((settings, asked))
+    )
+
+    def followed(*arguments):
+        main.run("train", list(arguments))
+        return trained
+
+    return followed
+
+
+@pytest.mark.parametrize(
+    "flags", ["--help", "--cfg job", "-c job", "--info", "--hydra-help", "--version", "-sc install=bash"]
+)
+def test_where_the_first_rank_prints_something_the_others_leave(followed, flags):
+    assert followed(*flags.split(), "data=digits") == []
+
+
+@pytest.mark.parametrize("flags", ["", "-cn train", "--config-name=train", "--run", "--config-dir {here}"])
+def test_with_any_other_flag_they_train_too(followed, flags, tmp_path):
+    [(settings, asked)] = followed(*flags.format(here=tmp_path).split(), "data=digits", "hydra.verbose=true", "seed=3")
+    assert (settings["data"]["name"], settings["seed"]) == ("digits", 3)
+    assert asked == {"overrides": ["data=digits", "seed=3"]}
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, mnist_lightning as ml; ml.__all__; print([each for each in {HEAVY!r} if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -295,3 +232,22 @@ def test_a_name_that_the_package_lacks_is_an_attribute_error():
     for package in ("", ".models", ".callbacks", ".data"):
         module = __import__(f"mnist_lightning{package}", fromlist=["_"])
         assert [name for name in module.__all__ if getattr(module, name) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("called", "said"),
+    [
+        ("scripts/train.py", "python scripts/train.py"),
+        ("/some where/scripts/train.py", "python '/some where/scripts/train.py'"),
+        ("/env/bin/mnist-lightning", "mnist-lightning train"),
+        ("/env/lib/mnist_lightning/__main__.py", "python -m mnist_lightning train"),
+        ("/env/lib/pytest/__main__.py", "python scripts/train.py"),
+    ],
+)
+def test_a_command_is_called_again_as_it_was_called(monkeypatch, called, said):
+    import shlex
+
+    from mnist_lightning.cli import commands
+
+    monkeypatch.setattr(sys, "argv", [called, "seed=1"])
+    assert shlex.join(commands.program("train")) == said

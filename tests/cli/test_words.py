@@ -9,7 +9,7 @@ from mnist_lightning.errors import UserError
 def test_flags_may_stand_anywhere():
     given = ["seed=1", "-m", "--config-dir", "here", "model=mlp", "--cfg", "job", "--package=x"]
     assert words.arrange(given, "train") == (
-        ["-m", "--config-dir", "here", "--cfg", "job", "--package=x"],
+        ["-m", "--config-dir", "here", "--cfg", "job", "--package", "x"],
         ["seed=1", "model=mlp"],
     )
 
@@ -28,12 +28,26 @@ def test_a_flag_in_argparses_way_is_answered_with_the_setting(given, told):
         words.arrange(given, "train")
 
 
-def test_texts_are_the_settings_that_are_nothing_but_text():
-    texts = words.text_settings("mnist_lightning.tasks.train.train")
-    assert texts >= {"outputs", "ckpt", "ckpt_path", "name", "data.folder", "data.drawings", "distill.teacher",
-                     "hydra.run.dir"}  # fmt: skip
-    assert not texts & {"allow", "tags", "data.mirrors", "seed", "trainer.devices", "data.batch_size"}
-    assert words.text_settings("mnist_lightning.sweeps.results.results") >= {"runs", "where", "compare", "plot"}
+@pytest.mark.parametrize(
+    ("function", "texts", "others"),
+    [
+        (
+            "mnist_lightning.tasks.train.train",
+            "outputs ckpt ckpt_path name data.folder data.drawings distill.teacher hydra.run.dir hydra.sweep.subdir "
+            "search.storage logger.mlflow.experiment_name logger.mlflow.tracking_uri logger.wandb.project",
+            "allow tags data.mirrors seed trainer.devices data.batch_size model nothing.at_all",
+        ),
+        ("mnist_lightning.sweeps.results.results", "runs where compare plot out out_of_fold", "by metric"),
+        ("mnist_lightning.export.command.export", "output ckpt outputs data.folder", "format sure"),
+        ("mnist_lightning.inference.files.predict_files", "image ckpt outputs", "digits sure allow"),
+        ("mnist_lightning.apps.replay.replay", "strokes ckpt outputs", "move scale"),
+        ("mnist_lightning.apps.window.draw", "drawings ckpt outputs", "window theme"),
+        ("mnist_lightning.service.server.serve", "host ckpt outputs serve.keep_drawings", "port serve.queue"),
+    ],
+)
+def test_texts_are_the_settings_that_are_nothing_but_text(function, texts, others):
+    assert [each for each in texts.split() if not words.is_text(each, function)] == []
+    assert [each for each in others.split() if words.is_text(each, function)] == []
 
 
 @pytest.mark.parametrize(
@@ -44,15 +58,21 @@ def test_texts_are_the_settings_that_are_nothing_but_text():
         ("outputs=it's", r"outputs='it\'s'"),
         ("outputs='as is'", "outputs='as is'"),
         ("outputs=null", "outputs=null"),
+        ("outputs=~/my runs", "outputs='/home/me/my runs'"),
+        ("outputs=~/runs", "outputs='/home/me/runs'"),
+        ("outputs=~nobody-of-that-name/runs", "outputs='~nobody-of-that-name/runs'"),
+        ("outputs=a%20b?#c", "outputs='a%20b?#c'"),
         ("outputs=${hydra:runtime.cwd}", "outputs=${hydra:runtime.cwd}"),
         ("seed=3", "seed=3"),
         ("~outputs", "~outputs"),
     ],
 )
-def test_a_text_is_quoted_for_hydras_grammar_and_nothing_else_is(override, quoted):
-    assert words.quoted(override, {"outputs"}, sweeps=False) == quoted
+def test_a_text_is_quoted_for_hydras_grammar_and_nothing_else_is(override, quoted, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    assert words.quoted(override, "outputs".__eq__, sweeps=False) == quoted
 
 
 def test_in_a_sweep_a_comma_separates_jobs():
-    assert words.quoted("ckpt=a,b", {"ckpt"}, sweeps=True) == "ckpt=a,b"
-    assert words.quoted("ckpt=a,b", {"ckpt"}, sweeps=False) == "ckpt='a,b'"
+    assert words.quoted("ckpt=a,b", "ckpt".__eq__, sweeps=True) == "ckpt=a,b"
+    assert words.quoted("ckpt=a,b", "ckpt".__eq__, sweeps=False) == "ckpt='a,b'"

@@ -99,7 +99,7 @@ def test_each_setting_is_drawn_against_the_objective():
     assert drawn["best"] == [[0.0123456, 0.96]]  # and not the pruned one, though it was higher
     assert drawn["worse yet"] == [[0.02, rate.get_ylim()[0]]]
     assert {line.get_label(): line.get_xydata().tolist() for line in model.lines}["best"] == [[1, 0.96]]
-    assert "3 finished trials, 1 pruned (x) · star: the best, 96.00 %" in words(figure)
+    assert "3 finished trials, 1 pruned (x) · ▼ worse than shown · star: the best, 96.00 %" in words(figure)
     assert "0.0123" in [label.get_text() for label in rate.get_xticklabels()]
 
 
@@ -112,6 +112,8 @@ def test_slices_of_a_lower_objective_and_of_nothing():
     figure = slices(objective="val_loss", higher=False)
     drawn = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
     assert drawn["best"] == [[0.02, 0.1]]
+    assert "▲ worse than shown" in words(slices(objective="val_loss", higher=False, values=[0.1, 0.11, 0.12, 5.0]))
+    assert "worse than shown" not in words(slices(values=[0.95] * 4))
     assert "no finished trial" in words(slices(pruned=[True] * 4))
     assert "no finished trial" in words(slices(tried={}, values=[], pruned=[]))
 

@@ -13,6 +13,7 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.tasks import finish, resume
+from mnist_lightning.tasks import train as training
 
 
 class Killed(BaseException):
@@ -258,3 +259,31 @@ def test_what_to_resume_is_found(finished, tmp_path):
     shutil.copytree(outputs / "run", tmp_path / "copy", ignore=shutil.ignore_patterns("*.ckpt"))
     with pytest.raises(UserError, match=r"^There is no checkpoint .*copy/checkpoints/last\.ckpt: give a run folder"):
         resume.find(str(tmp_path / "copy"), tmp_path)
+
+
+def test_settings_in_a_checkpoint_are_held_against_their_types(finished, tmp_path):
+    content = torch.load(finished[0] / "run" / runs.LAST, weights_only=True)
+    content["mnist_lightning"]["settings"]["seed"] = -1
+    torch.save(content, tmp_path / "strange.ckpt")
+    with pytest.raises(UserError, match=r"^seed=-1 is not allowed: "):
+        train(tmp_path, f"ckpt_path={tmp_path / 'strange.ckpt'}", "trainer.max_epochs=3", small=False)
+
+
+def test_the_line_to_paste_gives_what_no_checkpoint_holds(compose):
+    settings = compose("train", "outputs='my runs'", "logger=csv", "allow=[my.nets]")
+    given = ["data=digits", "outputs='my runs'", "logger=csv", "logger.csv.name=x", "seed=3", "allow=[my.nets]"]
+    assert resume.not_in_checkpoint(settings, given) == [
+        "outputs=my runs", "logger=csv", "logger.csv.name=x", "allow=[my.nets]",
+    ]  # fmt: skip
+    assert resume.not_in_checkpoint(compose("train"), ["data=digits", "~callbacks.loss_graph"]) == []
+
+
+def test_a_rank_that_torchrun_started_takes_the_settings_of_the_checkpoint_too(finished, compose, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    given = [f"ckpt_path={finished[0] / 'run'}", "trainer.max_epochs=9"]
+    settings, _ = training._choose(compose("train", *given), given, final=False)
+    assert (settings["data"]["name"], settings["optimizer"]["lr"]) == ("digits", 0.02)
+    assert (settings["data"]["limit"], settings["trainer"]["max_epochs"]) == (320, 9)
+    again, _ = training._choose(settings, given, final=True)  # what the launcher hands on stays as it is
+    assert again == settings
