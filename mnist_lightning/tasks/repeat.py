@@ -24,6 +24,7 @@ from mnist_lightning.run import provenance
 from mnist_lightning.run.files import write_json
 from mnist_lightning.run.record import read_metrics
 from mnist_lightning.run.untrusted import short
+from mnist_lightning.tasks.resume import NOT_KEPT
 from mnist_lightning.tasks.settings import TrainSettings
 from mnist_lightning.tasks.train import train
 from mnist_lightning.types import Text
@@ -37,7 +38,7 @@ NUMBERS = ("history", "best", "test", "temperature")  # of a record
 MADE_WITH = (
     "python", "platform", "device", "cpu_capability", "precision", "threads", "host", "git_commit", "changes_sha256",
 )  # fmt: skip
-_OWN = ("outputs", "logger", "sweep", "search", "experiment", "debug")  # of the run's settings, not in a checkpoint
+_OWN = (*NOT_KEPT, "experiment", "debug")  # of the run's settings, not in a checkpoint
 _PLACES = ("callbacks", "default_root_dir", "enable_checkpointing", "logger", "plugins")  # of a trainer: no numbers
 _MOST = 20  # lines that are printed of what differs
 

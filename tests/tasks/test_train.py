@@ -114,7 +114,8 @@ def test_a_signal_ends_a_run_with_its_artefacts(tmp_path, signum):
     metrics = records.read_metrics(run)
     assert metrics["status"] == "interrupted"
     assert 1 <= len(metrics["history"]["epoch"]) < 5000
-    assert f"python scripts/train.py ckpt_path={run.relative_to(tmp_path)}\n" in out
+    script = PROJECT / "scripts/train.py"
+    assert f"Resume with: python {script} ckpt_path={run.relative_to(tmp_path)} logger=none\n" in out
     assert {"best.ckpt", "last.ckpt"} == {path.name for path in (run / "checkpoints").iterdir()}
     assert (run / "loss_graph.png").exists()
     assert not (tmp_path / "outputs" / "latest").exists()
