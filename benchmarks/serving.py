@@ -14,6 +14,7 @@ Everything runs on this machine, over the loopback. The last line of each part i
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -65,7 +66,8 @@ class Process:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)  # with the workers that it has started, which would go on
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.killpg(self.process.pid, signal.SIGKILL)  # with the workers that it has started, which would go on
         self.process.wait()
 
     def memory(self) -> float:
