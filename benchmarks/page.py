@@ -93,6 +93,16 @@ IS_READ = """() => new Promise((resolve) => {
   const check = () => (dataset.changed === dataset.read ? resolve() : setTimeout(check, 1));
   check();
 })"""
+IS_EXPLAINED = """() => new Promise((resolve) => {
+  const message = document.getElementById("message");
+  let began = false; // it says that it works, and then nothing
+  const check = () => {
+    began ||= message.textContent !== "";
+    if (began && message.textContent === "") resolve();
+    else setTimeout(check, 20);
+  };
+  check();
+})"""
 WATCH = """() => {
   globalThis.times = [];
   new PerformanceObserver((list) => {
@@ -159,8 +169,9 @@ async def pictures(address: str, digits: list[WrittenDigit], folder: Path) -> No
             await page.evaluate(IS_READ)
             if name == "page_dark":
                 await page.keyboard.press("h")
+                await page.evaluate(IS_EXPLAINED)
             await page.mouse.move(1, 1)
-            await page.wait_for_timeout(5000)  # what decided and the inside are drawn after the reading
+            await page.wait_for_timeout(1000)  # the inside is drawn after the reading
             await page.screenshot(path=folder / f"{name}.png")
         await browser.close()
 

@@ -285,9 +285,16 @@ def test_which_pixels_decided_colours_the_ink(page, pen_digits):
               "for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && Math.abs(d[i] - d[i + 2]) > 60) n++;" \
               "return n; }"  # fmt: skip
     assert page.evaluate(colours) == 0
+    page.evaluate("""() => {
+      const message = document.getElementById("message");
+      globalThis.told = [];
+      new MutationObserver(() => told.push(message.textContent)).observe(message, { childList: true });
+    }""")
     page.keyboard.press("h")
     assert page.locator("#deciding-key").is_visible()
     until(page, f"({colours})() > 500")
+    until(page, "told.length === 2")
+    assert page.evaluate("told") == ["Working out which pixels decided …", ""]
     page.keyboard.press("h")
     until(page, f"({colours})() === 0")
 

@@ -14,6 +14,8 @@ import { Sheet } from "./sheet.js";
 
 const SALIENCY_PAUSE = 200; // ms without a change before it is worked out which pixels decided
 
+const WORKING = "Working out which pixels decided …";
+
 const $ = (id) => document.getElementById(id);
 
 class Page {
@@ -143,6 +145,7 @@ class Page {
     if (this.explaining || this.explained === wanted || this.explained === `${this.readVersion} true`) return;
     this.explaining = true;
     const { readVersion, reading } = this;
+    if (wantsSaliency) this.say(WORKING);
     try {
       const digits = await this.engine.explain(this.source, wantsSaliency);
       if (readVersion === this.readVersion) {
@@ -157,7 +160,8 @@ class Page {
       this.failed(error);
     }
     this.explaining = false;
-    if (readVersion !== this.readVersion) this.explain();
+    if ($("message").textContent === WORKING) this.say("");
+    if (readVersion !== this.readVersion || (this.showsDeciding && !wantsSaliency)) this.explain();
   }
 
   failed(error) {
