@@ -128,7 +128,8 @@ def _made(place: DictConfig, key: str) -> Path | None:
 
 def _check_new(folder: Path, config: DictConfig, key: str) -> None:
     """Refuse a folder with files in it that a config file names: they may be anybody's. What is typed may be used."""
-    typed = any(each.lstrip("+").startswith(f"{key}=") for each in config.hydra.overrides.hydra)
+    given = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # some hold interpolations of a job
+    typed = any(str(each).lstrip("+").startswith(f"{key}=") for each in given)
     if not typed and folder.is_dir() and any(folder.iterdir()):
         raise Refused(
             UserError(
@@ -282,9 +283,10 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
         yield
     finally:
         config = RunFolders.sweep
+        if config is not None:
+            runs.release_latest()
         # A search keeps its own ledger, and other processes may be at work on it.
         if config is not None and report is not None and not config.get("search"):
-            runs.release_latest()
             folder = _absolute(config.hydra.sweep.dir)
             _record_the_dead(folder, config)
             (folder / STOP_FILE).unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def installed() -> list[str]:
     Reading the metadata of 280 packages took 0.16 s, their names 0.002 s.
     """
     found: dict[str, str] = {}
-    for place in sys.path:
+    for place in dict.fromkeys(each for each in sys.path if not each.endswith("_vendor")):  # setuptools adds its own
         try:
             names = [path.name for path in Path(place or ".").iterdir()]
         except OSError:  # a zip file, or a folder that is not there

@@ -24,7 +24,8 @@ from mnist_lightning.run import files
 from mnist_lightning.run import record as records
 from mnist_lightning.errors import Interrupted, UserError
 
-def train(settings, run, asked):
+def train(settings, run, asked, chosen):
+    assert chosen
     rank = ranks.place().rank
     if rank == 0:
         files.write_json(run / records.METRICS_FILE, {"status": "running"})

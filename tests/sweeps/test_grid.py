@@ -1,11 +1,13 @@
 """A plain sweep as a user meets it: no job twice, no folder written over, no failure hidden, `latest` the best."""
 
 import json
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from fixtures_sweeps import run, sweep
@@ -157,3 +159,16 @@ def test_the_sentence_of_an_error_is_its_innermost_cause():
     )
     assert caught("try:\n  1 / 0\nexcept Exception:\n  raise RuntimeError('x') from None") == "RuntimeError: x"
     assert multirun.sentence_of(UserError("plain")) == "plain"
+
+
+@pytest.mark.parametrize("search", [None, {"study": "any"}])
+def test_what_latest_is_for_the_jobs_ends_with_the_sweep(tmp_path, search):
+    sweep = {"dir": str(tmp_path / "sweep")}
+    overrides = {"hydra": ["hydra.sweep.subdir='${hydra.job.num}'"]}
+    config = OmegaConf.create(
+        {"outputs": str(tmp_path), "search": search, "hydra": {"sweep": sweep, "overrides": overrides}}
+    )
+    with multirun.summed_up(None):
+        multirun.RunFolders().on_multirun_start(config)
+        assert runs.LATEST in os.environ
+    assert runs.LATEST not in os.environ
