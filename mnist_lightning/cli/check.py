@@ -111,14 +111,14 @@ def _refuse(name: str, value: Any, annotation: Any) -> None:
         from mnist_lightning.cli.config import groups
 
         hint = ""
+        if words := described(annotation):
+            place, wanted = "", words
         if isinstance(value, str) and (near := nearest(value, _choices(annotation))) and near != value:
             hint = f" Did you mean {near}?"
         elif isinstance(value, str) and name in groups():
             hint = f" To choose {value} in a file, write `- override /{name}: {value}` into its list of defaults."
-        elif isinstance(value, int) and value > LARGEST:
+        elif isinstance(value, int) and value > LARGEST and "below" not in wanted:
             hint = f" The largest is {LARGEST}."
-        if words := described(annotation):
-            place, wanted = "", words
         raise UserError(f"{name}={shown(value)} is not allowed: {name}{place} should be {wanted}.{hint}")
 
 

@@ -122,7 +122,8 @@ def run(name: str, arguments: list[str]) -> Any:
     if command.positional:
         overrides = [words.named(each, command.positional) for each in overrides]
     overrides = [words.chosen(each) for each in overrides]
-    _refuse(name, "" if helps else config_name, overrides, sweeps)
+    asks = next((flag for flag in flags if flag in words.ASKS - words.HELP), None)
+    _refuse(name, "" if helps else config_name, overrides, sweeps, asks)
     takes_text = functools.partial(words.is_text, function=command.function)
     overrides = [words.quoted(each, takes_text, sweeps) for each in overrides]
     _find_code()
@@ -196,8 +197,8 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
     return results[0] if len(results) == 1 else None
 
 
-def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool) -> None:
-    """What Hydra would take and then fail at."""
+def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool, asks: str | None) -> None:
+    """What Hydra would take and then fail at; `asks` is a flag that prints something and does nothing else."""
     for override in overrides:
         if (
             override.startswith("~")
@@ -210,6 +211,8 @@ def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool) -> 
             "A sweep cannot run under torchrun: start it without, and each job starts one process per device of "
             "this machine by itself."
         )
+    if sweeps and asks:
+        raise UserError(f"-m cannot be combined with {asks}: leave -m out to see what one job would get.")
     if config_name in COMMANDS and config_name != name:
         raise UserError(
             f"--config-name {config_name} is the config of another command: run scripts/{config_name}.py instead."

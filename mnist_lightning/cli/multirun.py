@@ -128,7 +128,7 @@ def _made(place: DictConfig, key: str) -> Path | None:
 
 def _check_new(folder: Path, config: DictConfig, key: str) -> None:
     """Refuse a folder with files in it that a config file names: they may be anybody's. What is typed may be used."""
-    given = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # some hold interpolations of a job
+    given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # some hold a job's interpolations
     typed = any(str(each).lstrip("+").startswith(f"{key}=") for each in given)
     if not typed and folder.is_dir() and any(folder.iterdir()):
         raise Refused(
