@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, here and in the processes started here
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each command that is started compiles its modules again
 
 PROJECT = Path(__file__).parent.parent
 
