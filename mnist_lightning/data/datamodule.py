@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from mnist_lightning.ink import drawings as folder_of_drawings
 from mnist_lightning.ink.strokes import WrittenDigit, read_digits
 from mnist_lightning.models.loss import OUTLIER
 from mnist_lightning.models.network import to_input
+from mnist_lightning.run.files import digest
 from mnist_lightning.types import Count, PositiveInt, Seed, Share, Text, Treatment
 
 Batch = tuple[Tensor, Tensor]
@@ -286,7 +286,7 @@ class DigitsDataModule(pl.LightningDataModule):
         found = {} if self.source is None else self.source.fingerprint()
         if self.drawings:
             drawn = Path(self.drawings).expanduser() / folder_of_drawings.FILE
-            found[drawn.name] = hashlib.sha256(drawn.read_bytes()).hexdigest()
+            found[drawn.name] = digest(drawn)
         return found
 
     def _add_drawings(self, path: Path) -> None:

@@ -6,7 +6,6 @@ reads it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ def chosen(treatment: Treatment, file: str | None, num_folds: int) -> Suspects |
     """What the settings `data.suspects` and `data.suspects_file` ask for; None for `keep`.
 
     Raises:
-        UserError: there is no file, it is damaged, or its soft labels would tell what a fold is to measure.
+        UserError: there is no file, it is damaged, or its soft labels would carry over those of the fold held out.
     """
     if treatment == "keep":
         return None
@@ -194,5 +193,5 @@ def facts(treatment: Treatment, file: str, found: Suspects, index: Tensor) -> di
         "treatment": treatment,
         "images": int(np.isin(index.numpy(), found.index).sum()),
         "file": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": files.digest(path),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.run.files import digest
 
 VERSION = "1.30.0"
 SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"  # of the package as npm packs it
@@ -37,7 +37,7 @@ def files() -> dict[str, str]:
         if done.returncode or len(packed) != 1:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["npm gave no reason"]
             raise UserError(f"npm could not fetch onnxruntime-web {VERSION}: {reason[0]}.")
-        found = hashlib.sha256(packed[0].read_bytes()).hexdigest()
+        found = digest(packed[0])
         if found != SHA256:
             raise RuntimeError(f"onnxruntime-web {VERSION} has the SHA-256 {found}; expected {SHA256}.")
         return {name: base64.b64encode(_member(packed[0], path)).decode() for name, path in _FILES.items()}

@@ -169,12 +169,16 @@ def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if name.startswith(_PREFIX)
     }
     network = {"_target_": describe_class(Ensemble), "members": [dict(each[CARD]["network"]) for each in checkpoints]}
-    seen = [facts for each in checkpoints for facts in each[CARD].get("seen", ())]
-    seen = [facts for place, facts in enumerate(seen) if facts not in seen[:place]]
+    seen = distinct([facts for each in checkpoints for facts in each[CARD].get("seen", ())])
     return {
         "state_dict": weights,
         CARD: {**checkpoints[0][CARD], "network": network, **({"seen": seen} if seen else {})},
     }
+
+
+def distinct(facts: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The splits that a card's `seen` lists (see `data.overlap`), each once, in their order."""
+    return [each for place, each in enumerate(facts) if each not in facts[:place]]
 
 
 def describe(card: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, by which others name it."""
+    """SHA-256 of a file, hexadecimal, by which others name it."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

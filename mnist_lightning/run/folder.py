@@ -124,6 +124,21 @@ def latest(outputs: Path) -> Path | None:
     return run if run.is_dir() else None
 
 
+def finished(outputs: Path, way_out: str) -> Path:
+    """The run that `latest` names.
+
+    Args:
+        outputs: folder that it is looked up in.
+        way_out: what to do where there is none, for the message.
+
+    Raises:
+        UserError: no run has finished there yet.
+    """
+    if (run := latest(outputs)) is None:
+        raise UserError(f"There is no finished run under {outputs} yet: {way_out}.")
+    return run
+
+
 def find_checkpoint(ckpt: str | None, outputs: Path) -> tuple[Path, str]:
     """What `ckpt=` names, and a word for it: a `.ckpt` file, a run folder (its best), `latest` or `pretrained`.
 
@@ -137,12 +152,7 @@ def find_checkpoint(ckpt: str | None, outputs: Path) -> tuple[Path, str]:
     if ckpt == "pretrained":
         return PRETRAINED, "pretrained, the network that ships with the project"
     if ckpt == "latest":
-        run = latest(outputs)
-        if run is None:
-            raise UserError(
-                f"There is no finished run under {outputs} yet: train one with `python scripts/train.py`, "
-                "or take ckpt=pretrained."
-            )
+        run = finished(outputs, "train one with `python scripts/train.py`, or take ckpt=pretrained")
         return _best_of(run), f"latest, {shown(run)}"
     path = Path(ckpt).expanduser()
     if path.is_dir():

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.run.files import write_atomically, write_text
+from mnist_lightning.run.files import digest, write_atomically, write_text
 
 CHANGES = "changes.diff"
 """In a run folder: what `git diff HEAD` said, where files of the commit were changed."""
@@ -50,13 +50,16 @@ def keep(run: Path) -> dict[str, Any]:
     write_text(run / PACKAGES, packages)
     if diff := changes():
         write_atomically(run / CHANGES, diff)
-    return {"packages": PACKAGES, "changes_sha256": hashlib.sha256(diff).hexdigest() if diff else None}
+    return {"packages": PACKAGES, "changes_sha256": _named(diff)}
 
 
 def checkout() -> dict[str, Any]:
     """`git_commit`, `git_dirty` and `changes_sha256` of the project's checkout as it is now."""
-    diff = changes()
-    return {**_git(), "changes_sha256": hashlib.sha256(diff).hexdigest() if diff else None}
+    return {**_git(), "changes_sha256": _named(changes())}
+
+
+def _named(diff: bytes) -> str | None:
+    return hashlib.sha256(diff).hexdigest() if diff else None
 
 
 def installed() -> list[str]:
@@ -95,7 +98,7 @@ def changes() -> bytes:
 def sha256(path: Path) -> str | None:
     """SHA-256 of a file, hexadecimal; None where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return digest(path)
     except OSError:
         return None
 

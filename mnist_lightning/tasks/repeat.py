@@ -108,10 +108,7 @@ def _find(named: str, outputs: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of a finished run, and its record."""
     source = Path(named).expanduser()
     if named == "latest":
-        latest = runs.latest(outputs)
-        if latest is None:
-            raise UserError(f"There is no finished run under {outputs} yet: name a run folder with run=.")
-        source = latest
+        source = runs.finished(outputs, "name a run folder with run=")
     if not source.is_dir():
         raise UserError(f"There is no run folder {named}: give one, or `latest`, as run=.")
     then = read_metrics(source)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.cli.check import check, dotted, shown
+from mnist_lightning.cli.commands import COMMANDS
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import read_metrics
 
-COMMAND = "mnist_lightning.tasks.train.train"
 NOT_KEPT = ("outputs", "logger", "sweep", "search", "allow", "ckpt_path")
 """Settings that do not go into a checkpoint: where things lie, what may be run. A resumed run gets them anew."""
 
@@ -34,10 +34,7 @@ def find(ckpt_path: str, outputs: Path) -> Path:
     """
     path = Path(ckpt_path).expanduser()
     if ckpt_path == "latest":
-        latest = runs.latest(outputs)
-        if latest is None:
-            raise UserError(f"There is no finished run under {outputs} yet: name a run folder with ckpt_path=.")
-        path = latest
+        path = runs.finished(outputs, "name a run folder with ckpt_path=")
     if path.is_dir():
         path = path / runs.LAST
     if not path.is_file():
@@ -120,7 +117,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
     if not composed.get("search"):  # a trial that goes on by itself reports to nobody
         result.get("callbacks", {}).pop("pruning", None)
-    check(result, COMMAND)
+    check(result, COMMANDS["train"].function)
     return result
 
 

@@ -195,8 +195,7 @@ def _seen(job: Job, teacher: Predictor | None) -> list[dict[str, Any]]:
     started = overlap.seen_by(job.given[checkpoint.CARD]) if job.given else []
     taught = overlap.seen_by(teacher.card) if teacher else []
     own = getattr(job.data, "split_facts", None) if job.settings["train"] else None
-    found = [*([own] if own else []), *started, *taught]
-    return [each for place, each in enumerate(found) if each not in found[:place]]
+    return checkpoint.distinct([*([own] if own else []), *started, *taught])
 
 
 def _loggers(settings: Mapping[str, Any], run: Path) -> list[Any]:

@@ -116,8 +116,8 @@ def train(
         interrupted = error if isinstance(error, Interrupted) else Interrupted(signum)
         if first:
             finish.interrupt(job, str(interrupted))
-        if first and not chosen:  # of the ranks that it started, `_launch` says it
-            _tell_how_to_resume(final, run, asked)
+            if not chosen:  # of the ranks that it started, `_launch` says it
+                _tell_how_to_resume(final, run, asked)
         raise interrupted from None
     except Exception as error:
         job.record.failed(str(error), isinstance(error, UserError))
