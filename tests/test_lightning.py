@@ -191,7 +191,7 @@ def test_the_pretrained_network_reads_a_path_a_picture_an_array_and_a_batch(tmp_
         assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_the_public_names_come_without_importing_anything():
+def test_the_public_names_come_without_importing_anything(slower):
     code = (
         "import sys, time; began = time.process_time(); import mnist_lightning; "
         "print(time.process_time() - began, len(sys.modules), 'torch' in sys.modules)"
@@ -200,6 +200,6 @@ def test_the_public_names_come_without_importing_anything():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
         for _ in range(3)
     ]
-    assert min(float(seconds) for seconds, *_ in found) < 0.05
+    assert min(float(seconds) for seconds, *_ in found) < 0.05 * slower()
     assert {heavy for *_, heavy in found} == {"False"}
     assert Path(ml.__file__).name == "__init__.py"

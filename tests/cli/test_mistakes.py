@@ -185,12 +185,6 @@ def left_in(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*")} - {"outputs"}
 
 
-def import_hydra():
-    """Seconds of a processor that it takes to import Hydra alone, here and now."""
-    code = "import hydra, omegaconf, time; print(time.process_time())"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True).stdout)
-
-
 def make(commands, folder):
     """Make the mistakes, each in a folder and in a process of its own, forked to spare the imports.
 
@@ -239,11 +233,11 @@ def test_a_mistake_ends_in_one_sentence_and_leaves_nothing(mistakes_made, comman
 
 
 @forks
-def test_each_of_them_is_answered_within_a_second(mistakes_made, tmp_path):
-    """Of a processor that imports Hydra in a sixth of it: whatever else the machine does meanwhile does not count."""
+def test_each_of_them_is_answered_within_a_second(mistakes_made, tmp_path, slower):
+    """Of a processor: whatever else the machine does meanwhile does not count."""
     slow = {command: made[1] for command, made in mistakes_made.items()}
     for attempt in range(3):  # processors that are shared take longer at times
-        bound = max(1.0, 6 * import_hydra())
+        bound = slower()
         slow = {command: seconds for command, seconds in slow.items() if seconds > bound}
         if slow and attempt < 2:
             slow = {command: made[1] for command, made in make(list(slow), tmp_path / str(attempt)).items()}

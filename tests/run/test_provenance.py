@@ -81,14 +81,15 @@ def test_all_installed_packages_lie_in_the_run_folder_with_their_versions(tmp_pa
     kept = provenance.keep(tmp_path)
     found = dict(line.split("==") for line in (tmp_path / kept["packages"]).read_text().splitlines())
     assert list(found) == sorted(found)
-    for each in importlib.metadata.distributions():
-        name = each.metadata["Name"].replace("_", "-").replace(".", "-").lower()
-        assert found.get(name, found.get(each.metadata["Name"].lower())) == importlib.metadata.version(
-            each.metadata["Name"]
-        )
+    own = [each for each in sys.path if not each.endswith("_vendor")]  # what setuptools brings is no installed package
+    versions: dict[str, str] = {}
+    for each in importlib.metadata.distributions(path=own):
+        versions.setdefault(each.metadata["Name"].replace("_", "-").lower(), each.version)
+    for name, version in versions.items():
+        assert found.get(name, found.get(name.replace(".", "-"))) == version, name
 
 
-def test_it_costs_next_to_nothing(tmp_path):
+def test_it_costs_next_to_nothing(tmp_path, slower):
     provenance.describe("cpu", "32-true")
 
     def seconds():
@@ -96,7 +97,7 @@ def test_it_costs_next_to_nothing(tmp_path):
         provenance.keep(tmp_path)
         return time.perf_counter() - began
 
-    assert min(seconds() for _ in range(5)) < 0.1
+    assert min(seconds() for _ in range(5)) < 0.1 * slower()
 
 
 def test_a_file_that_is_not_there_has_no_digest(tmp_path):
