@@ -113,7 +113,7 @@ def _check_folders(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoader
         return
     taken: dict[str, int] = {}
     for number, job in enumerate(jobs):
-        folder = os.path.normpath(_subdir(config, job, number, loader))
+        folder = os.path.normpath(_subdir(config, job, number, loader) if "${" in asked else asked)
         parents = [str(parent) for parent in Path(folder).parents if str(parent) != "."]
         if folder == "." or folder.startswith("..") or Path(folder).is_absolute():
             raise UserError(f"hydra.sweep.subdir={asked} puts job {number} into {folder}, which is not below the "
