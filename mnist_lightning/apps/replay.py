@@ -25,7 +25,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.reading import Reading
 from mnist_lightning.ink.strokes import WrittenDigit, bounds, read_digits
-from mnist_lightning.plots.style import percent
+from mnist_lightning.plots.words import percent
 from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
 from mnist_lightning.types import Device, PositiveInt, Probability, Seed

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from mnist_lightning.evaluation import charts
 from mnist_lightning.evaluation.corruptions import KINDS
-from mnist_lightning.plots import style
+from mnist_lightning.plots.words import percent
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 _SCORES = {"max_softmax": "confidence (probability of the likeliest class)", "energy": "negative energy"}
@@ -67,7 +67,7 @@ def render(report: dict[str, Any], pictures: Pictures) -> str:
             charts.ridges(pictures.scores[score], threshold, label), f"Distribution of the {label} on each set"
         )
     loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    loader.filters |= {"percent": style.percent, "si": _si}
+    loader.filters |= {"percent": percent, "si": _si}
     return loader.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
         charts={name: Markup(svg) for name, svg in drawn.items()},  # our own, and without anybody's words in it

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnist_lightning.plots import style
 from mnist_lightning.plots.style import BLUE, DPI, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE
+from mnist_lightning.plots.words import percent
 
 
 def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
@@ -33,7 +34,7 @@ def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
     width, height = max(int(left + side + MARGIN), 800), int(bottom + side + HEADER)
     right, total = int(matrix.trace()), int(matrix.sum())
     figure = style.blank(width, height, "Confusion matrix")
-    style.subtitle(figure, f"{right:,} of {total:,} right ({style.percent(right / max(total, 1))})")
+    style.subtitle(figure, f"{right:,} of {total:,} right ({percent(right / max(total, 1))})")
 
     cells = (255 * _cell_colours(matrix)).round().astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
     cells = np.pad(cells, ((0, 1), (0, 1), (0, 0)))

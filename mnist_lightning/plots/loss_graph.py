@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mnist_lightning.plots import style
 from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE, VERMILLION
+from mnist_lightning.plots.words import count, percent
 
 WIDTH, HEIGHT = 1500, 720  # pixels
 LEFT, BOTTOM, NOTE = 116, 84, 44  # of an axes' labels, and of the line that explains
@@ -46,7 +47,7 @@ def loss_graph(
         return style.nothing(figure, "no finished epoch")
     losses = {"training": _finite(history["train_loss"]), "validation": _finite(history["val_loss"])}
     if all(np.isnan(curve).all() for curve in losses.values()):
-        return style.nothing(figure, f"no finite loss in {style.count(len(epochs), 'epoch')}")
+        return style.nothing(figure, f"no finite loss in {count(len(epochs), 'epoch')}")
     accuracies = {"validation": _finite(history["val_accuracy"])}
     if history.get("train_accuracy"):
         accuracies = {"training": _finite(history["train_accuracy"]), **accuracies}
@@ -55,7 +56,7 @@ def loss_graph(
     left, right = (_panel(figure, epochs, curves, place, bottom) for place, curves in ((LEFT, losses), (0, accuracies)))
     _scale_losses(left, losses)
     _scale_accuracies(right, accuracies)
-    subtitle = style.count(len(epochs), "epoch")
+    subtitle = count(len(epochs), "epoch")
     if best_epoch is not None and best_epoch in epochs:
         subtitle += _mark(left, right, epochs, losses, accuracies, best_epoch)
     broken = int(np.isnan(np.stack(list(losses.values()))).any(axis=0).sum())
@@ -174,8 +175,8 @@ def _mark(
     # Above the frame, where no curve can run through it; leaning inwards at the left and right end.
     place = (best_epoch - epochs[0] + 0.5) / (epochs[-1] - epochs[0] + 1)
     right.annotate(
-        f"best: {style.percent(accuracy)}", (best_epoch, 1), xycoords=right.get_xaxis_transform(), xytext=(0, 3),
+        f"best: {percent(accuracy)}", (best_epoch, 1), xycoords=right.get_xaxis_transform(), xytext=(0, 3),
         textcoords="offset points", ha="left" if place < 0.15 else "right" if place > 0.85 else "center",
         fontsize=TEXT_SIZE, weight="bold", color=INK,
     )  # fmt: skip
-    return f" · best epoch {best_epoch}: validation accuracy {style.percent(accuracy)}, validation loss {loss:.4g}"
+    return f" · best epoch {best_epoch}: validation accuracy {percent(accuracy)}, validation loss {loss:.4g}"

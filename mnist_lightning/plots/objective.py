@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from mnist_lightning.plots import style
+from mnist_lightning.plots.words import percent
 
 WORDS = {
     "val_accuracy": "validation accuracy",
@@ -18,7 +18,7 @@ WORDS = {
 def shown(objective: str, value: float) -> str:
     """A value of an objective in words: `98.20%`, `0.0612`, `12,345`, `3.2 s`."""
     if objective == "val_accuracy":
-        return style.percent(value)
+        return percent(value)
     return {"parameters": f"{value:,.0f}", "fit_seconds": f"{value:.1f} s"}.get(objective, f"{value:.4f}")
 
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnist_lightning.plots import style
 from mnist_lightning.plots.style import BLUE, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE
+from mnist_lightning.plots.words import percent
 
 
 def sample_prediction(
@@ -32,8 +33,8 @@ def sample_prediction(
     width, height = int(bars_left + 560 + MARGIN), HEADER + max(side + 78, 40 * len(shown) + 40) + 10
     verdict = "Right" if predicted == label else "Wrong"
     figure = style.blank(width, height, f"{verdict}: predicted {class_names[predicted]}, labelled {class_names[label]}")
-    doubt = "" if predicted == label else f", {style.percent(chances[label])} for the label"
-    style.subtitle(figure, f"{style.percent(chances[predicted])} confident{doubt}")
+    doubt = "" if predicted == label else f", {percent(chances[label])} for the label"
+    style.subtitle(figure, f"{percent(chances[predicted])} confident{doubt}")
 
     figure.add_artist(style.Pixels(MARGIN, height - HEADER - side, image, side // 28))
     caption = f"label: {class_names[label]}\nprediction: {class_names[predicted]}"
@@ -46,7 +47,7 @@ def sample_prediction(
     axes.barh(rows, chances[shown], color=colours, height=0.72)
     for row, index in zip(rows, shown, strict=True):
         tags = [tag for tag, tagged in (("predicted", predicted), ("label", label)) if tagged == index]
-        text = "  ".join([style.percent(chances[index]), *([" = ".join(tags)] if tags else [])])
+        text = "  ".join([percent(chances[index]), *([" = ".join(tags)] if tags else [])])
         # A long bar carries its number inside, where there is always room.
         inside = chances[index] > 0.6
         axes.annotate(

@@ -10,6 +10,7 @@ from mnist_lightning.plots import style
 from mnist_lightning.plots.objective import WORDS, format_values, shown, value_range
 from mnist_lightning.plots.setting_axis import place_values
 from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE, VERMILLION
+from mnist_lightning.plots.words import count
 
 LEFT, BOTTOM = 120, 98  # of the labels, pixels
 WIDTH, HEIGHT = 420, 330  # of a panel's axes
@@ -61,7 +62,7 @@ def slices(
         axes.set_ylim(bottom, top)
         format_values(axes, objective, "y")
         axes.grid(axis="y", color=FAINT, lw=0.8)
-    told = f"{style.count(int((~cut).sum()), 'finished trial')}, {cut.sum()} pruned (x)"
+    told = f"{count(int((~cut).sum()), 'finished trial')}, {cut.sum()} pruned (x)"
     if ((y < bottom) | (y > top)).any():
         told += f" · {'▼' if higher else '▲'} worse than shown"
     style.subtitle(figure, f"{told} · star: the best, {shown(objective, float(y[best]))}")

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mnist_lightning.plots import style
 from mnist_lightning.plots.objective import WORDS, format_values, shown, value_range
 from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, ORANGE, TEXT_SIZE, VERMILLION
+from mnist_lightning.plots.words import count
 
 WIDTH, HEIGHT = 1200, 675
 LEFT, BOTTOM = 150, 84
@@ -55,7 +56,7 @@ def history(
     format_values(axes, objective, "y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
     axes.grid(axis="y", color=FAINT, lw=0.8)
-    told = f"{style.count(int(whole.sum()), 'finished trial')}, {cut.sum()} pruned"
+    told = f"{count(int(whole.sum()), 'finished trial')}, {cut.sum()} pruned"
     style.subtitle(figure, f"{told} · best: {shown(objective, float(y[whole][place]))} in trial {x[whole][place]}")
     _legend(figure, 4)
     return figure
@@ -122,7 +123,7 @@ def pareto(
     axes.grid(color=FAINT, lw=0.8)
     _name_front(axes, [(x[place], y[place]) for place in front], [names[place] for place in front])
     outside = int(((y < near - margin) | (y > far + margin)).sum())
-    told = f"{style.count(len(points), 'finished trial')}, {len(front)} on the front; the numbers are theirs"
+    told = f"{count(len(points), 'finished trial')}, {len(front)} on the front; the numbers are theirs"
     style.subtitle(figure, told + (f" · far worse, outside the picture: {outside}" if outside else ""))
     _legend(figure, 2)
     return figure

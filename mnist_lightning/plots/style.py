@@ -45,20 +45,6 @@ def save(figure: Figure, path: Path) -> None:
     write_atomically(path, cv2.imencode(".png", pixels, knobs)[1].tobytes())
 
 
-def percent(fraction: float) -> str:
-    """Format a fraction from 0 to 1 as percent with two decimals, never rounding a near one up to 100 %."""
-    if 0.99995 <= fraction < 1:
-        return ">99.99 %"
-    if 0 < fraction < 0.00005:
-        return "<0.01 %"
-    return f"{100 * fraction:.2f} %" if fraction == fraction else "NaN"
-
-
-def count(number: int, noun: str) -> str:
-    """Write "1 epoch", "1,000 epochs"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def blank(width: int, height: int, title: str) -> Figure:
     """Make a white figure of `width` x `height` pixels with a title."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")

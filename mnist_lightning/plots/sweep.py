@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mnist_lightning.plots import style
 from mnist_lightning.plots.setting_axis import place_values
+from mnist_lightning.plots.words import count
 
 WIDTH, HEIGHT = 480, 360  # of a panel's axes, pixels
 LEFT, BOTTOM, GAP = 120, 96, 40
@@ -36,7 +37,7 @@ def settings_graph(tried: Mapping[str, Sequence[Any]], results: Sequence[float],
     width = columns * (LEFT + WIDTH) + style.MARGIN
     height = style.HEADER + rows * (HEIGHT + BOTTOM) + (rows - 1) * GAP
     figure = style.blank(width, height, LABELS[metric].split(",")[0].capitalize())
-    style.subtitle(figure, f"{style.count(len(results), 'run')}, each a dot; the bars are means")
+    style.subtitle(figure, f"{count(len(results), 'run')}, each a dot; the bars are means")
     for place, (key, values) in enumerate(tried.items()):
         row, column = divmod(place, columns)
         bottom = height - style.HEADER - HEIGHT - row * (HEIGHT + BOTTOM + GAP)

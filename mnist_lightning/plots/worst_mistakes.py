@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnist_lightning.plots import style
 from mnist_lightning.plots.style import GREY, HEADER, MARGIN, SMALL_SIZE
+from mnist_lightning.plots.words import count, percent
 
 
 def worst_mistakes(
@@ -54,7 +55,7 @@ def worst_mistakes(
     height = HEADER + scale * mosaic.shape[0] + 10
     figure = style.blank(width, height, title)
     selection = "" if len(order) == total else f", the {len(order)} most confident"
-    style.subtitle(figure, f"{style.count(total, 'mistake')}{selection}: label → prediction, confidence")
+    style.subtitle(figure, f"{count(total, 'mistake')}{selection}: label → prediction, confidence")
     figure.add_artist(style.Pixels(MARGIN, 10, mosaic, scale))
     for place, (lines, chance) in enumerate(zip(captions, chances, strict=True)):
         x = MARGIN + place % columns * pitch * scale
@@ -62,5 +63,5 @@ def worst_mistakes(
         for line in lines:
             style.write(figure, x, y, line, SMALL_SIZE, weight="bold")
             y -= line_height
-        style.write(figure, x, y, style.percent(chance), SMALL_SIZE, color=GREY)
+        style.write(figure, x, y, percent(chance), SMALL_SIZE, color=GREY)
     return figure

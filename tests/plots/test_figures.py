@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.plots import style
+from mnist_lightning.plots import style, words
 from mnist_lightning.plots.confusion_matrix import confusion_matrix
 from mnist_lightning.plots.loss_graph import loss_graph, of_record
 from mnist_lightning.plots.sample_prediction import sample_prediction
@@ -160,7 +160,7 @@ def test_drawing_never_loads_pyplot(tmp_path):
     [(0, "0.00 %"), (1, "100.00 %"), (0.9961, "99.61 %"), (0.99999, ">99.99 %"), (1e-9, "<0.01 %"), (NAN, "NaN")],
 )
 def test_percent(fraction, text):
-    assert style.percent(fraction) == text
+    assert words.percent(fraction) == text
 
 
 # Loss graph
