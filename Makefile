@@ -44,7 +44,7 @@ clean:
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): this downloads PyTorch once, several hundred megabytes to a few gigabytes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[export,serve]"
 	$(BIN)/python -c "open('$@', 'w').close()"
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -1,5 +1,6 @@
 """The exceptions that end a script with a sentence instead of a traceback."""
 
+import re
 import signal
 
 
@@ -21,3 +22,32 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(f"Interrupted by {signal.Signals(signum).name}.")
         self.signum = signum
+
+
+def not_installed(error: BaseException) -> UserError | None:
+    """The sentence for an import that failed because a package of one of the project's extras is not installed.
+
+    Args:
+        error: what was raised; what caused it is looked at, too.
+
+    Returns:
+        None where something else went wrong.
+    """
+    import importlib.metadata  # 10 ms
+
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ModuleNotFoundError):
+        found = found.__cause__ or found.__context__
+    name = (found.name or "").split(".")[0] if found is not None else ""
+    try:
+        required = importlib.metadata.requires("mnist-lightning") or []
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is on the path and not installed
+        required = []
+    for each in required:
+        package, extra = re.match(r"[\w.-]*", each), re.search(r"""extra == ['"](\w+)""", each)
+        module = package[0].lower().replace("-", "_") if package else ""
+        if not name or not extra or extra[1] == "dev":  # which holds the others
+            continue
+        if module == name or module.startswith(f"{name}_"):  # mlflow-skinny is imported as mlflow
+            return UserError(f'{name} is not installed: pip install "mnist-lightning[{extra[1]}]".')
+    return None

@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mnist_lightning.data.suspects import Suspects
-from mnist_lightning.errors import UserError
 from mnist_lightning.plots import style
 
 SHOWN = 60  # images on the contact sheet
@@ -30,16 +29,9 @@ def find(dataset: str, index: np.ndarray, label: np.ndarray, log_probs: np.ndarr
         index: int64 [N] into its training images.
         label: int64 [N], every class among them.
         log_probs: float [N, C], out of fold.
-
-    Raises:
-        UserError: cleanlab is not installed.
     """
-    try:
-        from cleanlab.filter import find_label_issues
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"Finding wrong labels needs a package that is not installed: pip install -e '.[labels]' ({error})."
-        ) from None
+    from cleanlab.filter import find_label_issues
+
     probs = np.exp(log_probs.astype(np.float64))
     probs /= probs.sum(1, keepdims=True)
     found = find_label_issues(label, probs, return_indices_ranked_by="self_confidence", n_jobs=1)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from mnist_lightning.errors import UserError
+from mnist_lightning.errors import UserError, not_installed
 
 FILE = "study.db"
 PATIENCE = 120.0  # seconds to wait for a database that is busy or being restarted
@@ -79,6 +79,8 @@ def connect(address: str) -> RDBStorage:
             if isinstance(error, IntegrityError | ProgrammingError) and tries:  # another process makes the same tables
                 time.sleep(PAUSE)
                 continue
+            if absent := not_installed(error):
+                raise absent from None
             raise UserError(
                 f"The storage {shown(address)} cannot be opened ({_reason(error)}): give an Optuna URL such as "
                 "sqlite:///study.db or postgresql://user:password@host/database as search.storage=, or null."
