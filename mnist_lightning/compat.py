@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -143,8 +143,8 @@ def no_profiler() -> Any:
     return NoProfiler()
 
 
-def show_png(writer: Any, path: Path, step: int) -> None:
-    """Hand a PNG file to a TensorBoard writer as it is, under the file's name.
+def show_png(writer: Any, path: Path, tag: str, step: int) -> None:
+    """Hand a PNG file to a TensorBoard writer as it is.
 
     Its `add_image` takes pixels and compresses them once more: 0.1 s for the four pictures of a run. The writer has
     been closed by the end of the fit, and opens its file again by a private method only.
@@ -154,7 +154,31 @@ def show_png(writer: Any, path: Path, step: int) -> None:
     png = path.read_bytes()
     width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG file begins with them
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=path.stem, image=image)]), step)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def show_hparams(writer: Any, hparams: dict[str, Any], metrics: Collection[str], first: Collection[str]) -> None:
+    """Hand hyperparameters to a TensorBoard writer, with the scalars that its table shows beside them.
+
+    The table sorts them by name, and shows five unless told otherwise; what is known to differ between runs comes
+    before the rest. torch's writer and Lightning's logger can say that of none.
+
+    Args:
+        hparams: by name.
+        metrics: tags of scalars.
+        first: names of those that the table begins with.
+    """
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from torch.utils.tensorboard.summary import hparams as summaries
+
+    experiment, *rest = summaries(hparams, dict.fromkeys(metrics, 0.0))
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        info.differs = info.name in first
+    plugin.content = content.SerializeToString()
+    for summary in (experiment, *rest):
+        writer._get_file_writer().add_summary(summary)
 
 
 @contextlib.contextmanager

@@ -137,12 +137,30 @@ def test_a_tensorboard_writer_takes_a_png_file_as_it_is_after_it_was_closed(tmp_
     Image.new("RGB", (30, 20), "red").save(path)
     writer = SummaryWriter(str(tmp_path / "log"))
     writer.close()
-    compat.show_png(writer, path, 7)
+    compat.show_png(writer, path, "test/red", 7)
     writer.close()
     events = EventAccumulator(str(tmp_path / "log")).Reload()
-    [shown] = events.Images("red")
+    [shown] = events.Images("test/red")
     assert (shown.step, shown.width, shown.height) == (7, 30, 20)
     assert shown.encoded_image_string == path.read_bytes()
+
+
+def test_tensorboard_shows_the_named_hyperparameters_first(tmp_path):
+    """In TensorBoard's own order: it sorts them by name otherwise."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import backend_context
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(tmp_path))
+    compat.show_hparams(writer, {"allow": "[]", "lr": 0.5, "augment": 1, "seed": 3}, ["test/accuracy"], ("seed", "lr"))
+    writer.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    experiment = HParamsPluginData.FromString(content).experiment
+    backend_context._sort_and_reduce_to_hparams_limit(experiment)
+    assert [info.name for info in experiment.hparam_infos] == ["lr", "seed", "allow", "augment"]
+    assert [info.name.tag for info in experiment.metric_infos] == ["test/accuracy"]
 
 
 def test_hydra_shows_each_config_before_it_reads_it_and_what_it_holds_in_its_place(tmp_path, monkeypatch):

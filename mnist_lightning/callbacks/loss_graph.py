@@ -29,4 +29,5 @@ class LossGraph(pl.Callback):
 
         best = getattr(trainer.checkpoint_callback, "best", None)
         figure = loss_graph.of_record({**metrics.record.content, "best": best})
-        keep(figure, Path(trainer.default_root_dir) / "loss_graph.png", trainer.loggers, trainer.current_epoch)
+        path = Path(trainer.default_root_dir) / "loss_graph.png"
+        keep(figure, path, trainer.loggers, trainer.current_epoch, "train")

@@ -36,7 +36,7 @@ class Picture(pl.Callback):
             names = names or [str(number) for number in range(pl_module.scored.logits.shape[1])]
             figure = self.draw(pl_module.scored, names)
             path = Path(trainer.default_root_dir) / f"{self.file}.png"
-            keep(figure, path, trainer.loggers or self._loggers, self._epochs)
+            keep(figure, path, trainer.loggers or self._loggers, self._epochs, "test")
 
     def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
         """The picture."""
@@ -97,15 +97,23 @@ class ConfusionMatrix(Picture):
         return confusion_matrix(np.asarray(found["confusion_matrix"]), class_names)
 
 
-def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int) -> None:
-    """Save a figure, and hand it to those loggers that take pictures."""
+def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int, group: str) -> None:
+    """Save a figure, and hand it to those loggers that take pictures.
+
+    Args:
+        figure: the picture.
+        path: its file.
+        loggers: Lightning's.
+        step: the epoch that it is of.
+        group: `train` or `test`, among whose curves TensorBoard shows it.
+    """
     from mnist_lightning.plots import style
 
     style.save(figure, path)
     for logger in loggers:
         kind = type(logger).__name__
         if kind == "TensorBoardLogger":
-            compat.show_png(logger.experiment, path, step)
+            compat.show_png(logger.experiment, path, f"{group}/{path.stem}", step)
         elif kind == "WandbLogger":
             logger.log_image(path.stem, [str(path)])
         elif kind == "MLFlowLogger":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHECKED = 1_000  # images that the file is compared with the original on
 TOLERANCE = 1e-4  # largest difference of a probability
 CALIBRATION = 1_000  # training images that set the ranges of 8-bit numbers
-_INT8_DIFFERING = 0.01  # share of the checked images that an 8-bit network may read otherwise
+_INT8_DIFFERING = 0.01  # share of the checked images that an 8-bit network may read differently
 
 
 def export(
@@ -162,7 +162,7 @@ def _check(given: Export, read: Any, images: np.ndarray, labels: np.ndarray) -> 
     largest = float(np.abs(found - original).max())
     right = [int((each.argmax(1) == labels).sum()) for each in (found, original)]
     print(
-        f"{differing} of {len(images)} training images are read otherwise; largest difference of a probability "
+        f"{differing} of {len(images)} training images are read differently; largest difference of a probability "
         f"{largest:.1e}; read right: {right[0]}, by the network itself {right[1]}"
     )
     allowed = _INT8_DIFFERING * len(images) if given.quantize else 0

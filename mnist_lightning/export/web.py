@@ -27,7 +27,7 @@ log = logging.getLogger("mnist_lightning")
 PAGE = Path(__file__).parent.parent / "service" / "page"
 MOST_BYTES = 700_000  # of a file with the page's own engine; a larger one is written with a warning
 
-DIFFERING = 0.005  # share of the calibration images that 8-bit weights may read otherwise
+DIFFERING = 0.005  # share of the calibration images that 8-bit weights may read differently
 
 _POLICY = {  # nothing is ever requested from anywhere; ONNX Runtime compiles WebAssembly, and imports from blobs
     "own": "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
@@ -125,7 +125,7 @@ def _check(export: Export, rounded: nn.Module) -> None:
         before, after = (each.eval()(images).softmax(1) for each in (export.network, rounded))
     differing = int((before.argmax(1) != after.argmax(1)).sum())
     largest = float((before - after).abs().max())
-    log.info("8-bit weights: %d of %d images are read otherwise; largest difference of a probability %.1e", differing,
+    log.info("8-bit weights: %d of %d images are read differently; largest difference of a probability %.1e", differing,
              len(images), largest)  # fmt: skip
     if differing > DIFFERING * len(images):
         raise UserError(

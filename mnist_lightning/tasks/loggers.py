@@ -8,12 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mnist_lightning import compat
 from mnist_lightning.errors import UserError
 from mnist_lightning.types import Text
 
 FIRST = ("model._target_", "optimizer._target_", "optimizer.lr", "optimizer.weight_decay", "data.batch_size",
          "trainer.max_epochs", "scheduler._target_", "seed")  # fmt: skip
 """The settings that a table of runs shows first."""
+TAGS = {
+    "test_accuracy": "test/accuracy", "val_accuracy": "val/best_accuracy", "val_loss": "val/best_loss",
+    "fit_seconds": "train/fit_seconds",
+}  # fmt: skip
+"""TensorBoard's names of a run's results. Its table takes them from its scalars: each stands behind the curves of its
+group, so that nobody meets it as a chart with one dot before them."""
 
 
 def mlflow(
@@ -89,25 +96,27 @@ def log_results(loggers: list[Any], record: Mapping[str, Any]) -> None:
     """
     from mnist_lightning.cli.check import dotted
 
-    flat = dict(dotted(record["hyperparameters"]))
-    ordered = {key: flat[key] for key in FIRST if key in flat} | flat
-    plain = {key: value if isinstance(value, int | float | str) else str(value) for key, value in ordered.items()}
+    plain = {key: value if isinstance(value, int | float | str) else str(value)
+             for key, value in dotted(record["hyperparameters"])}  # fmt: skip
     best, test = record["best"] or {}, record["test"] or {}
     results = {
-        "hparam/test_accuracy": test.get("accuracy"),
-        "hparam/val_accuracy": best.get("val_accuracy"),
-        "hparam/val_loss": best.get("val_loss"),
-        "hparam/parameters": record.get("parameters"),
-        "hparam/fit_seconds": record["timing"].get("fit_seconds"),
+        "test_accuracy": test.get("accuracy"),
+        "val_accuracy": best.get("val_accuracy"),
+        "val_loss": best.get("val_loss"),
+        "parameters": record.get("parameters"),
+        "fit_seconds": record["timing"].get("fit_seconds"),
     }
     known = {key: float(value) for key, value in results.items() if value is not None}
     for logger in loggers:
         kind = type(logger).__name__
         if kind == "TensorBoardLogger":
-            logger.log_hyperparams(plain, known)
+            tagged = {tag: known[key] for key, tag in TAGS.items() if key in known}
+            fixed = {"parameters": known["parameters"]} if "parameters" in known else {}
+            compat.show_hparams(logger.experiment, plain | fixed, tagged, FIRST)
+            logger.log_metrics(tagged, len(record["history"]["epoch"]))
         else:
             logger.log_hyperparams(plain)
-            logger.log_metrics({key.removeprefix("hparam/"): value for key, value in known.items()})
+            logger.log_metrics(known)
         logger.finalize("success")
         if kind == "WandbLogger":
             logger.experiment.finish()  # otherwise the next job of a sweep would write into this run

@@ -191,7 +191,7 @@ def test_size_and_accuracy_are_printed(files, tmp_path, capsys):
     command.export(ckpt=str(files("mlp")), format="safetensors", output=str(tmp_path / "a.safetensors"), data=DATA)
     printed = capsys.readouterr().out
     assert re.search(
-        r"0 of 1000 training images are read otherwise; .* read right: (\d+), by the network itself \1", printed
+        r"0 of 1000 training images are read differently; .* read right: (\d+), by the network itself \1", printed
     )
     assert re.search(r"a\.safetensors: [\d,]+ bytes", printed)
 

@@ -31,6 +31,7 @@ RECORD = {
     },
     "best": {"val_accuracy": 0.875, "val_loss": 0.25},
     "test": {"accuracy": 0.75, "loss": 0.5},
+    "history": {"epoch": [1, 2]},
     "parameters": 6378,
     "timing": {"fit_seconds": 1.5},
 }  # fmt: skip
@@ -60,7 +61,7 @@ def run_with(configs, run, outputs):
     figure = Figure(figsize=(2, 1))
     FigureCanvasAgg(figure)
     figure.gca().plot([1, 3, 2])
-    keep(figure, run / "loss_graph.png", trainer.loggers, trainer.current_epoch)
+    keep(figure, run / "loss_graph.png", trainer.loggers, trainer.current_epoch, "train")
     log_results(kept, RECORD)
     pixels = cv2.imread(str(run / "loss_graph.png"))
     (run / "loss_graph.png").unlink()
@@ -95,7 +96,6 @@ def test_the_files_lie_in_the_run_folder(ended):
 def test_tensorboard_has_the_scalars_of_each_epoch(ended, events):
     assert set(events.Tags()["scalars"]) >= {
         "train/loss", "train/accuracy", "val/loss", "val/accuracy", "step/loss", "step/lr",
-        *(f"hparam/{name}" for name in FINAL),
     }  # fmt: skip
     for name in ("train_loss", "val_loss", "val_accuracy"):
         points = events.Scalars(name.replace("_", "/"))
@@ -112,7 +112,7 @@ def test_tensorboard_has_the_learning_rate_every_so_many_steps(events):
 
 
 def test_tensorboard_has_the_pictures(ended, events):
-    [image] = events.Images("loss_graph")
+    [image] = events.Images("train/loss_graph")
     pixels = cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(pixels, ended.picture)
 
@@ -146,12 +146,22 @@ def test_tensorboard_compares_runs_by_hyperparameters_and_final_metrics(ended, e
     given = found["_hparams_/session_start_info"].session_start_info.hparams
     assert {name: value.number_value or value.string_value for name, value in given.items()} == {
         "seed": 3, "ckpt": "None", "model._target_": "mnist_lightning.models.MLP", "model.hidden_sizes": "[8]",
-        "optimizer._target_": "torch.optim.SGD", "optimizer.lr": 0.5,
+        "parameters": 6378, "optimizer._target_": "torch.optim.SGD", "optimizer.lr": 0.5,
     }  # fmt: skip
     named = {info.name.tag for info in found["_hparams_/experiment"].experiment.metric_infos}
-    assert named == {f"hparam/{name}" for name in FINAL}
-    for name, value in FINAL.items():
-        assert events.Scalars(f"hparam/{name}")[-1].value == value
+    results = {"test/accuracy": 0.75, "val/best_accuracy": 0.875, "val/best_loss": 0.25, "train/fit_seconds": 1.5}
+    assert named == set(results)
+    for tag, value in results.items():
+        [point] = events.Scalars(tag)
+        assert (point.step, point.value) == (2, value)
+
+
+def test_the_first_charts_of_tensorboard_are_curves(events):
+    """It shows groups by name, and tags by name in them."""
+    tags = sorted([*events.Tags()["scalars"], *events.Tags()["images"]])
+    assert tags[0].startswith("step/")
+    assert len(events.Scalars(tags[0])) > 1
+    assert {tag.partition("/")[0] for tag in tags} == {"step", "test", "train", "val"}
 
 
 def test_csv_has_the_scalars(ended):
