@@ -71,7 +71,7 @@ def importance(shares: Mapping[str, float], objective: str) -> Figure:
     """
     figure = style.blank(WIDTH, HEIGHT, f"What mattered for the {WORDS[objective]}")
     if not shares:
-        return style.nothing(figure, "too few trials to tell")
+        return style.nothing(figure, "too few trials to tell, or all with the same result")
     names = sorted(shares, key=lambda name: shares[name])
     longest = max(style.text_width(name, TEXT_SIZE) for name in names)
     left = int(longest) + MARGIN + 24

@@ -139,13 +139,15 @@ class Report:
     def _importance(self, place: int) -> Figure:
         study = self.ledger.study
         shares: dict[str, float] = {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-            with contextlib.suppress(ValueError, RuntimeError):  # one finished trial, or all of them equal
-                shares = optuna.importance.get_param_importances(
-                    study, evaluator=evaluator, target=lambda trial: trial.values[place]
-                )
+        results = {trial.values[place] for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])}
+        if len(results) > 1:  # of equal ones Optuna would say that each setting matters as much
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
+                with contextlib.suppress(ValueError, RuntimeError):  # too few finished trials
+                    shares = optuna.importance.get_param_importances(
+                        study, evaluator=evaluator, target=lambda trial: trial.values[place]
+                    )
         return study_figures.importance(shares, self.objectives[place])
 
     def _save(self, name: str, figure: Figure) -> None:

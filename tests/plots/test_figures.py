@@ -27,6 +27,11 @@ def history(train: list, val: list) -> dict[str, list]:
     return {"epoch": epochs, "train_loss": train, "val_loss": val, "val_accuracy": accuracies}
 
 
+def sample(chance: float) -> Figure:
+    """A digit that is read right with a probability."""
+    return sample_prediction(digit_images(1)[0], 1, [(1 - chance) / 9, chance, *[(1 - chance) / 9] * 8], DIGITS)
+
+
 def falling(epochs: int) -> dict[str, list]:
     steps = np.arange(epochs)
     return history((0.5 * 0.8**steps + 0.02).tolist(), (0.2 * 0.8**steps + 0.015).tolist())
@@ -72,6 +77,10 @@ def texts(figure: Figure) -> list[str]:
         pytest.param(lambda: loss_graph(history([NAN, 0.2], [0.1, NAN]), 2), id="loss-nan"),
         pytest.param(lambda: loss_graph(falling(6), 1, 0.15, True), id="loss-explained"),
         pytest.param(lambda: sample_prediction(digit_images(1)[0], 9, [0.5] + [0.5 / 9] * 9, FASHION), id="sample"),
+        *(
+            pytest.param(lambda chance=chance: sample(chance), id=f"sample-{chance}")
+            for chance in (0.45, 0.52, 0.5557, 0.6, 0.65, 0.99)
+        ),
         pytest.param(lambda: sample_prediction(digit_images(1)[0], 9, [1.0] + [0.0] * 61, LETTERS), id="sample-62"),
         pytest.param(lambda: mistakes(0), id="mistakes-0"),
         pytest.param(lambda: mistakes(1), id="mistakes-1"),

@@ -1,9 +1,14 @@
+from types import SimpleNamespace
+
 import numpy as np
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 
 from mnist_lightning.plots import study as study_figures
 from mnist_lightning.plots.objective import shown
 from mnist_lightning.plots.slices import slices as draw_slices
+from mnist_lightning.sweeps.study_report import Report
 
 
 def lines(figure):
@@ -39,7 +44,19 @@ def test_one_hopeless_trial_does_not_set_the_scale():
 def test_a_search_without_a_finished_trial_says_so():
     assert "no finished trial" in words(study_figures.history([0], [0.5], [True], "val_loss", False))
     assert "no finished trial" in words(study_figures.pareto([], [], [], ("val_accuracy", "parameters")))
-    assert "too few trials to tell" in words(study_figures.importance({}, "val_accuracy"))
+    assert "too few trials to tell, or all with the same result" in words(study_figures.importance({}, "val_accuracy"))
+
+
+@pytest.mark.parametrize(("results", "told"), [((0.99, 0.99, 0.99, 0.99), True), ((0.9, 0.99, 0.98, 0.97), False)])
+def test_a_search_whose_trials_are_alike_names_no_setting_that_mattered(results, told):
+    study = optuna.create_study()
+    for number, result in enumerate(results):
+        settings = {"lr": 0.01 * (number + 1), "decay": 0.1 * (4 - number)}
+        space = {name: FloatDistribution(0, 1) for name in settings}
+        study.add_trial(optuna.create_trial(params=settings, distributions=space, value=result))
+    report = Report.__new__(Report)
+    report.ledger, report.objectives = SimpleNamespace(study=study), ["val_accuracy"]
+    assert ("all with the same result" in words(report._importance(0))) is told
 
 
 def test_what_mattered_most_is_on_top():
