@@ -13,6 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from waiting import wait_until_read
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AXE = "4.14.1"
 
@@ -123,21 +125,3 @@ def pen_digits():
     """One digit of each class: {label: paths in pixels of the sheet}."""
     lines = (Path(__file__).parent.parent / "apps/hand_digits.jsonl").read_text().splitlines()
     return {digit["label"]: digit["strokes"] for digit in map(json.loads, lines)}
-
-
-def until(page, condition):
-    """Until an expression in the page is true; `wait_for_function` would need eval, which the page's policy forbids."""
-    page.evaluate(f"""() => new Promise((resolve, reject) => {{
-      const end = Date.now() + 20000;
-      const check = () => {{
-        if ({condition}) resolve();
-        else if (Date.now() > end) reject(new Error("It never came true."));
-        else setTimeout(check, 10);
-      }};
-      check();
-    }})""")
-
-
-def wait_until_read(page):
-    """Until what is on the sheet is what has been read."""
-    until(page, "(document.documentElement.dataset.changed ?? '0') === document.documentElement.dataset.read")

@@ -7,8 +7,8 @@ import sys
 import cv2
 import page_vectors
 import pytest
-from conftest import until, wait_until_read
 from page_service import Service
+from waiting import until, wait_until_read
 
 
 def sheet_corner(page):
