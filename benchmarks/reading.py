@@ -1,9 +1,12 @@
 """What the shipped network makes of numbers and of things that are no digit.
 
     python benchmarks/reading.py
+    python benchmarks/reading.py --strokes ../strokes/*.jsonl.gz    what else could call a digit sure
 
 Numbers are 1,000 rows of two to five MNIST test digits with gaps from 2 to 14 pixels; no digits are 500 sheets: letters
-of fonts and scribbles that training never saw (`evaluation/outlier_sets.py`), empty and full ones. Chooses nothing.
+of fonts and scribbles that training never saw (`evaluation/outlier_sets.py`), empty and full ones. With `--strokes`
+each score gets the threshold at which 1.5 % of these digits are not sure, and the letters and scribbles above it are
+counted. Chooses nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
-from mnist_lightning.ink.normalise import bounding_box, normalise
+from mnist_lightning.ink.normalise import bounding_box, normalise, normalise_ink
+from mnist_lightning.ink.raster import draw_digit
+from mnist_lightning.ink.strokes import read_digits
 from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 
@@ -41,14 +46,50 @@ def numbers(predictor: Predictor, images: np.ndarray, labels: np.ndarray, count:
     return counted / count, right / count
 
 
+def scores(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
+    """Scores of how much an image looks like a digit, [N] each, from logits [N, C]."""
+
+    def likeliest(by: float) -> np.ndarray:
+        exponentials = np.exp((logits - logits.max(1, keepdims=True)) / by)
+        return exponentials.max(1) / exponentials.sum(1)
+
+    second, first = np.sort(logits, 1)[:, -2:].T
+    return {
+        "probability, with the card's temperature": likeliest(temperature),
+        "probability, temperature 1": likeliest(1.0),
+        "probability, temperature 2": likeliest(2.0),  # S. Liang et al., "ODIN", 2018 (arXiv:1706.02690)
+        "largest logit over the mean": first - logits.mean(1),
+        "largest logit": first,
+        "largest logit over the second": first - second,
+    }
+
+
+def compare_scores(predictor: Predictor, files: list[Path]) -> None:
+    """Print how well each score tells pen digits from letters and scribbles."""
+    digits = [digit for file in files for digit in read_digits(file)]
+    logits = predictor.logits(np.stack([normalise_ink(draw_digit(digit.strokes)) for digit in digits]), 500)
+    right = np.asarray(logits).argmax(1) == [digit.label for digit in digits]
+    known = scores(np.asarray(logits, float), predictor.temperature)
+    outliers = np.concatenate([outlier_sets.make(name, 230) for name in ("letters", "scribbles")])
+    unknown = scores(np.asarray(predictor.logits(outliers, 500), float), predictor.temperature)
+    for name, score in known.items():
+        least = np.quantile(score, 0.015)
+        print(f"{name}: {(unknown[name] >= least).sum()} of {len(outliers)} letters and scribbles sure, "
+              f"{100 * ((score >= least) & ~right).mean():.2f} % of the digits wrong and sure")  # fmt: skip
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
     parser.add_argument("--ckpt", default="pretrained")
+    parser.add_argument("--strokes", type=Path, nargs="+", help="stroke files: compare scores instead")
     given = parser.parse_args()
     path, word = runs.find_checkpoint(given.ckpt, PROJECT / "outputs")
     predictor = Predictor.load(path, "cpu")
+    if given.strokes:
+        compare_scores(predictor, given.strokes)
+        return
     sure = sure_from(predictor.card)
     source = sources.load("mnist", given.data, ())
     cut, whole = numbers(predictor, source.test_images.numpy(), source.test_labels.numpy(), 1000)
