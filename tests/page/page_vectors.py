@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -143,6 +144,7 @@ def rgba(image: np.ndarray) -> dict[str, Any]:
     return {"width": image.shape[1], "height": image.shape[0], "data": whole.ravel().tolist(), "scale": 1}
 
 
+@functools.cache
 def picture_vectors() -> dict[str, dict[str, Any]]:
     """For each picture: its ink, and the 28x28 images of its digits."""
     vectors = {}
