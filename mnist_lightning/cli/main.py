@@ -215,6 +215,8 @@ def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool, ask
             and not (override.startswith(("~hydra", "~callbacks.", "~logger.")))
         ):
             raise UserError(f"{override} takes away what the program needs: set it to another value.")
+        if override.lstrip("+").startswith("search.trial="):
+            raise UserError(f"{override} is for the search itself to set: leave it out.")
     if ranks.place().world > 1 and sweeps:
         raise UserError(
             "A sweep cannot run under torchrun: start it without, and each job starts one process per device of "

@@ -167,10 +167,12 @@ def asked_for() -> dict[str, Any]:
         return {}
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
+    # A trial is done again without its search, which has it already.
+    words = [each for each in overrides if each.lstrip("+").partition("=")[0].partition(".")[0] != "search"]
     choices = {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
     choices.pop("local", None)
     return {
-        "command": shlex.join(["python", f"scripts/{hydra.job.name}.py", *overrides]),
+        "command": shlex.join(["python", f"scripts/{hydra.job.name}.py", *words]),
         "overrides": overrides,
         "experiment": choices.get("experiment"),
         "choices": choices,

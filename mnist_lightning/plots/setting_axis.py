@@ -86,7 +86,8 @@ def _place_numbers(axes: Axes, values: list[float], width: float, logarithmic: b
         axes.xaxis.set_major_locator(powers if decades else rounded)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     if len(distinct) == 1:
-        axes.set_xlim(distinct[0] - 1, distinct[0] + 1)
+        [only] = distinct
+        axes.set_xlim(*((only / 2, 2 * only) if axes.get_xscale() == "log" else (only - 1, only + 1)))
     return values
 
 

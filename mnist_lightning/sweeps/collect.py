@@ -76,9 +76,10 @@ class Run:
 
     @property
     def recipe(self) -> list[str]:
-        """Its overrides without the seed, the fold, where it ran, and what became of it in its sweep."""
+        """Its overrides without the seed, the fold, where it ran, and what it was in its sweep or search."""
         left_out = (*REPLICATES, *WHEREABOUTS)
-        kept = [f"{key}={value}" for key, value in self.overrides.items() if key not in left_out]
+        given = {key: value for key, value in self.overrides.items() if key.partition(".")[0] != "search"}
+        kept = [f"{key}={value}" for key, value in given.items() if key not in left_out]
         # That a sweep joined its networks is part of what the ensemble is, and not of what each network is.
         return [word for word in kept if not word.startswith("sweep.") or "members" in self.metrics]
 

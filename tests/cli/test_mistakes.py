@@ -42,6 +42,7 @@ MISTAKES = {
     "train outputs=/dev/null/here": "The run folder /dev/null/here/train/",
     "train --max_epochs 3": "There is no flag --max_epochs: write trainer.max_epochs=3.",
     "train -m seed=0,1 --cfg job": "-m cannot be combined with --cfg: leave -m out to see what one job would get.",
+    "train search=lr search.trial=0": "search.trial=0 is for the search itself to set: leave it out.",
     "train search=lr": "search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.",
     "train --config-name eval": "--config-name eval is the config of another command: run scripts/eval.py instead.",
     "train +callbacks.mine._target_=mnist_lightning.callbacks.WorstMistakes +callbacks.mine.cuont=3": "There is no "

@@ -92,6 +92,14 @@ def test_a_row_a_recipe_gives_the_command_that_runs_it_again(outputs):
     )
 
 
+def test_the_command_of_a_trial_runs_it_again_without_its_search(outputs):
+    path = outputs / "sweep" / "0" / "training_metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["overrides"] += ["search=lr", "search.n_trials=4", "search.trial=0"]
+    path.write_text(json.dumps(metrics))
+    assert "search" not in ask(outputs, by=["command"])
+
+
 def test_an_export_reads_back_to_the_same_table(outputs, tmp_path):
     kept = tmp_path / "kept.json"
     ask(outputs, format="json", out=str(kept))

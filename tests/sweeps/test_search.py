@@ -243,6 +243,8 @@ def test_a_search_over_real_trainings(tmp_path, monkeypatch, capsys):
         metrics = fixtures.metrics(tmp_path, row["trial"])
         assert metrics["status"] == row["state"]
         assert metrics["hyperparameters"]["optimizer"]["lr"] == float(row["optimizer.lr"])
+        assert "search=lr" in metrics["overrides"]
+        assert "search" not in metrics["command"]  # it runs the trial again, and the search has it already
         assert len(metrics["history"]["epoch"]) == int(row["epochs"]) == (1 if row["state"] == "pruned" else 2)
         assert max(metrics["history"]["val_accuracy"]) == pytest.approx(float(row["val_accuracy"]))
     finished = [row for row in rows if row["state"] == "finished"]
