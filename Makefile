@@ -26,7 +26,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under 90 $(ARGS)
 
 test-long: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist load -m long $(ARGS)
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py

@@ -58,21 +58,21 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_small_file_that_is_large_inside_costs_neither_time_nor_memory(tmp_path, kind):
+def test_a_small_file_that_is_large_inside_costs_neither_time_nor_memory(tmp_path, kind, slower):
     piece, times = BOMBS[kind]
     told, seconds, memory = cost(packed(tmp_path / "bomb.jsonl.gz", piece, times))
     assert told.startswith(str(tmp_path / "bomb.jsonl.gz"))
-    assert seconds < 2
+    assert seconds < 2 * slower()
     assert memory < 512
 
 
 @pytest.mark.long
-def test_two_gigabytes_of_blanks_are_refused_at_once(tmp_path):
+def test_two_gigabytes_of_blanks_are_refused_at_once(tmp_path, slower):
     path = packed(tmp_path / "bomb.jsonl.gz", b" " * 1_000_000, 2_000, LINE.encode())
     assert path.stat().st_size < 10_000_000
     told, seconds, memory = cost(path)
     assert "has more than 4,194,304 bytes" in told
-    assert seconds < 2
+    assert seconds < 2 * slower()
     assert memory < 512
 
 
@@ -141,7 +141,7 @@ def test_a_truncated_archive_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["far apart", "wide pen", "thin pen", "one point", "many points", "a spiral"])
-def test_whatever_is_accepted_is_drawn_in_a_moment(kind):
+def test_whatever_is_accepted_is_drawn_in_a_moment(kind, slower):
     strokes, widths = {
         "far apart": ([[[-9e8, -9e8]], [[9e8, 9e8]]], [20, 20]),
         "wide pen": ([[[0, 0], [1, 1]]], [9e8]),
@@ -153,7 +153,7 @@ def test_whatever_is_accepted_is_drawn_in_a_moment(kind):
     drawing = Drawing.from_data({"strokes": strokes, "widths": widths})
     began = time.process_time()
     picture = draw_digit(drawing.strokes)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 2 * slower()
     assert picture.dtype == "uint8"
     assert picture.size < 1_000_000
 
