@@ -18,7 +18,7 @@ import numpy as np
 
 from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
-from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.inference.predictor import Predictor, softmax
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.normalise import bounding_box, normalise, normalise_ink
 from mnist_lightning.ink.raster import draw_digit
@@ -48,16 +48,11 @@ def numbers(predictor: Predictor, images: np.ndarray, labels: np.ndarray, count:
 
 def scores(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
     """Scores of how much an image looks like a digit, [N] each, from logits [N, C]."""
-
-    def likeliest(by: float) -> np.ndarray:
-        exponentials = np.exp((logits - logits.max(1, keepdims=True)) / by)
-        return exponentials.max(1) / exponentials.sum(1)
-
     second, first = np.sort(logits, 1)[:, -2:].T
     return {
-        "probability, with the card's temperature": likeliest(temperature),
-        "probability, temperature 1": likeliest(1.0),
-        "probability, temperature 2": likeliest(2.0),  # S. Liang et al., "ODIN", 2018 (arXiv:1706.02690)
+        "probability, with the card's temperature": softmax(logits, temperature).max(1),
+        "probability, temperature 1": softmax(logits, 1.0).max(1),
+        "probability, temperature 2": softmax(logits, 2.0).max(1),  # S. Liang et al., "ODIN", 2018 (arXiv:1706.02690)
         "largest logit over the mean": first - logits.mean(1),
         "largest logit": first,
         "largest logit over the second": first - second,

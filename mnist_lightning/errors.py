@@ -1,7 +1,9 @@
 """The exceptions that end a script with a sentence instead of a traceback."""
 
+import contextlib
 import re
 import signal
+from collections.abc import Iterator
 
 
 class UserError(Exception):
@@ -51,3 +53,14 @@ def not_installed(error: BaseException) -> UserError | None:
         if module == name or module.startswith(f"{name}_"):  # mlflow-skinny is imported as mlflow
             return UserError(f'{name} is not installed: pip install "mnist-lightning[{extra[1]}]".')
     return None
+
+
+@contextlib.contextmanager
+def extras_named() -> Iterator[None]:
+    """Within, an import that fails for want of an extra raises the sentence of `not_installed` instead."""
+    try:
+        yield
+    except ImportError as error:
+        if absent := not_installed(error):
+            raise absent from error
+        raise

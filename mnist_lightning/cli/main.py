@@ -41,7 +41,7 @@ from mnist_lightning.cli.config import (
 )
 from mnist_lightning.cli.explain import explain, is_bad_choice
 from mnist_lightning.distributed import ranks
-from mnist_lightning.errors import Interrupted, UserError, not_installed
+from mnist_lightning.errors import Interrupted, UserError, extras_named
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import METRICS_FILE
 
@@ -138,15 +138,12 @@ def run(name: str, arguments: list[str]) -> Any:
             return None
         if not any("hydra.searchpath" in each for each in overrides):
             overrides += search_path(folders()[:-1])
-        return _through_hydra(name, command, [*flags, *overrides])
+        with extras_named():  # of a launcher; those of a job become its sentence within
+            return _through_hydra(name, command, [*flags, *overrides])
     except multirun.Refused as error:
         raise error.error from None
     except UNREADABLE as error:
         raise UserError(explain(error, name)) from error
-    except ImportError as error:  # of a launcher; a job's has become a sentence already
-        if absent := not_installed(error):
-            raise absent from error
-        raise
     except ValueError as error:
         if is_bad_choice(error):
             raise UserError("A choice such as model=cnn is a name: it cannot be a number or another value.") from error
@@ -169,12 +166,8 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
             settings = plain(cfg)
             check(settings, command.function)
             check_available(settings)
-            try:
+            with extras_named():
                 return command.load()(settings, run)
-            except ImportError as error:
-                if absent := not_installed(error):
-                    raise absent from error
-                raise
 
         if report is not None and sweeps:
             unresolved: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
