@@ -21,8 +21,8 @@ from PIL import Image
 
 from mnist_lightning.data import sources
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.images import decode_image, read_image
-from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -294,8 +294,8 @@ class Table:
 
     def read(self, images: list[np.ndarray]) -> np.ndarray:
         """Whether each is read right."""
-        digits = np.stack([normalise(image) for image in images])
-        return self.predictor.probabilities(digits).argmax(1) == self.labels
+        reader = Reader(self.predictor, 0.5)
+        return np.array([reader.read_picture(image, digits=1).best for image in images]) == self.labels.astype(str)
 
     def row(self, name: str, images: list[np.ndarray]) -> None:
         """One line: still right, of how many."""
