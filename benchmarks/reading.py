@@ -1,12 +1,12 @@
 """What the shipped network makes of numbers and of things that are no digit.
 
     python benchmarks/reading.py
-    python benchmarks/reading.py --strokes ../strokes/*.jsonl.gz    what else could call a digit sure
+    python benchmarks/reading.py --strokes ../strokes/*.jsonl.gz    pen digits, and what else could call one sure
 
 Numbers are 1,000 rows of two to five MNIST test digits with gaps from 2 to 14 pixels; no digits are 500 sheets: letters
 of fonts and scribbles that training never saw (`evaluation/outlier_sets.py`), empty and full ones. With `--strokes`
-each score gets the threshold at which 1.5 % of these digits are not sure, and the letters and scribbles above it are
-counted. Chooses nothing.
+each digit is drawn and read as one, once and with a second look; then each score gets the threshold at which 1.5 % of
+these digits are not sure, and the letters and scribbles above it are counted. Chooses nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mnist_lightning.data import sources
 from mnist_lightning.evaluation import outlier_sets
+from mnist_lightning.evaluation.calibration import calibration
+from mnist_lightning.inference import second_look
 from mnist_lightning.inference.predictor import Predictor, softmax
-from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.reader import CERTAIN, Reader
 from mnist_lightning.ink.normalise import bounding_box, normalise, normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import read_digits
@@ -59,11 +62,27 @@ def scores(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
     }
 
 
-def compare_scores(predictor: Predictor, files: list[Path]) -> None:
-    """Print how well each score tells pen digits from letters and scribbles."""
-    digits = [digit for file in files for digit in read_digits(file)]
-    logits = predictor.logits(np.stack([normalise_ink(draw_digit(digit.strokes)) for digit in digits]), 500)
-    right = np.asarray(logits).argmax(1) == [digit.label for digit in digits]
+def pens(predictor: Predictor, file: Path, sure: float) -> tuple[np.ndarray, np.ndarray]:
+    """Print how the digits of a file are read; their images [N, 28, 28] and classes [N]."""
+    digits = list(read_digits(file))
+    images = np.stack([normalise_ink(draw_digit(digit.strokes)) for digit in digits])
+    labels, writers = (np.array([getattr(digit, name) for digit in digits]) for name in ("label", "writer"))
+    for name, certain in (("read once", 0.0), ("with a second look", CERTAIN)):
+        rows = second_look.probabilities(predictor, images, certain)
+        right, is_sure = rows.argmax(1) == labels, rows.max(1) >= sure
+        of_writers = [100 * right[writers == writer].mean() for writer in np.unique(writers)]
+        error = calibration(torch.from_numpy(rows).double().clamp_min(1e-30).log(), torch.from_numpy(labels))["ece"]
+        print(f"{file.name}, {name}: {100 * right.mean():.2f} % of {len(right):,}, mean of {len(of_writers)} writers "
+              f"{np.mean(of_writers):.2f} %, worst {min(of_writers):.1f} %, calibration error {100 * error:.2f} %, "
+              f"not sure {100 * (~is_sure).mean():.2f} %, wrong and sure {100 * (is_sure & ~right).mean():.2f} %"
+              )  # fmt: skip
+    return images, labels
+
+
+def compare_scores(predictor: Predictor, images: np.ndarray, labels: np.ndarray) -> None:
+    """Print how well each score tells digits from letters and scribbles."""
+    logits = predictor.logits(images, 500)
+    right = np.asarray(logits).argmax(1) == labels
     known = scores(np.asarray(logits, float), predictor.temperature)
     outliers = np.concatenate([outlier_sets.make(name, 230) for name in ("letters", "scribbles")])
     unknown = scores(np.asarray(predictor.logits(outliers, 500), float), predictor.temperature)
@@ -78,14 +97,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=PROJECT / "data", help="folder that holds MNIST/raw")
     parser.add_argument("--ckpt", default="pretrained")
-    parser.add_argument("--strokes", type=Path, nargs="+", help="stroke files: compare scores instead")
+    parser.add_argument("--strokes", type=Path, nargs="+", help="stroke files, read instead")
     given = parser.parse_args()
     path, word = runs.find_checkpoint(given.ckpt, PROJECT / "outputs")
     predictor = Predictor.load(path, "cpu")
-    if given.strokes:
-        compare_scores(predictor, given.strokes)
-        return
     sure = sure_from(predictor.card)
+    if given.strokes:
+        images, labels = zip(*(pens(predictor, file, sure) for file in given.strokes), strict=True)
+        compare_scores(predictor, np.concatenate(images), np.concatenate(labels))
+        return
     source = sources.load("mnist", given.data, ())
     cut, whole = numbers(predictor, source.test_images.numpy(), source.test_labels.numpy(), 1000)
     print(f"checkpoint: {word}")
@@ -96,7 +116,7 @@ def main() -> None:
         "empty": np.stack([normalise(np.full((side, side), 255, np.uint8)) for side in range(100, 120)]),
         "full": np.stack([_full(side) for side in range(100, 120)]),
     }
-    called = {name: predictor.probabilities(each).max(1) >= sure for name, each in sheets.items()}
+    called = {name: second_look.probabilities(predictor, each, CERTAIN).max(1) >= sure for name, each in sheets.items()}
     called["empty"] &= sheets["empty"].any(axis=(1, 2))  # nothing at all is no digit to the canvas either
     for name, each in called.items():
         print(f"{name}: {int(each.sum())} of {len(each)} called a digit with certainty (probability {sure} or more)")

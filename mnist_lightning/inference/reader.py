@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mnist_lightning.inference import second_look
 from mnist_lightning.inference.parts import InkPart, Part, StrokePart
 from mnist_lightning.inference.reading import NO_DIGIT, UNSURE, DigitReading, Reading
 from mnist_lightning.ink.extract import find_ink
@@ -30,10 +31,10 @@ __all__ = ["NO_DIGIT", "UNSURE", "DigitReading", "Reader", "Reading"]
 LEAST = 0.35  # the probability of its likeliest class below which something is not a digit
 
 CERTAIN = 0.9
-"""The probability from which on a digit is neither cut nor joined."""
+"""The probability from which on a digit is neither looked at again nor cut."""
 _SURER = 0.8  # the least that each digit must be after it was cut or joined
-_BROAD = 1.2  # widest digit, share of its height
-_GAIN = 0.1  # by which the least likely digit of two readings must be likelier
+_BROAD = 1.6  # widest digit, share of its height
+_GAIN = 0.1  # by which two digits, one above the other, must be likelier than one of both
 _NEAR = 0.35  # widest gap between two parts of a digit, share of the height of both
 _WIDE = 0.7  # ink is cut if it is wider than this share of its height
 _HIGH = 0.5  # lowest digit that is cut off a part, share of its height
@@ -111,10 +112,11 @@ class Reader:
         for _ in range(_ROUNDS):
             ways = self._ways(parts)
             self._look_at(part for _, _, new in ways for part in new)
-            best, gain = None, _GAIN
+            best, gain = None, 0.0
             for start, past, new in ways:
                 before, after = self._least(parts[start:past]), self._least(new)
-                if after >= (_SURER if before >= self.least else self.sure) and after - before > gain:
+                least = _SURER if before >= self.least else self.sure
+                if after >= least and _is_surer(after, before) and after - before > gain:
                     best, gain = (start, past, new), after - before
             if best is None:
                 return parts
@@ -126,7 +128,8 @@ class Reader:
         """What may stand in place of parts[start:past]: two joined, or one cut."""
         ways: list[tuple[int, int, list[Part]]] = []
         for index, (part, after) in enumerate(pairwise(parts)):
-            if self._least([part, after]) < CERTAIN and _gap(part, after) < _NEAR:
+            # Strokes lie together or do not; ink breaks, and both parts of a digit may look like one.
+            if _gap(part, after) < _NEAR and (not part.strokes or self._least([part, after]) < CERTAIN):
                 joined = part.joined(after)
                 if _breadth(joined) <= _BROAD and joined.is_in_one_go():
                     ways.append((index, index + 2, [joined]))
@@ -178,11 +181,11 @@ class Reader:
 
     def _as_one(self, rows: list[list[Part]], whole: Part) -> list[list[Part]]:
         """All ink of a picture as one digit, if it is surer so: a digit whose ink is broken."""
-        if self._least([part for row in rows for part in row]) >= CERTAIN or _breadth(whole) > _BROAD:
+        if _breadth(whole) > _BROAD:
             return rows
         self._look_at([whole])
-        least = self._least([part for row in rows for part in row])
-        return [[whole]] if self._least([whole]) >= max(self.sure, least + _GAIN) else rows
+        as_one, as_many = self._least([whole]), self._least([part for row in rows for part in row])
+        return [[whole]] if as_one >= self.sure and _is_surer(as_one, as_many) else rows
 
     def _least(self, parts: Iterable[Part]) -> float:
         """The confidence of the least likely digit among parts that were looked at; half of it if it is too broad."""
@@ -196,7 +199,8 @@ class Reader:
         if not fresh:
             return
         images = np.stack([part.image() for part in fresh])
-        for part, image, row in zip(fresh, images, self.predictor.probabilities(images), strict=True):
+        found = second_look.probabilities(self.predictor, images, CERTAIN)
+        for part, image, row in zip(fresh, images, found, strict=True):
             self._known[part.key] = part, self._reading(part, image, row)
 
     def _reading(self, part: Part, image: np.ndarray, probabilities: np.ndarray) -> DigitReading:
@@ -212,6 +216,11 @@ class Reader:
             strokes=part.strokes,
             is_digit=confidence >= self.least,
         )
+
+
+def _is_surer(after: float, before: float) -> bool:
+    """Whether one way to see some ink leaves less than half of the doubt that another leaves."""
+    return 1 - after < (1 - before) / 2
 
 
 def _gap(left: Part, right: Part) -> float:

@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.inference import second_look
 from mnist_lightning.inference.files import predict_files
 from mnist_lightning.inference.predictor import Predictor
+from mnist_lightning.inference.reader import CERTAIN
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.models.checkpoint import CARD
 from mnist_lightning.run import folder as runs
@@ -44,7 +46,8 @@ def test_a_file_gives_one_line_with_what_the_network_reads(read, tmp_path, check
     ]  # fmt: skip
     assert line["network"] == str(checkpoint_file)
     assert line["digits"][0]["box"] == pytest.approx([32, 33, 80, 94], abs=14)
-    wanted = Predictor.load(checkpoint_file, "cpu").probabilities(normalise(image)[None])[0]
+    predictor = Predictor.load(checkpoint_file, "cpu")
+    wanted = second_look.probabilities(predictor, normalise(image)[None], CERTAIN)[0]
     assert line["image"] == str(tmp_path / "seven.png")
     assert line["digit"] == int(wanted.argmax())
     assert line["confidence"] == max(line["probabilities"]) == pytest.approx(wanted.max(), abs=1e-6)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -159,6 +160,24 @@ def test_touching_digits_are_cut_where_the_reading_gets_surer(reader):
     picture[row - 4 : row + 2, start:end] = 255  # a stroke of the 2 runs on into the 0
     assert len(segment_ink(picture)) == 1
     assert reader.read_picture(picture).best == "20"
+
+
+@pytest.mark.parametrize("break_at", [0.4, 0.5, 0.6])
+@pytest.mark.parametrize("digit", [0, 1, 2])
+def test_a_wide_digit_whose_ink_is_broken_is_read_as_one(reader, digit, break_at):
+    picture = np.pad(cv2.resize(draw_digit(DIGITS[digit]), (168, 120)), 30)
+    start = 30 + int(break_at * 168)
+    picture[:, start : start + 5] = 0
+    assert len(segment_ink(picture)) > 1
+    assert reader.read_picture(picture).best == str(digit)
+
+
+def test_halves_that_both_look_like_digits_are_read_as_one_where_that_is_surer(reader):
+    picture = np.pad(cv2.resize(draw_digit(DIGITS[1]), (96, 120)), 30)
+    picture[:, 68:73] = 0
+    halves = Reader(reader.predictor, 0.5)
+    assert [halves.read_picture(half).sure for half in segment_ink(picture)] == [True, True]
+    assert reader.read_picture(picture).best == "1"
 
 
 def test_a_half_that_is_unsure_is_tried_with_its_neighbour(predictor):

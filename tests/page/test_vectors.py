@@ -7,6 +7,8 @@ import page_vectors
 import pytest
 import torch
 
+from mnist_lightning.inference import second_look
+
 
 @pytest.fixture(scope="module")
 def engine(browser, reader):
@@ -97,6 +99,32 @@ def test_networks_compute_the_same_logits_and_saliency(engine, name):
     assert np.ptp(vector["logits"]) > 0.1
     assert np.allclose(logits, vector["logits"], atol=1e-5)
     assert np.allclose([each["saliency"] for each in found], vector["saliency"], atol=1e-5)
+
+
+def test_a_second_look_turns_and_averages_as_python_does(engine):
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    looks = [[0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.1, 0.7, 0.2]]
+    found = engine({"engine/second_look.js": "turned, probabilities"}, """
+        const looks = [...value.looks];
+        const images = value.images.map((image) => Uint8Array.from(image));
+        return {
+          turned: images.map((image) => [8, -8].map((degrees) => [...turned(image, degrees)])),
+          doubtful: await probabilities(async () => looks.shift(), images[0], 0.9),
+          certain: await probabilities(async () => [0.9, 0.1, 0.0], images[0], 0.9),
+        };
+    """, {"images": images.reshape(4, -1).tolist(), "looks": looks})  # fmt: skip
+    for image, both in zip(images, found["turned"], strict=True):
+        wanted = [second_look.turned(image[None], degrees).ravel().tolist() for degrees in (8.0, -8.0)]
+        assert both == wanted
+
+    class Looks:
+        tta = ()
+
+        def probabilities(self, batch):
+            return np.array(looks[:1] if len(batch) == 1 else looks[1:], np.float32)
+
+    assert np.allclose(found["doubtful"], second_look.probabilities(Looks(), images[:1], 0.9)[0], atol=1e-6)
+    assert found["certain"] == [0.9, 0.1, 0.0]
 
 
 def test_feature_maps_are_those_of_the_blocks(engine):

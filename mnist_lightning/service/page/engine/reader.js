@@ -6,12 +6,13 @@ import { extractInk } from "../ink/extract.js";
 import { segmentInkRows, segmentStrokeRows } from "../ink/segment.js";
 import { argmax, softmax } from "./network.js";
 import { InkPart, StrokePart } from "./parts.js";
+import { probabilities } from "./second_look.js";
 
-const CERTAIN = 0.9; // a digit as likely as this is neither cut nor joined
+const CERTAIN = 0.9; // a digit as likely as this is neither looked at again nor cut
 const SURER = 0.8; // the least that each digit must be after it was cut or joined
 const LEAST = 0.35; // the probability of its likeliest class below which something is not a digit
-const BROAD = 1.2; // widest digit, share of its height
-const GAIN = 0.1; // by which the least likely digit of two readings must be likelier
+const BROAD = 1.6; // widest digit, share of its height
+const GAIN = 0.1; // by which two digits, one above the other, must be likelier than one of both
 const NEAR = 0.35; // widest gap between two parts of a digit, share of the height of both
 const WIDE = 0.7; // ink is cut if it is wider than this share of its height
 const HIGH = 0.5; // lowest digit that is cut off a part, share of its height
@@ -83,11 +84,12 @@ export class Reader {
     for (let round = 0; round < ROUNDS; round++) {
       const ways = await this.ways(parts);
       await this.lookAt(ways.flatMap(({ made }) => made));
-      let [best, most] = [null, GAIN];
+      let [best, most] = [null, 0];
       for (const way of ways) {
         const before = this.leastOf(parts.slice(way.start, way.past));
         const after = this.leastOf(way.made);
-        if (after >= (before >= this.least ? SURER : this.sure) && after - before > most) {
+        const least = before >= this.least ? SURER : this.sure;
+        if (after >= least && isSurer(after, before) && after - before > most) {
           [best, most] = [way, after - before];
         }
       }
@@ -102,7 +104,8 @@ export class Reader {
     const ways = [];
     for (let at = 0; at + 1 < parts.length; at++) {
       const pair = [parts[at], parts[at + 1]];
-      if (this.leastOf(pair) >= CERTAIN || gap(...pair) >= NEAR) continue;
+      // Strokes lie together or do not; ink breaks, and both parts of a digit may look like one.
+      if (gap(...pair) >= NEAR || (pair[0].strokes && this.leastOf(pair) >= CERTAIN)) continue;
       const joined = pair[0].joined(pair[1]);
       if (breadth(joined) <= BROAD && joined.isInOneGo()) ways.push({ start: at, past: at + 2, made: [joined] });
     }
@@ -154,10 +157,10 @@ export class Reader {
 
   /** All ink of a picture as one digit, if it is surer so: a digit whose ink is broken. */
   async asOne(rows, whole) {
-    const least = this.leastOf(rows.flat());
-    if (least >= CERTAIN || breadth(whole) > BROAD) return rows;
+    if (breadth(whole) > BROAD) return rows;
     await this.lookAt([whole]);
-    return this.leastOf([whole]) >= Math.max(this.sure, least + GAIN) ? [[whole]] : rows;
+    const [asOne, asMany] = [this.leastOf([whole]), this.leastOf(rows.flat())];
+    return asOne >= this.sure && isSurer(asOne, asMany) ? [[whole]] : rows;
   }
 
   /** The confidence of the least likely digit among parts that were looked at; half of it if it is too broad. */
@@ -175,17 +178,21 @@ export class Reader {
 
   async digit(part) {
     const image = part.image();
-    const probabilities = softmax(await this.network.logits(toInput(image)), this.temperature);
-    const best = argmax(probabilities);
+    const read = async (each) => softmax(await this.network.logits(toInput(each)), this.temperature);
+    const found = await probabilities(read, image, CERTAIN);
+    const best = argmax(found);
     return {
-      digit: this.classNames[best], confidence: probabilities[best], probabilities,
-      sure: probabilities[best] >= this.sure, box: part.box, image,
+      digit: this.classNames[best], confidence: found[best], probabilities: found,
+      sure: found[best] >= this.sure, box: part.box, image,
     };
   }
 }
 
 /** From grey levels 0 to 255 to what a network takes. */
 export const toInput = (image) => Float32Array.from(image, (value) => value / 255);
+
+/** Whether one way to see some ink leaves less than half of the doubt that another leaves. */
+const isSurer = (after, before) => 1 - after < (1 - before) / 2;
 
 /** Horizontal distance between two parts, as a share of the height of both. */
 function gap({ box: left }, { box: right }) {
