@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from mnist_lightning.inference.predictor import Predictor
 
 TURN = 8.0  # degrees, as in conf/tta/views.yaml
+HOPELESS = 0.2  # half a digit, or none: no class is as likely as this, and no other look makes it sure
 _TINY = np.finfo(np.float32).tiny  # instead of a probability of 0, whose logarithm would outvote everything
 
 
 def probabilities(predictor: Predictor, images: np.ndarray, certain: float) -> np.ndarray:
-    """Probabilities of images, with a second look at each whose likeliest class is below `certain`.
+    """Probabilities of images, with a second look at each whose likeliest class is from `HOPELESS` to below `certain`.
 
     Args:
         predictor: the network. One with test-time augmentation has several views of each image already: no second look.
@@ -33,7 +34,8 @@ def probabilities(predictor: Predictor, images: np.ndarray, certain: float) -> n
         float32 [N, C], each row with a sum of 1.
     """
     found = predictor.probabilities(images)
-    doubtful = np.flatnonzero(found.max(axis=1, initial=0.0) < certain)
+    most = found.max(axis=1, initial=0.0)
+    doubtful = np.flatnonzero((most >= HOPELESS) & (most < certain))
     if predictor.tta or not len(doubtful):
         return found
     again = np.concatenate([turned(images[doubtful], TURN), turned(images[doubtful], -TURN)])

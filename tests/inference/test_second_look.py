@@ -46,9 +46,10 @@ def test_a_probability_of_zero_in_one_look_does_not_end_in_nan():
 
 
 @pytest.mark.parametrize("network", [
-    Answers([[0.95, 0.05], [0.1, 0.9]]), Answers([[0.5, 0.5], [0.6, 0.4]], tta={"shift": 1.0}),
+    Answers([[0.95, 0.05], [0.1, 0.9]]), Answers([[0.19, 0.01], [0.1, 0.1]]),
+    Answers([[0.5, 0.5], [0.6, 0.4]], tta={"shift": 1.0}),
 ])  # fmt: skip
-def test_what_is_certain_or_has_been_seen_from_several_sides_is_read_once(network):
+def test_what_is_certain_or_hopeless_or_has_been_seen_from_several_sides_is_read_once(network):
     wanted = np.array(network.batches[0], np.float32)
     assert (second_look.probabilities(network, some_images(2), CERTAIN) == wanted).all()
     assert len(network.asked) == 1

@@ -111,6 +111,7 @@ def test_a_second_look_turns_and_averages_as_python_does(engine):
           turned: images.map((image) => [8, -8].map((degrees) => [...turned(image, degrees)])),
           doubtful: await probabilities(async () => looks.shift(), images[0], 0.9),
           certain: await probabilities(async () => [0.9, 0.1, 0.0], images[0], 0.9),
+          hopeless: await probabilities(async () => [0.19, 0.1, 0.1], images[0], 0.9),
         };
     """, {"images": images.reshape(4, -1).tolist(), "looks": looks})  # fmt: skip
     for image, both in zip(images, found["turned"], strict=True):
@@ -125,6 +126,7 @@ def test_a_second_look_turns_and_averages_as_python_does(engine):
 
     assert np.allclose(found["doubtful"], second_look.probabilities(Looks(), images[:1], 0.9)[0], atol=1e-6)
     assert found["certain"] == [0.9, 0.1, 0.0]
+    assert found["hopeless"] == [0.19, 0.1, 0.1]
 
 
 def test_feature_maps_are_those_of_the_blocks(engine):

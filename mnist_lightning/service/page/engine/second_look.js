@@ -5,12 +5,14 @@
 import { softmax } from "./network.js";
 
 const TURN = 8; // degrees
+const HOPELESS = 0.2; // half a digit, or none: no class is as likely as this, and no other look makes it sure
 const TINY = 1.1754943508222875e-38; // instead of a probability of 0
 
-/** Probabilities of an image of grey levels, with a second look where the likeliest class is below `certain`. */
+/** Probabilities of an image of grey levels; a second look where the likeliest class is HOPELESS to below `certain`. */
 export async function probabilities(read, image, certain) {
   const first = await read(image);
-  if (Math.max(...first) >= certain) return first;
+  const most = Math.max(...first);
+  if (most >= certain || most < HOPELESS) return first;
   const looks = [first, await read(turned(image, TURN)), await read(turned(image, -TURN))];
   return softmax(first.map((_, at) => (
     looks.reduce((sum, look) => sum + Math.log(Math.max(look[at], TINY)), 0) / looks.length)));
