@@ -1,7 +1,7 @@
 # Two commands do everything on a machine with Python (3.10 to 3.13), make and git:
 #   make train       set up, train, leave the artefacts     (make train ARGS="data=mnist trainer.max_epochs=3")
 #   make test        set up, pass the checks and the tests
-#   make coverage    which lines the tests run, at least 95 % (takes about twice as long as the tests alone)
+#   make coverage    which lines the tests run, at least 95 % (takes a third to a half longer than the tests alone)
 #   make test-long   the long forms of the reliability tests (up to 25 minutes)
 #   make bench       set up, measure speed, write benchmarks/results.md (ten minutes; needs MNIST in data/)
 #   make docs        build the documentation site into site/, strictly
