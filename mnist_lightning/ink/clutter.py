@@ -13,6 +13,8 @@ import numpy as np
 from mnist_lightning.ink.width import even_ink, measure_stroke_width
 
 _INK = 64  # of 255; ink above it makes up a line or a piece
+_LINE = 25  # of 255; ink above it makes up a ruled line, which may be pale
+_PALE = 160  # ink of a line, of 255, below which strokes on it are told by being darker
 _COVERED = 0.85  # share of a picture's width that a ruled line covers at least
 _SLOPE = 0.08  # steepest ruled line, height over width: 4.6 degrees
 _SLOPES = 33  # slopes that are tried, at most
@@ -27,7 +29,7 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     """Ink without what is no writing; as it is where nothing would be left."""
     if min(ink.shape) < 8:
         return ink
-    kept = remove_rules(ink)
+    kept = _remove_inner_rules(remove_rules(ink))
     pieces = _Pieces(kept)
     if len(pieces.area) == 0:
         return ink
@@ -37,6 +39,25 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     inner = remove_rules(kept[top:bottom, left:right])
     result = np.zeros_like(ink)
     result[top:bottom, left:right] = _Pieces(inner).remove_dirt(inner)
+    return result
+
+
+def _remove_inner_rules(ink: np.ndarray) -> np.ndarray:
+    """Ink without the lines of a ruled sheet that the picture shows a margin of the paper's colour around."""
+    left, top, across, down = cv2.boundingRect(cv2.threshold(ink, _LINE, 255, cv2.THRESH_BINARY)[1])
+    if min(across, down) < 8 or (down, across) == ink.shape:
+        return ink
+    inner = ink[top : top + down, left : left + across]
+    some = inner[:, :: max(1, across // 40)] > _LINE
+    crossed = some[0] + (some[1:] > some[:-1]).sum(axis=0)
+    if (crossed >= 3).mean() < 0.6:  # on ruled paper most columns cross three lines
+        return ink
+    level, are_rules = _without_level_rules(inner)
+    if not are_rules:  # upright ones alone may be a row of ones
+        return ink
+    both, are_rules = _without_upright_rules(level)
+    result = np.zeros_like(ink)
+    result[top : top + down, left : left + across] = both if are_rules else level
     return result
 
 
@@ -133,26 +154,56 @@ def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def remove_rules(ink: np.ndarray) -> np.ndarray:
     """Ink without the straight lines that cross the whole picture, level or upright."""
-    touched = [bool((side > _INK).any()) for side in (ink[:, 0], ink[:, -1], ink[0], ink[-1])]
-    level = _without_level_rules(ink) if all(touched[:2]) else ink
-    both = np.ascontiguousarray(_without_level_rules(level.T).T) if all(touched[2:]) else level
+    touched = [bool((side > _LINE).any()) for side in (ink[:, 0], ink[:, -1], ink[0], ink[-1])]
+    level, are_rules = _without_level_rules(ink) if all(touched[:2]) else (ink, False)
+    both, are_rules_too = _without_upright_rules(level) if all(touched[2:]) else (level, False)
     if both is ink:
         return ink
     # A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
     left, top, across, down = cv2.boundingRect(cv2.threshold(both, _INK, 255, cv2.THRESH_BINARY)[1])
-    is_level = across > 0 and left >= 1 and left + across < ink.shape[1]
-    is_upright = down > 0 and top >= 1 and top + down < ink.shape[0]
+    is_level = are_rules or (across > 0 and left >= 1 and left + across < ink.shape[1])
+    is_upright = are_rules_too or (down > 0 and top >= 1 and top + down < ink.shape[0])
     if is_level and is_upright:
         return both
     if is_level:
         return level
-    return np.ascontiguousarray(_without_level_rules(ink.T).T) if is_upright and all(touched[2:]) else ink
+    return _without_upright_rules(ink)[0] if is_upright and all(touched[2:]) else ink
 
 
-def _without_level_rules(ink: np.ndarray) -> np.ndarray:
-    """Ink without the lines that go from its left rim to its right one, nearly level."""
+def _without_upright_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
+    lying = ink.T
+    kept, are_rules = _without_level_rules(lying)
+    return ink if kept is lying else np.ascontiguousarray(kept.T), are_rules
+
+
+def _without_level_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Ink without the lines that go from its left rim to its right one, nearly level; whether they are the paper's.
+
+    Four lines, or three that are paler than the ink, are: digits have three bars at most.
+    """
     height, width = ink.shape
-    rows, columns = np.nonzero(ink > _INK)
+    covered, shift = _covered(ink, _INK)
+    if covered.max() < _COVERED:
+        covered, shift = _covered(ink, _LINE)
+    kept, levels = ink, []
+    for first, past in _runs(covered >= _COVERED):
+        line = ink[np.clip(np.arange(first, past)[:, None] + shift, 0, height - 1), np.arange(width)]
+        level = float(np.sort(line.max(axis=0))[width // 4])  # beside the strokes, which may cover half of it
+        while first > 0 and covered[first - 1] > 0.5:  # with its soft edges
+            first -= 1
+        while past < len(covered) and covered[past] > 0.5:
+            past += 1
+        if past - first <= max(3, _THICKEST * height):
+            kept = ink.copy() if kept is ink else kept
+            levels.append(level)
+            _erase(kept, ink, first + shift, past - first, level)
+    return kept, len(levels) >= 4 or (len(levels) > 2 and max(levels) < _PALE)
+
+
+def _covered(ink: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each row that has ink above `least`, under the slope at which it is most; and the slope, rows [w]."""
+    height, width = ink.shape
+    rows, columns = np.nonzero(ink > least)
     steps = min(round(_SLOPE * width), _SLOPES // 2)
     covered, shift = np.zeros(1), np.zeros(width, int)
     for step in sorted(range(-steps, steps + 1), key=abs):  # the slope under which a line covers most of a row
@@ -161,16 +212,7 @@ def _without_level_rules(ink: np.ndarray) -> np.ndarray:
         share = np.bincount(rows - drop[columns], minlength=height) / width
         if share.max() > covered.max() + 0.02:
             covered, shift = share, drop
-    kept = ink
-    for first, past in _runs(covered >= _COVERED):
-        while first > 0 and covered[first - 1] > 0.5:  # with its soft edges
-            first -= 1
-        while past < len(covered) and covered[past] > 0.5:
-            past += 1
-        if past - first <= max(3, _THICKEST * height):
-            kept = ink.copy() if kept is ink else kept
-            _erase(kept, ink, first + shift, past - first)
-    return kept
+    return covered, shift
 
 
 def _runs(where: np.ndarray) -> list[tuple[int, int]]:
@@ -178,8 +220,11 @@ def _runs(where: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int) -> None:
-    """Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`."""
+def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int, level: float) -> None:
+    """Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`.
+
+    The line has `level` of ink, of 255.
+    """
     height, width = ink.shape
     columns = np.arange(width)
 
@@ -194,13 +239,12 @@ def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int) -> N
     )
     crossing = arcs | straight | (_wider(above > _INK) & _wider(below > _INK) & ~_wider(_wider(straight)))
     band = np.stack([row(ink, tops + depth) for depth in range(-1, thick + 1)])
-    level = float(np.median(band[1:-1].max(axis=0)))
     for depth in range(-1, thick + 1):
         at = tops + depth
         inside = (at >= 0) & (at < height)
         value = band[depth + 1]
         if 0 <= depth < thick:
-            stays = crossing | (value > min(1.3 * level + 20, 254)) if level < 160 else crossing
+            stays = crossing | (value > min(1.3 * level + 20, 254)) if level < _PALE else crossing
         else:  # its faint rim
             stays = value > _INK
         kept[at[inside], columns[inside]] = np.where(stays, value, 0)[inside]

@@ -17,6 +17,7 @@ _SOME = 0.5  # lines inside have at least this share of the most pixels of a lin
 _STRAIGHT = 0.8  # the same of the inner rectangle's edges
 _FULL = 0.6  # the same of all its pixels
 _ALL = 0.95  # share of what does not have the frame's colour that must lie inside
+_CONTENT = 0.005  # share of the pixels inside that what is drawn there covers, at least
 _NESTED = 4  # frames in frames that are looked for
 _SOFT = 2  # lines over which the edge of a frame may be blurred
 _MIN_SIDE = 8  # of what is left, pixels
@@ -88,7 +89,7 @@ def _filled_box(mask: np.ndarray) -> Box | None:
         return None
     left, top, right, bottom = int(columns[0]), int(lines[0]), int(columns[-1]) + 1, int(lines[-1]) + 1
     at_edge = left == 0, top == 0, right == width, bottom == height
-    if all(at_edge) or cv2.countNonZero(mask[top:bottom, left:right]) < _FULL * (bottom - top) * (right - left):
+    if all(at_edge) or not _is_full(mask[top:bottom, left:right]):
         return None
     for _ in range(_SOFT + 1):  # past the lines in which the frame's edge is blurred
         if right - left < _MIN_SIDE or bottom - top < _MIN_SIDE:
@@ -110,6 +111,24 @@ def _filled_box(mask: np.ndarray) -> Box | None:
     return left, top, right, bottom
 
 
+def _is_full(mask: np.ndarray) -> bool:
+    """Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes.
+
+    What a sheet of the frame's colour lies on is such a piece, and the writing on the sheet the others.
+    """
+    if cv2.countNonZero(mask) >= _FULL * mask.size:
+        return True
+    if min(mask.shape) < _MIN_SIDE:
+        return False
+    inner = mask[_SOFT:-_SOFT, _SOFT:-_SOFT]  # its edges are looked at first, which is quick
+    if min(np.count_nonzero(edge) / len(edge) for edge in (inner[0], inner[-1], inner[:, 0], inner[:, -1])) < _STRAIGHT:
+        return False
+    pieces = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:]
+    largest = pieces[pieces[:, cv2.CC_STAT_AREA].argmax()]
+    goes_around = tuple(largest[[cv2.CC_STAT_HEIGHT, cv2.CC_STAT_WIDTH]]) == mask.shape
+    return goes_around and cv2.countNonZero(mask) - largest[cv2.CC_STAT_AREA] > _CONTENT * mask.size
+
+
 def _is_cut_close(inner: np.ndarray, at_edge: tuple[bool, ...]) -> bool:
     """Whether what looks like a frame on one side may be the bar of a digit that the picture was cut close around.
 
@@ -124,4 +143,4 @@ def _has_content(image: np.ndarray, box: Box) -> bool:
     left, top, right, bottom = box
     inset = image[top + 1 : bottom - 1, left + 1 : right - 1]
     ground = np.median(inset.reshape(-1, *image.shape[2:]), axis=0)
-    return bool((colour_distance(inset, ground) > _TOLERANCE).mean() > 0.005)
+    return bool((colour_distance(inset, ground) > _TOLERANCE).mean() > _CONTENT)

@@ -48,6 +48,13 @@ def test_ink_is_never_taken_for_a_frame() -> None:
         assert inside_frame(ink) == (0, 0, ink.shape[1], ink.shape[0])
 
 
+def test_a_zero_of_straight_bars_is_no_frame() -> None:
+    zero = np.full((90, 70), 255, np.uint8)
+    zero[15:75, 15:55] = 0
+    zero[23:67, 23:47] = 255
+    assert inside_frame(zero) == (0, 0, 70, 90)
+
+
 def test_where_the_ink_stood_in_a_framed_picture_is_known() -> None:
     framed = cv2.copyMakeBorder(picture(3), 7, 3, 11, 5, cv2.BORDER_CONSTANT, value=0)
     ink = find_ink(framed)
@@ -62,7 +69,41 @@ def test_ruled_paper_makes_little_difference(squared: bool) -> None:
         lined[13::24] = np.minimum(lined[13::24], 150)
         if squared:
             lined[:, 5::24] = np.minimum(lined[:, 5::24], 150)
-        assert difference(lined, alone) < 10
+        assert difference(lined, alone) < 2
+
+
+def squared(sheet: np.ndarray, level: int = 150) -> np.ndarray:
+    lined = sheet.copy()
+    for lines in (lined[13::24], lined[:, 5::24]):
+        np.minimum(lines, level, out=lines)
+    return lined
+
+
+def test_squares_are_left_out_where_the_digit_reaches_the_rim() -> None:
+    for index in range(10):
+        alone = picture(index)
+        rows = np.flatnonzero((alone < 255).any(axis=1))
+        cut = alone[rows[0] : rows[-1] + 1]
+        assert difference(squared(cut), cut) < 8
+
+
+@pytest.mark.parametrize("level", [215, 190])  # of 255: nearly as bright as the paper
+def test_faint_lines_are_left_out(level: int) -> None:
+    for index in range(10):
+        assert difference(squared(picture(index), level), picture(index)) < 8
+
+
+@pytest.mark.parametrize("margin", [3, 20])
+def test_squared_paper_with_a_white_margin_makes_little_difference(margin: int) -> None:
+    for index in range(10):
+        pasted = cv2.copyMakeBorder(squared(picture(index)), *[margin] * 4, cv2.BORDER_CONSTANT, value=255)
+        assert difference(pasted, picture(index)) < 8
+
+
+def test_a_row_of_ones_is_no_ruled_paper() -> None:
+    ones = np.full((80, 200), 255, np.uint8)
+    ones[20:60, 30:180:30] = ones[20:60, 31:180:30] = ones[20:60, 32:180:30] = 0
+    assert np.array_equal(find_ink(ones).pixels, 255 - ones)
 
 
 def test_a_dark_line_across_the_digit_leaves_its_strokes_whole() -> None:
@@ -82,10 +123,12 @@ def test_specks_underlines_and_slivers_at_the_rim_are_left_out() -> None:
         assert difference(dirty, picture(index, 160)) < 1
 
 
-def test_only_the_sheet_is_read_in_a_photograph_of_a_desk() -> None:
+@pytest.mark.parametrize("margin", [0, 5, 20])
+def test_only_the_sheet_is_read_in_a_photograph_of_a_desk(margin: int) -> None:
     random = np.random.default_rng(0)
     for index in (0, 2, 4, 7):
-        desk = np.full((300, 300), 90.0)
-        desk[70:230, 80:240] = picture(index, 160)
+        desk = np.full((240, 240), 90.0)
+        desk[35:195, 40:200] = picture(index, 160)
         photo = np.clip(desk + random.normal(0, 3, desk.shape), 0, 255).astype(np.uint8)
+        photo = cv2.copyMakeBorder(photo, *[margin] * 4, cv2.BORDER_CONSTANT, value=255)  # as white as the sheet
         assert difference(photo, picture(index, 160)) < 10

@@ -101,6 +101,23 @@ def photograph(picture: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(grey[:, :, None] * [0.9, 0.97, 1.0] + 0.5, 0, 255).astype(np.uint8)
 
 
+def squared(picture: np.ndarray) -> np.ndarray:
+    """Ink, bright on 0, on squared paper that ends where the ink does: uint8 grey."""
+    paper = 255 - np.pad(picture, ((0, 0), (20, 20)))
+    for lines in (paper[7::24], paper[:, 9::24]):
+        np.minimum(lines, 150, out=lines)
+    return paper
+
+
+def desk(picture: np.ndarray) -> np.ndarray:
+    """A white sheet on a dark desk, in a frame as white as the sheet: uint8 grey."""
+    sheet = 255 - np.pad(picture, 30)
+    height, width = sheet.shape
+    wood = np.random.default_rng(2).normal(80, 3, (3 * height // 2, 3 * width // 2)).astype(np.uint8)
+    wood[height // 4 : height // 4 + height, width // 4 : width // 4 + width] = sheet
+    return np.pad(wood, 8, constant_values=255)
+
+
 def ruled(picture: np.ndarray) -> np.ndarray:
     """Ink, bright on 0, on ruled paper in a frame: uint8 grey."""
     paper = 255 - np.pad(picture, 40)
@@ -129,6 +146,9 @@ def pictures() -> dict[str, np.ndarray]:
         "touching": np.pad(255 - np.maximum(np.pad(four, ((0, 0), (0, 60))), np.pad(five, ((0, 0), (60, 0)))), 20,
                            constant_values=255),
         "ruled": ruled(ink),
+        "squared": squared(ink),
+        "squared with a margin": np.pad(squared(ink), 12, constant_values=255),
+        "desk": desk(ink),
         "photograph": photograph(ink, 0),
         "photograph of several": photograph(row, 1),
         "empty": np.full((50, 70), 200, np.uint8),

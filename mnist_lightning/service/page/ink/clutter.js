@@ -1,10 +1,12 @@
 // Ruled lines, outlines of cells, underlines, slivers and specks: not writing. The arithmetic of ink/clutter.py.
 
 import { blank, boundingBox, connectedComponents, crop, dilate, map, paste, roundEven, threshold } from "./cv.js";
-import { median, runs } from "./numbers.js";
+import { runs } from "./numbers.js";
 import { evenInk, measureStrokeWidth } from "./width.js";
 
 const INK = 64; // of 255; ink above it makes up a line or a piece
+const LINE = 25; // of 255; ink above it makes up a ruled line, which may be pale
+const PALE = 160; // ink of a line, of 255, below which strokes on it are told by being darker
 const COVERED = 0.85; // share of a picture's width that a ruled line covers at least
 const SLOPE = 0.08; // steepest ruled line, height over width
 const SLOPES = 33; // slopes that are tried, at most
@@ -17,7 +19,7 @@ const FAR = 0.3; // and farther away, is no writing
 /** Ink without what is no writing; as it is where nothing would be left. */
 export function removeClutter(ink) {
   if (Math.min(ink.width, ink.height) < 8) return ink;
-  const kept = removeRules(ink);
+  const kept = removeInnerRules(removeRules(ink));
   const pieces = new Pieces(kept);
   if (!pieces.boxes.length) return ink;
   const box = pieces.outlined();
@@ -25,6 +27,32 @@ export function removeClutter(ink) {
   const inner = removeRules(crop(kept, box));
   const result = blank(ink.width, ink.height);
   paste(result, new Pieces(inner).removeDirt(inner), box[0], box[1]);
+  return result;
+}
+
+/** Ink without the lines of a ruled sheet that the picture shows a margin of the paper's colour around. */
+function removeInnerRules(ink) {
+  const box = boundingBox(threshold(ink, LINE));
+  if (!box) return ink;
+  const [wide, high] = [box[2] - box[0], box[3] - box[1]];
+  if (Math.min(wide, high) < 8 || (wide === ink.width && high === ink.height)) return ink;
+  const inner = crop(ink, box);
+  let [tried, crossed] = [0, 0];
+  for (let x = 0; x < wide; x += Math.max(1, Math.floor(wide / 40)), tried++) {
+    let [lines, before] = [0, false];
+    for (let at = x; at < inner.data.length; at += wide) {
+      const isInk = inner.data[at] > LINE;
+      if (isInk && !before) lines++;
+      before = isInk;
+    }
+    if (lines >= 3) crossed++;
+  }
+  if (crossed / tried < 0.6) return ink; // on ruled paper most columns cross three lines
+  const [level, areRules] = withoutLevelRules(inner);
+  if (!areRules) return ink; // upright ones alone may be a row of ones
+  const [both, areRulesToo] = withoutUprightRules(level);
+  const result = blank(ink.width, ink.height);
+  paste(result, areRulesToo ? both : level, box[0], box[1]);
   return result;
 }
 
@@ -140,25 +168,26 @@ class Pieces {
 /** Ink without the straight lines that cross the whole picture, level or upright. */
 export function removeRules(ink) {
   const { width, height, data } = ink;
-  const isInk = (x, y) => data[y * width + x] > INK;
+  const isInk = (x, y) => data[y * width + x] > LINE;
   const someRow = (x) => Array.from({ length: height }, (_, y) => y).some((y) => isInk(x, y));
   const someColumn = (y) => Array.from({ length: width }, (_, x) => x).some((x) => isInk(x, y));
-  const uprightIn = (picture) => {
-    const turned = transposed(picture);
-    const kept = withoutLevelRules(turned);
-    return kept === turned ? picture : transposed(kept);
-  };
   const isCrossed = someColumn(0) && someColumn(height - 1);
-  const level = someRow(0) && someRow(width - 1) ? withoutLevelRules(ink) : ink;
-  const both = isCrossed ? uprightIn(level) : level;
+  const [level, areRules] = someRow(0) && someRow(width - 1) ? withoutLevelRules(ink) : [ink, false];
+  const [both, areRulesToo] = isCrossed ? withoutUprightRules(level) : [level, false];
   if (both === ink) return ink;
   // A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
   const [left, top, right, bottom] = boundingBox(threshold(both, INK)) ?? [0, 0, 0, 0];
-  const isLevel = right > left && left >= 1 && right < width;
-  const isUpright = bottom > top && top >= 1 && bottom < height;
+  const isLevel = areRules || (right > left && left >= 1 && right < width);
+  const isUpright = areRulesToo || (bottom > top && top >= 1 && bottom < height);
   if (isLevel && isUpright) return both;
   if (isLevel) return level;
-  return isUpright && isCrossed ? uprightIn(ink) : ink;
+  return isUpright && isCrossed ? withoutUprightRules(ink)[0] : ink;
+}
+
+function withoutUprightRules(ink) {
+  const lying = transposed(ink);
+  const [kept, areRules] = withoutLevelRules(lying);
+  return [kept === lying ? ink : transposed(kept), areRules];
 }
 
 function transposed({ width, height, data }) {
@@ -167,9 +196,33 @@ function transposed({ width, height, data }) {
   return out;
 }
 
-/** Ink without the lines that go from its left rim to its right one, nearly level. */
+/** Ink without the lines that go from its left rim to its right one, nearly level; whether they are the paper's. */
 function withoutLevelRules(ink) {
   const { width, height, data } = ink;
+  let [covered, shift] = coveredRows(ink, INK);
+  if (Math.max(...covered) < COVERED) [covered, shift] = coveredRows(ink, LINE);
+  let kept = ink;
+  const levels = [];
+  for (let [first, past] of runs(Array.from(covered, (share) => share >= COVERED))) {
+    const line = Array.from(shift, (each, x) => {
+      let most = 0;
+      for (let y = first + each; y < past + each; y++) most = Math.max(most, data[within(y, height) * width + x]);
+      return most;
+    });
+    const level = line.sort((a, b) => a - b)[width >> 2]; // beside the strokes, which may cover half of it
+    while (first > 0 && covered[first - 1] > 0.5) first--; // with its soft edges
+    while (past < covered.length && covered[past] > 0.5) past++;
+    if (past - first > Math.max(3, THICKEST * height)) continue;
+    if (kept === ink) kept = { ...ink, data: data.slice() };
+    levels.push(level);
+    erase(kept, ink, Array.from(shift, (each) => first + each), past - first, level);
+  }
+  // Digits have three bars at most, and those are as dark as the rest.
+  return [kept, levels.length >= 4 || (levels.length > 2 && Math.max(...levels) < PALE)];
+}
+
+/** Share of each row that has ink above `least`, under the slope at which it is most; and the slope, rows [w]. */
+function coveredRows({ width, height, data }, least) {
   const steps = Math.min(roundEven(SLOPE * width), SLOPES >> 1);
   let covered = new Float64Array(1);
   let shift = new Int32Array(width);
@@ -183,24 +236,18 @@ function withoutLevelRules(ink) {
     const span = -Math.min(...drop);
     const share = new Float64Array(height + span);
     for (let y = 0, at = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, at++) if (data[at] > INK) share[y - drop[x]] += 1;
+      for (let x = 0; x < width; x++, at++) if (data[at] > least) share[y - drop[x]] += 1;
     }
     for (let y = 0; y < share.length; y++) share[y] /= width;
     if (Math.max(...share) > Math.max(...covered) + 0.02) [covered, shift] = [share, drop];
   }
-  let kept = ink;
-  for (let [first, past] of runs(Array.from(covered, (share) => share >= COVERED))) {
-    while (first > 0 && covered[first - 1] > 0.5) first--; // with its soft edges
-    while (past < covered.length && covered[past] > 0.5) past++;
-    if (past - first > Math.max(3, THICKEST * height)) continue;
-    if (kept === ink) kept = { ...ink, data: data.slice() };
-    erase(kept, ink, Array.from(shift, (each) => first + each), past - first);
-  }
-  return kept;
+  return [covered, shift];
 }
 
-/** Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`. */
-function erase(kept, ink, tops, thick) {
+const within = (at, length) => Math.min(Math.max(at, 0), length - 1);
+
+/** Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`; it has `level` of ink. */
+function erase(kept, ink, tops, thick, level) {
   const { width, height, data } = ink;
   const row = (offset) => tops.map((top, x) => {
     const y = top + offset;
@@ -215,14 +262,13 @@ function erase(kept, ink, tops, thick) {
   const wideStraight = wider(wider(straight));
   const crossing = arcs.map((isArc, x) => isArc || straight[x] || (wideAbove[x] && wideBelow[x] && !wideStraight[x]));
   const band = Array.from({ length: thick + 2 }, (_, at) => row(at - 1));
-  const level = median(tops.map((_, x) => Math.max(...band.slice(1, -1).map((values) => values[x]))));
   for (let depth = -1; depth <= thick; depth++) {
     const values = band[depth + 1];
     const isRim = depth < 0 || depth >= thick; // its faint rim
     for (let x = 0; x < width; x++) {
       const y = tops[x] + depth;
       if (y < 0 || y >= height) continue;
-      const isDarker = level < 160 && values[x] > Math.min(1.3 * level + 20, 254);
+      const isDarker = level < PALE && values[x] > Math.min(1.3 * level + 20, 254);
       const stays = isRim ? values[x] > INK : crossing[x] || isDarker;
       kept.data[y * width + x] = stays ? values[x] : 0;
     }

@@ -2,7 +2,7 @@
 //
 // A coloured picture is a list of three grey ones of the same size.
 
-import { blank, countAbove, crop, threshold } from "./cv.js";
+import { blank, connectedComponents, countAbove, crop, threshold } from "./cv.js";
 import { median } from "./numbers.js";
 
 const TOLERANCE = 40; // colours (of 255) closer than this are one colour
@@ -11,6 +11,7 @@ const SOME = 0.5; // lines inside have at least this share of the most pixels of
 const STRAIGHT = 0.8; // the same of the inner rectangle's edges
 const FULL = 0.6; // the same of all its pixels
 const ALL = 0.95; // share of what does not have the frame's colour that must lie inside
+const CONTENT = 0.005; // share of the pixels inside that what is drawn there covers, at least
 const NESTED = 4; // frames in frames that are looked for
 const SOFT = 2; // lines over which the edge of a frame may be blurred
 const MIN_SIDE = 8; // of what is left, pixels
@@ -109,7 +110,7 @@ function filledBox(mask) {
   let [right, bottom] = [columns.findLastIndex(isFull) + 1, lines.findLastIndex(isFull) + 1];
   const atEdge = [left === 0, top === 0, right === width, bottom === height];
   const whole = crop(mask, [left, top, right, bottom]);
-  if (atEdge.every(Boolean) || countAbove(whole, 0) < FULL * whole.data.length) return null;
+  if (atEdge.every(Boolean) || !isFilled(whole)) return null;
   let part;
   let filled;
   for (let round = 0; ; round++) { // past the lines in which the frame's edge is blurred
@@ -130,6 +131,20 @@ function filledBox(mask) {
   return [left, top, right, bottom];
 }
 
+/** Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes. */
+function isFilled(mask) {
+  const { width, height, data } = mask;
+  const count = countAbove(mask, 0);
+  if (count >= FULL * data.length) return true;
+  if (Math.min(width, height) < MIN_SIDE) return false;
+  const part = crop(mask, [SOFT, SOFT, width - SOFT, height - SOFT]); // its edges are looked at first, which is quick
+  if (Math.min(...edges(part).map(shareAbove)) < STRAIGHT) return false;
+  const { boxes, areas } = connectedComponents(mask);
+  const most = Math.max(...areas.slice(1));
+  const [left, top, right, bottom] = boxes[areas.indexOf(most, 1)];
+  return right - left === width && bottom - top === height && count - most > CONTENT * data.length;
+}
+
 /** Whether a frame on one side may be the bar of a digit, which then reaches the opposite side too. */
 function isCutClose(part, atEdge) {
   const [above, below, before, behind] = edges(part);
@@ -140,5 +155,5 @@ function isCutClose(part, atEdge) {
 function hasContent(planes, [left, top, right, bottom]) {
   const inset = cropPlanes(planes, [left + 1, top + 1, right - 1, bottom - 1]);
   const distance = colourDistance(inset, inset.map(({ data }) => Math.trunc(median(data))));
-  return countAbove(distance, TOLERANCE) / distance.data.length > 0.005;
+  return countAbove(distance, TOLERANCE) / distance.data.length > CONTENT;
 }
