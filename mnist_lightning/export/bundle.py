@@ -53,8 +53,9 @@ def _collect(root: Path, path: Path, modules: dict[str, str], importers: tuple[s
 
 
 def _without_comments(text: str) -> str:
-    """Without comments, but for those that hold a quotation mark, and without indentation: a third of the bytes."""
+    """Without comments, but for those with a quotation mark behind another, and without indentation: a third less."""
     text = re.sub(r"^\s*/\*\*.*?\*/\n", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"[ ]+// [^'\"`\n]*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^([^'\"`\n]*?)[ ]+// .*$", r"\1", text, flags=re.MULTILINE)
     lines = (line.strip() for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))

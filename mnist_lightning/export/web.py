@@ -29,11 +29,13 @@ MOST_BYTES = 700_000  # of a file with the page's own engine; a larger one is wr
 
 DIFFERING = 0.005  # share of the calibration images that 8-bit weights may read differently
 
-_POLICY = {  # nothing is ever requested from anywhere; ONNX Runtime compiles WebAssembly, and imports from blobs
-    "own": "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
-    "img-src data: blob:",
-    "onnxruntime-web": "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:; "
-    "style-src 'unsafe-inline'; img-src data: blob:; connect-src blob: data:",
+_SCRIPTS = (  # both engines compile WebAssembly
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; "
+)
+_POLICY = {  # nothing is ever requested from anywhere; ONNX Runtime imports from blobs
+    "own": f"{_SCRIPTS}img-src data: blob:",
+    "onnxruntime-web": f"{_SCRIPTS}img-src data: blob:; connect-src blob: data:",
 }
 
 

@@ -1,4 +1,4 @@
-"""A network as the page's engine in plain JavaScript reads it: layers by name, and weights of 8 bits.
+"""A network as the page's own engine reads it: layers by name, and weights of 8 bits.
 
 Weights of convolutions and linear layers are int8 with one scale for each output (symmetric, round to nearest); the
 engine multiplies in float32. What comes before the first layer, biases and batch norms stay float32.

@@ -214,6 +214,30 @@ def test_receptive_fields_are_the_pixels_that_a_unit_depends_on(engine):
         assert rows.max() - rows.min() + 1 >= field["size"] // 2
 
 
+def test_matrices_are_multiplied_alike_with_and_without_webassembly(engine):
+    count, rows, inner, columns = 2, 8, 37, 24
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(count, rows, inner)), random.normal(size=(count, inner, columns))
+    found = engine({"engine/multiply.js": "COLUMNS, Products, ROWS"}, """
+        const whole = globalThis.WebAssembly;
+        return [whole, undefined].map((given) => {
+            globalThis.WebAssembly = given;
+            const products = new Products(...value.shape);
+            globalThis.WebAssembly = whole;
+            value.a.forEach((each, at) => products.a[at].set(each));
+            value.b.forEach((each, at) => products.b[at].set(each));
+            products.run();
+            return { c: products.c.map((each) => [...each]), bytes: products.c[0].buffer.byteLength };
+        });
+    """, {"shape": [count, rows, inner, columns],
+          "a": [each.reshape(-1, 4, inner).transpose(0, 2, 1).ravel().tolist() for each in a],
+          "b": [each.reshape(inner, -1, 8).transpose(1, 0, 2).ravel().tolist() for each in b]})  # fmt: skip
+    assert [each["bytes"] % 65536 for each in found] != [0, 0], "one of both is no WebAssembly.Memory"
+    assert found[0]["bytes"] % 65536 == 0, "WebAssembly was not used"
+    for each in found:
+        assert np.allclose(np.array(each["c"]).reshape(count, rows, columns), a @ b, atol=1e-4)
+
+
 @pytest.mark.parametrize(("height", "width", "padding"), [(6, 6, 0), (9, 8, 0), (8, 9, 1), (7, 5, 2)])
 def test_convolutions_in_tiles_are_those_of_torch(engine, height, width, padding):
     generator = torch.Generator().manual_seed(0)
@@ -227,10 +251,11 @@ def test_convolutions_in_tiles_are_those_of_torch(engine, height, width, padding
         const [weight, bias, image, back] = value.numbers.map((each) => Float32Array.from(each));
         const layer = new Convolution(value.shape, { outputs: 5, kernel: 3, padding: value.padding }, weight, bias);
         const once = [...layer.forward(image)];
-        return { inTiles: layer.inTiles, once, out: [...layer.forward(image)], gradient: [...layer.backward(back)] };
+        const kind = layer.sums.constructor.name;
+        return { kind, once, out: [...layer.forward(image)], gradient: [...layer.backward(back)] };
     """, {"shape": list(image.shape), "padding": padding,
           "numbers": [each.flatten().tolist() for each in (weight, bias, image.detach(), back)]})  # fmt: skip
-    assert found["inTiles"]
+    assert found["kind"] == "Winograd"
     assert found["out"] == found["once"], "nothing of the last image may be left"
     assert np.abs(np.array(found["out"]) - out.detach().flatten().numpy()).max() < 1e-4
     assert np.abs(np.array(found["gradient"]) - gradient.flatten().numpy()).max() < 1e-4

@@ -2,65 +2,33 @@
 //
 // Values are Float32Array in the order [channel, row, column]. A layer keeps its last input for `backward`.
 
+import { COLUMNS, Products, ROWS } from "./multiply.js";
+
 /** Shape of the values between two layers: channels, height, width. A vector is [n, 1, 1]. */
 const count = ([channels, height, width]) => channels * height * width;
 
-/**
- * C[o, p] = sum over k of A[o, k] * B[k, p], with A and B packed in blocks: A as [o / 4][k][4], B as [p / 3][k][3].
- * Twelve sums at a time stay in registers, so that each value that is read is used three or four times.
- */
-function multiply(a, b, into, rows, inner, columns, stride) {
-  for (let o = 0; o < rows; o += 4) {
-    for (let p = 0; p < columns; p += 3) {
-      let s00 = 0, s01 = 0, s02 = 0, s10 = 0, s11 = 0, s12 = 0;
-      let s20 = 0, s21 = 0, s22 = 0, s30 = 0, s31 = 0, s32 = 0;
-      let i = o * inner;
-      let j = p * inner;
-      for (let k = 0; k < inner; k++, i += 4, j += 3) {
-        const b0 = b[j], b1 = b[j + 1], b2 = b[j + 2];
-        let w = a[i];
-        s00 += w * b0; s01 += w * b1; s02 += w * b2;
-        w = a[i + 1];
-        s10 += w * b0; s11 += w * b1; s12 += w * b2;
-        w = a[i + 2];
-        s20 += w * b0; s21 += w * b1; s22 += w * b2;
-        w = a[i + 3];
-        s30 += w * b0; s31 += w * b1; s32 += w * b2;
-      }
-      let at = o * stride + p;
-      into[at] = s00; into[at + 1] = s01; into[at + 2] = s02;
-      at += stride;
-      into[at] = s10; into[at + 1] = s11; into[at + 2] = s12;
-      at += stride;
-      into[at] = s20; into[at + 1] = s21; into[at + 2] = s22;
-      at += stride;
-      into[at] = s30; into[at + 1] = s31; into[at + 2] = s32;
-    }
-  }
-}
-
 const roundUp = (value, to) => Math.ceil(value / to) * to;
+
+/** Where the factor of output `o` and input `k` lies, see `Products`. */
+const packed = (o, k, inner) => (o - (o % ROWS)) * inner + k * ROWS + (o % ROWS);
 
 /**
  * A 3 x 3 convolution in tiles of 2 x 2 outputs, with 16 products in place of 36: F(2 x 2, 3 x 3) of Lavin and Gray,
  * "Fast algorithms for convolutional neural networks", 2016.
  */
 class Winograd {
-  constructor([channels, height, width], [outputs, rows, columns], padding, weight) {
+  constructor([channels, height, width], [outputs, rows, columns], { padding }, weight) {
     Object.assign(this, { channels, height, width, outputs, rows, columns, padding });
     this.down = Math.ceil(rows / 2);
     this.across = Math.ceil(columns / 2);
-    this.stride = roundUp(this.down * this.across, 3);
+    this.stride = roundUp(this.down * this.across, COLUMNS);
     this.padded = new Float32Array(channels * (2 * this.down + 2) * (2 * this.across + 2));
-    const parts = (length) => Array.from({ length: 16 }, () => new Float32Array(length));
-    this.weights = parts(roundUp(outputs, 4) * channels);
-    this.tiles = parts(this.stride * channels);
-    this.sums = parts(roundUp(outputs, 4) * this.stride);
+    this.products = new Products(16, roundUp(outputs, ROWS), channels, this.stride);
     for (let o = 0; o < outputs; o++) {
       for (let k = 0; k < channels; k++) {
         const from = 9 * (o * channels + k);
         const each = transformed(weight.subarray(from, from + 9));
-        for (let part = 0; part < 16; part++) this.weights[part][((o >> 2) * channels + k) * 4 + (o & 3)] = each[part];
+        for (let part = 0; part < 16; part++) this.products.a[part][packed(o, k, channels)] = each[part];
       }
     }
   }
@@ -68,16 +36,14 @@ class Winograd {
   /** Fill `out` [outputs, rows, columns]. */
   into(out, input) {
     this.spread(input);
-    for (let part = 0; part < 16; part++) {
-      multiply(this.weights[part], this.tiles[part], this.sums[part], roundUp(this.outputs, 4), this.channels,
-               this.stride, this.stride);
-    }
+    this.products.run();
     this.collect(out);
   }
 
-  /** Each tile's 4 x 4 inputs, transformed, in blocks of three tiles. */
+  /** Each tile's 4 x 4 inputs, transformed, in blocks of COLUMNS tiles. */
   spread(input) {
-    const { channels, height, width, padding, padded, tiles } = this;
+    const { channels, height, width, padding, padded } = this;
+    const tiles = this.products.b;
     const [high, wide] = [2 * this.down + 2, 2 * this.across + 2];
     for (let channel = 0; channel < channels; channel++) {
       for (let row = 0; row < height; row++) {
@@ -88,8 +54,8 @@ class Winograd {
     const half = new Float64Array(16);
     for (let p = 0; p < this.down * this.across; p++) {
       const corner = 2 * Math.floor(p / this.across) * wide + 2 * (p % this.across);
-      let to = (p - (p % 3)) * channels + (p % 3);
-      for (let channel = 0, at = corner; channel < channels; channel++, at += high * wide, to += 3) {
+      let to = (p - (p % COLUMNS)) * channels + (p % COLUMNS);
+      for (let channel = 0, at = corner; channel < channels; channel++, at += high * wide, to += COLUMNS) {
         for (let x = 0; x < 4; x++) {
           const a = padded[at + x], b = padded[at + wide + x], c = padded[at + 2 * wide + x], d = padded[at + 3 * wide + x];
           half[x] = a - c; half[4 + x] = b + c; half[8 + x] = c - b; half[12 + x] = b - d;
@@ -104,7 +70,8 @@ class Winograd {
 
   /** The 2 x 2 outputs of each tile from its 16 sums. */
   collect(out) {
-    const { sums, rows, columns, stride, across } = this;
+    const { rows, columns, stride, across } = this;
+    const sums = this.products.c;
     const upper = new Float64Array(4);
     const lower = new Float64Array(4);
     for (let o = 0; o < this.outputs; o++) {
@@ -142,38 +109,37 @@ class Direct {
     Object.assign(this, { channels, height, width, outputs, rows, columns, kernel, padding });
     this.inner = channels * kernel * kernel;
     this.places = this.rows * this.columns;
-    this.stride = roundUp(this.places, 3);
-    this.packed = new Float32Array(roundUp(outputs, 4) * this.inner);
+    this.stride = roundUp(this.places, COLUMNS);
+    this.products = new Products(1, roundUp(outputs, ROWS), this.inner, this.stride);
     for (let o = 0; o < outputs; o++) {
       for (let k = 0; k < this.inner; k++) {
-        this.packed[((o >> 2) * this.inner + k) * 4 + (o & 3)] = weight[o * this.inner + k];
+        this.products.a[0][packed(o, k, this.inner)] = weight[o * this.inner + k];
       }
     }
-    this.patches = new Float32Array(this.stride * this.inner);
-    this.sums = new Float32Array(roundUp(outputs, 4) * this.stride);
   }
 
   /** Fill `out` [outputs, rows, columns]. */
   into(out, input) {
     this.gather(input);
-    multiply(this.packed, this.patches, this.sums, roundUp(this.outputs, 4), this.inner, this.stride, this.stride);
+    this.products.run();
     for (let o = 0; o < this.outputs; o++) {
-      out.set(this.sums.subarray(o * this.stride, o * this.stride + this.places), o * this.places);
+      out.set(this.products.c[0].subarray(o * this.stride, o * this.stride + this.places), o * this.places);
     }
   }
 
-  /** Copy the patch under each place of the kernel into a column, in blocks of three columns. */
+  /** Copy the patch under each place of the kernel into a column, in blocks of COLUMNS columns. */
   gather(input) {
-    const { channels, height, width, kernel, padding, inner, patches } = this;
+    const { channels, height, width, kernel, padding, inner } = this;
+    const [patches] = this.products.b;
     for (let row = 0, p = 0; row < this.rows; row++) {
       for (let column = 0; column < this.columns; column++, p++) {
-        let to = (p - (p % 3)) * inner + (p % 3);
+        let to = (p - (p % COLUMNS)) * inner + (p % COLUMNS);
         for (let channel = 0; channel < channels; channel++) {
           for (let dy = 0; dy < kernel; dy++) {
             const y = row + dy - padding;
             const line = (channel * height + y) * width;
             const outside = y < 0 || y >= height;
-            for (let dx = 0; dx < kernel; dx++, to += 3) {
+            for (let dx = 0; dx < kernel; dx++, to += COLUMNS) {
               const x = column + dx - padding;
               patches[to] = outside || x < 0 || x >= width ? 0 : input[line + x];
             }
@@ -184,18 +150,22 @@ class Direct {
   }
 }
 
+/** What computes a convolution: tiles pay where there are several, and where each is the sum of many inputs. */
+function sumsOf(from, to, settings, weight) {
+  const inTiles = settings.kernel === 3 && settings.padding <= 2 && from[0] >= 8 && to[1] * to[2] >= 16;
+  return new (inTiles ? Winograd : Direct)(from, to, settings, weight);
+}
+
 /** Convolution with stride 1: weight [outputs, inputs * kernel * kernel]. */
 export class Convolution {
   constructor(shape, settings, weight, bias) {
     const { outputs, kernel, padding } = settings;
-    const [channels, height, width] = shape;
+    const [, height, width] = shape;
     this.from = shape;
     this.shape = [outputs, height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1];
     Object.assign(this, { ...settings, weight, bias });
     this.places = this.shape[1] * this.shape[2];
-    // Tiles pay where there are several, and where each is the sum of many inputs.
-    this.inTiles = kernel === 3 && padding <= 2 && channels >= 8 && this.places >= 16;
-    this.sums = this.inTiles ? new Winograd(shape, this.shape, padding, weight) : new Direct(shape, this.shape, settings, weight);
+    this.sums = sumsOf(shape, this.shape, settings, weight);
     this.out = new Float32Array(count(this.shape));
   }
 
@@ -210,36 +180,11 @@ export class Convolution {
   }
 
   backward(gradient) {
-    if (this.inTiles) {
-      this.back ??= new Winograd(this.shape, this.from, 2 - this.padding, this.turned());
-      this.gradient ??= new Float32Array(count(this.from));
-      this.back.into(this.gradient, gradient);
-      return this.gradient;
-    }
-    const { kernel, padding, weight } = this;
-    const [channels, height, width] = this.from;
-    const [outputs, rows, columns] = this.shape;
-    const inner = channels * kernel * kernel;
-    const back = new Float32Array(count(this.from));
-    for (let o = 0, at = 0; o < outputs; o++) {
-      for (let row = 0; row < rows; row++) {
-        for (let column = 0; column < columns; column++, at++) {
-          const g = gradient[at];
-          if (g === 0) continue; // behind a pooling most of them are
-          for (let channel = 0, k = o * inner; channel < channels; channel++) {
-            for (let dy = 0; dy < kernel; dy++) {
-              const y = row + dy - padding;
-              const line = (channel * height + y) * width + column - padding;
-              for (let dx = 0; dx < kernel; dx++, k++) {
-                const x = column + dx - padding;
-                if (y >= 0 && y < height && x >= 0 && x < width) back[line + dx] += g * weight[k];
-              }
-            }
-          }
-        }
-      }
-    }
-    return back;
+    const { kernel, padding } = this;
+    this.back ??= sumsOf(this.shape, this.from, { kernel, padding: kernel - 1 - padding }, this.turned());
+    this.gradient ??= new Float32Array(count(this.from));
+    this.back.into(this.gradient, gradient);
+    return this.gradient;
   }
 
   /** The weights of the convolution that takes a gradient back: [channels, outputs, kernel * kernel], turned round. */

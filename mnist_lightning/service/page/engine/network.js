@@ -1,4 +1,4 @@
-// A trained network in plain JavaScript: built from what mnist_lightning/export/web.py writes.
+// A trained network: built from what mnist_lightning/export/web.py writes.
 
 import { decodeBase91 } from "./base91.js";
 import { LAYERS } from "./layers.js";
@@ -32,7 +32,12 @@ class Member {
   }
 
   logits(image) {
-    return this.layers.reduce((values, layer) => layer.forward(values), this.prepare.forward(image)).slice();
+    // What was just read is often explained next, and its values are still in the layers.
+    if (!this.image?.every((value, at) => value === image[at])) {
+      this.image = image.slice();
+      this.answer = this.layers.reduce((values, layer) => layer.forward(values), this.prepare.forward(image)).slice();
+    }
+    return this.answer.slice();
   }
 
   gradient(toLogits) {
