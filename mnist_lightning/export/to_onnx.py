@@ -34,7 +34,7 @@ def to_onnx(export: Export) -> onnx.ModelProto:
     import torch
     from torch.export import Dim
 
-    from mnist_lightning.export.fold import fold
+    from mnist_lightning.models.fold import fold
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from mnist_lightning.inference.predictor import FeatureMaps, Predictor, pick_device
 from mnist_lightning.inference.views import Views
 from mnist_lightning.models import checkpoint
+from mnist_lightning.models.cnn import CNN
+from mnist_lightning.models.ensemble import Ensemble
+from mnist_lightning.models.fold import fold
 from mnist_lightning.models.network import to_input
 from mnist_lightning.run import machine
 
@@ -36,7 +39,9 @@ class TorchPredictor(Predictor):
         network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.device = network.eval(), device
         self.tta = dict(tta or {})
-        self._reads = Views(network, **tta) if tta and any(tta.values()) else network
+        # Without norms of their own, a tenth faster for one image.
+        folded = fold(network) if isinstance(network, CNN | Ensemble) else network
+        self._reads = Views(folded, **tta) if tta and any(tta.values()) else folded
 
     @classmethod
     def open(

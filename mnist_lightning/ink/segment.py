@@ -126,6 +126,8 @@ def group_rows(boxes: np.ndarray) -> list[list[list[int]]]:
     Returns:
         The rows from the top; in each, for each digit the indices of its pieces in ascending order.
     """
+    if len(boxes) == 1:
+        return [[[0]]]
     rows = split_rows(boxes)
     return [[[row[index] for index in group] for group in group_boxes(boxes[row])] for row in rows]
 
@@ -156,10 +158,17 @@ def split_rows(boxes: np.ndarray) -> list[list[int]]:
             break
         row = lowest
     rows = [tall[row == name].tolist() for name in np.unique(row)]
-    for index in np.setdiff1d(np.arange(len(boxes)), tall):
+    for index in _others(len(boxes), tall):
         rows[int(np.argmin([_away(boxes[members], boxes[index]) for members in rows]))].append(int(index))
     rows.sort(key=lambda members: float(boxes[members, 1].mean() + boxes[members, 3].mean()))
     return [sorted(members) for members in rows]
+
+
+def _others(count: int, chosen: np.ndarray) -> np.ndarray:
+    """The indices below `count` that are not chosen, ascending."""
+    left = np.ones(count, bool)
+    left[chosen] = False
+    return np.flatnonzero(left)
 
 
 def _away(boxes: np.ndarray, box: np.ndarray) -> float:
@@ -189,7 +198,7 @@ def group_boxes(boxes: np.ndarray) -> list[list[int]]:
     extents = boxes[large]
     for belong in (_lie_over, _complete):
         groups, extents = _join(groups, extents, belong)
-    for index in np.setdiff1d(by_size, large):  # dots and slips of the pen go to the nearest digit
+    for index in _others(len(boxes), large):  # dots and slips of the pen go to the nearest digit
         groups[int(np.argmin(_gap(extents, boxes[index])))].append(int(index))
     return [sorted(groups[i]) for i in np.argsort(extents[:, 0] + extents[:, 2], kind="stable")]
 

@@ -13,10 +13,10 @@ pytest.importorskip("onnxscript")
 
 from mnist_lightning.errors import UserError  # noqa: E402
 from mnist_lightning.export import command, formats  # noqa: E402
-from mnist_lightning.export.fold import FoldedBlock, fold  # noqa: E402
 from mnist_lightning.inference.predictor import Predictor  # noqa: E402
 from mnist_lightning.models import build as models  # noqa: E402
 from mnist_lightning.models import checkpoint  # noqa: E402
+from mnist_lightning.models.fold import FoldedBlock, fold  # noqa: E402
 from mnist_lightning.models.network import to_input  # noqa: E402
 
 DATA = {"name": "digits"}  # scikit-learn's, always there

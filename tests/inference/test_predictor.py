@@ -4,6 +4,11 @@ import torch
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor, pick_device
+from mnist_lightning.inference.torch_predictor import TorchPredictor
+from mnist_lightning.inference.views import Views
+from mnist_lightning.models.build import build
+from mnist_lightning.models.ensemble import Ensemble
+from mnist_lightning.models.network import to_input
 from mnist_lightning.run import machine
 
 
@@ -132,3 +137,21 @@ def test_feature_maps_are_those_of_each_block():
     wanted = predictor.network.blocks(predictor.network.prepare(torch.from_numpy(pictures(1))[:, None] / 255))
     np.testing.assert_allclose(found[-1].maps, wanted[0].detach().numpy(), atol=1e-5)
     assert not any(block._forward_hooks for block in predictor.network.blocks)
+
+
+@pytest.mark.parametrize("tta", [None, {"shift": 1}])
+def test_norms_that_are_folded_away_change_rounding_alone(tta):
+    torch.manual_seed(0)
+    members = [build({"_target_": "mnist_lightning.models.CNN", "channels": [8, 8], "kernels": [3, 3], "pools": [2, 1]},
+                     num_classes=10) for _ in range(2)]  # fmt: skip
+    for norm in (block.norm for member in members for block in member.blocks):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        norm.bias.data.normal_()
+    images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
+    card = {"class_names": [*"0123456789"]}
+    for network in (members[0], Ensemble(members)):
+        network.eval()
+        with torch.inference_mode():
+            wanted = (Views(network, **tta) if tta else network)(to_input(images))
+        assert torch.allclose(TorchPredictor(network, card, torch.device("cpu"), tta).logits(images), wanted, atol=1e-5)
