@@ -2,6 +2,8 @@
 
 import json
 import sys
+import sysconfig
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,16 @@ def scripts(monkeypatch):
     yield SimpleNamespace(bench=bench, speed=speed)
     for name in ("bench", "speed", "reference_loop"):
         sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
+def test_no_script_has_the_name_of_a_module_that_others_import(folder):
+    """Python puts the folder of a script before all others: `import tensorboard` then finds `tensorboard.py` there."""
+    names = [path.stem for path in (FOLDER.parent / folder).glob("*.py")]
+    installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    taken = [name for name in names if name in sys.stdlib_module_names or PathFinder.find_spec(name, installed)]
+    assert len(names) >= 10
+    assert taken == []
 
 
 def test_the_table_of_speed_comes_from_the_results_kept_beside_it(scripts):

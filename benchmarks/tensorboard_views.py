@@ -1,4 +1,4 @@
-"""What TensorBoard shows of three runs, as pictures: `python benchmarks/tensorboard.py docs/images`.
+"""What TensorBoard shows of three runs, as pictures: `python benchmarks/tensorboard_views.py docs/images`.
 
 Trains on scikit-learn's digits with three learning rates, starts TensorBoard on them, and takes a picture of its first
 view and of its table of hyperparameters. Needs Playwright and Chromium.
