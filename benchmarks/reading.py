@@ -97,27 +97,28 @@ def write(digits: list[WrittenDigit], bottom: float, random: np.random.Generator
     return strokes
 
 
-def written_numbers(predictor: Predictor, file: Path, sure: float, rows: int, count: int = 500) -> None:
+def written_numbers(predictor: Predictor, file: Path, sure: float, count: int = 500) -> None:
     """Print how many numbers of one writer each are read right as a whole, and how many sheets of one or two."""
-    random = np.random.default_rng(rows)
     by_writer: dict[str, list[WrittenDigit]] = {}
     for digit in read_digits(file):
         by_writer.setdefault(digit.writer, []).append(digit)
     hands = [digits for digits in by_writer.values() if len(digits) >= 10]
-    numbers = sheets = 0
-    for _ in range(count):
-        hand = hands[random.integers(len(hands))]
-        lines = [[hand[at] for at in random.integers(len(hand), size=random.integers(2, 6))] for _ in range(rows)]
-        strokes = []
-        for number, line in enumerate(lines):
-            strokes += write(line, number * HEIGHT * random.uniform(1.4, 1.9), random)
-        reading = Reader(predictor, sure).read(strokes)
-        found, wanted = reading.best.split(" "), ["".join(str(digit.label) for digit in line) for line in lines]
-        sheets += found == wanted
-        numbers += sum(map(str.__eq__, found, wanted)) if len(found) == len(wanted) else 0
-    print(f"{file.name}, {count} times {rows} row{'s' * (rows > 1)} of two to five digits of one writer: "
-          f"{100 * numbers / count / rows:.1f} % of the numbers right, {100 * sheets / count:.1f} % of the sheets"
-          )  # fmt: skip
+    for rows in (1, 2):
+        random = np.random.default_rng(rows)
+        right = sheets = 0
+        for _ in range(count):
+            hand = hands[random.integers(len(hands))]
+            lines = [[hand[at] for at in random.integers(len(hand), size=random.integers(2, 6))] for _ in range(rows)]
+            strokes = []
+            for number, line in enumerate(lines):
+                strokes += write(line, number * HEIGHT * random.uniform(1.4, 1.9), random)
+            found = Reader(predictor, sure).read(strokes).best.split(" ")
+            wanted = ["".join(str(digit.label) for digit in line) for line in lines]
+            sheets += found == wanted
+            right += sum(map(str.__eq__, found, wanted)) if len(found) == len(wanted) else 0
+        print(f"{file.name}, {count} times {rows} row{'s' * (rows > 1)} of two to five digits of one writer: "
+              f"{100 * right / count / rows:.1f} % of the numbers right, {100 * sheets / count:.1f} % of the sheets"
+              )  # fmt: skip
 
 
 def compare_scores(predictor: Predictor, images: np.ndarray, labels: np.ndarray) -> None:
@@ -146,8 +147,7 @@ def main() -> None:
     if given.strokes:
         images, labels = zip(*(pens(predictor, file, sure) for file in given.strokes), strict=True)
         for file in given.strokes:
-            for rows in (1, 2):
-                written_numbers(predictor, file, sure, rows)
+            written_numbers(predictor, file, sure)
         compare_scores(predictor, np.concatenate(images), np.concatenate(labels))
         return
     source = sources.load("mnist", given.data, ())

@@ -14,7 +14,7 @@ from mnist_lightning.ink.width import even_ink, measure_stroke_width
 
 _INK = 64  # of 255; ink above it makes up a line or a piece
 _LINE = 25  # of 255; ink above it makes up a ruled line, which may be pale
-_PALE = 160  # ink of a line, of 255, below which strokes on it are told by being darker
+_PALE = 160  # of 255; a line with less ink than this is paler than the strokes that cross it
 _COVERED = 0.85  # share of a picture's width that a ruled line covers at least
 _SLOPE = 0.08  # steepest ruled line, height over width: 4.6 degrees
 _SLOPES = 33  # slopes that are tried, at most

@@ -95,7 +95,7 @@ def _filled_box(mask: np.ndarray) -> Box | None:
         if right - left < _MIN_SIDE or bottom - top < _MIN_SIDE:
             return None
         inner = mask[top:bottom, left:right]
-        filled = [np.count_nonzero(edge) / len(edge) for edge in (inner[:, 0], inner[0], inner[:, -1], inner[-1])]
+        filled = _edge_shares(inner)
         soft = [not at and share < _STRAIGHT for at, share in zip(at_edge, filled, strict=True)]
         if not any(soft):
             break
@@ -111,6 +111,11 @@ def _filled_box(mask: np.ndarray) -> Box | None:
     return left, top, right, bottom
 
 
+def _edge_shares(mask: np.ndarray) -> list[float]:
+    """Share of the pixels above 0 along each edge of a mask: left, top, right, bottom."""
+    return [np.count_nonzero(edge) / len(edge) for edge in (mask[:, 0], mask[0], mask[:, -1], mask[-1])]
+
+
 def _is_full(mask: np.ndarray) -> bool:
     """Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes.
 
@@ -120,8 +125,7 @@ def _is_full(mask: np.ndarray) -> bool:
         return True
     if min(mask.shape) < _MIN_SIDE:
         return False
-    inner = mask[_SOFT:-_SOFT, _SOFT:-_SOFT]  # its edges are looked at first, which is quick
-    if min(np.count_nonzero(edge) / len(edge) for edge in (inner[0], inner[-1], inner[:, 0], inner[:, -1])) < _STRAIGHT:
+    if min(_edge_shares(mask[_SOFT:-_SOFT, _SOFT:-_SOFT])) < _STRAIGHT:  # a quick check before the slow one
         return False
     pieces = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:]
     largest = pieces[pieces[:, cv2.CC_STAT_AREA].argmax()]

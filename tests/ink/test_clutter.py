@@ -61,22 +61,17 @@ def test_where_the_ink_stood_in_a_framed_picture_is_known() -> None:
     assert (ink.left, ink.top, ink.shrunk) == (11, 7, 1.0)
 
 
+def lined(sheet: np.ndarray, level: int = 150, squared: bool = True) -> np.ndarray:
+    paper = sheet.copy()
+    for lines in (paper[13::24], paper[:, 5::24])[: 1 + squared]:
+        np.minimum(lines, level, out=lines)
+    return paper
+
+
 @pytest.mark.parametrize("squared", [False, True])
 def test_ruled_paper_makes_little_difference(squared: bool) -> None:
     for index in range(10):
-        alone = picture(index)
-        lined = alone.copy()
-        lined[13::24] = np.minimum(lined[13::24], 150)
-        if squared:
-            lined[:, 5::24] = np.minimum(lined[:, 5::24], 150)
-        assert difference(lined, alone) < 2
-
-
-def squared(sheet: np.ndarray, level: int = 150) -> np.ndarray:
-    lined = sheet.copy()
-    for lines in (lined[13::24], lined[:, 5::24]):
-        np.minimum(lines, level, out=lines)
-    return lined
+        assert difference(lined(picture(index), squared=squared), picture(index)) < 2
 
 
 def test_squares_are_left_out_where_the_digit_reaches_the_rim() -> None:
@@ -84,19 +79,19 @@ def test_squares_are_left_out_where_the_digit_reaches_the_rim() -> None:
         alone = picture(index)
         rows = np.flatnonzero((alone < 255).any(axis=1))
         cut = alone[rows[0] : rows[-1] + 1]
-        assert difference(squared(cut), cut) < 8
+        assert difference(lined(cut), cut) < 8
 
 
 @pytest.mark.parametrize("level", [215, 190])  # of 255: nearly as bright as the paper
 def test_faint_lines_are_left_out(level: int) -> None:
     for index in range(10):
-        assert difference(squared(picture(index), level), picture(index)) < 8
+        assert difference(lined(picture(index), level), picture(index)) < 8
 
 
 @pytest.mark.parametrize("margin", [3, 20])
 def test_squared_paper_with_a_white_margin_makes_little_difference(margin: int) -> None:
     for index in range(10):
-        pasted = cv2.copyMakeBorder(squared(picture(index)), *[margin] * 4, cv2.BORDER_CONSTANT, value=255)
+        pasted = cv2.copyMakeBorder(lined(picture(index)), *[margin] * 4, cv2.BORDER_CONSTANT, value=255)
         assert difference(pasted, picture(index)) < 8
 
 
@@ -108,9 +103,9 @@ def test_a_row_of_ones_is_no_ruled_paper() -> None:
 
 def test_a_dark_line_across_the_digit_leaves_its_strokes_whole() -> None:
     for index in (0, 1, 3, 6, 8):
-        lined = picture(index)
-        lined[50:52] = 0
-        assert difference(lined, picture(index)) < 8
+        crossed = picture(index)
+        crossed[50:52] = 0
+        assert difference(crossed, picture(index)) < 8
 
 
 def test_specks_underlines_and_slivers_at_the_rim_are_left_out() -> None:

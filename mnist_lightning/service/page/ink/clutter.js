@@ -6,7 +6,7 @@ import { evenInk, measureStrokeWidth } from "./width.js";
 
 const INK = 64; // of 255; ink above it makes up a line or a piece
 const LINE = 25; // of 255; ink above it makes up a ruled line, which may be pale
-const PALE = 160; // ink of a line, of 255, below which strokes on it are told by being darker
+const PALE = 160; // of 255; a line with less ink than this is paler than the strokes that cross it
 const COVERED = 0.85; // share of a picture's width that a ruled line covers at least
 const SLOPE = 0.08; // steepest ruled line, height over width
 const SLOPES = 33; // slopes that are tried, at most
