@@ -35,17 +35,17 @@ def outlier_drawings(count: int, seed: int = 0) -> np.ndarray:
     for image in images:
         drawn = _KINDS[random.choice(len(_KINDS), p=shares / shares.sum())][1](random)
         if isinstance(drawn, np.ndarray):
-            image[:] = normalise_ink(drawn, None)
+            image[:] = normalise_ink(drawn, None) if random.uniform() < 0.5 else normalise_ink(drawn)
         else:
             image[:] = render(drawn, random, spread=0.35)
     return images
 
 
 def _scribble(random: np.random.Generator) -> list[Stroke]:
-    """Smooth or jagged lines through random points, one to three of them."""
+    """Smooth or jagged lines through random points, one to four of them; a short one alone could be a digit."""
     strokes = []
-    for _ in range(random.integers(1, 4)):
-        points = np.cumsum(random.normal(0, 30, (random.integers(4, 16), 2)), axis=0)
+    for _ in range(count := int(random.integers(1, 5))):
+        points = np.cumsum(random.normal(0, 30, (random.integers(4 if count > 1 else 9, 16), 2)), axis=0)
         if random.uniform() < 0.5:
             points = random.uniform(0, 100, points.shape) * random.uniform(0.4, 1, 2)
         path = smooth_path(points, 4.0) if random.uniform() < 0.7 else points
@@ -65,7 +65,7 @@ def _hatching(random: np.random.Generator) -> list[Stroke]:
 
 
 def _letter(random: np.random.Generator) -> list[Stroke]:
-    """A letter or a sign; one in four with serifs, short bars across the ends of its strokes."""
+    """A letter or a sign; one in four gets serifs, short bars across the ends of its strokes."""
     strokes = in_some_hand(OTHERS[random.integers(len(OTHERS))], random)
     if random.uniform() > 0.25:
         return strokes
@@ -77,6 +77,19 @@ def _letter(random: np.random.Generator) -> list[Stroke]:
             across = np.array([half, 0.0]) if abs(end - inside)[1] > abs(end - inside)[0] else np.array([0.0, half])
             bars.append(Stroke([tuple((end - across).tolist()), tuple((end + across).tolist())]))
     return strokes + bars
+
+
+def _broad_nib(random: np.random.Generator) -> np.ndarray:
+    """A letter of a nib that is broader one way than the other, as serif fonts have their stems: uint8 [160, 160]."""
+    strokes = [(stroke.path() * 0.9 + 35).round().astype(np.int32) for stroke in _letter(random)]
+    sheet = np.zeros((160, 160), np.uint8)
+    cv2.polylines(sheet, [path.reshape(-1, 1, 2) for path in strokes], False, 255, 2)
+    side = int(random.integers(7, 20))
+    nib = np.zeros((side, side), np.uint8)
+    across = (side / 2, side * random.uniform(0.1, 0.6))
+    cv2.ellipse(nib, ((side / 2 - 0.5, side / 2 - 0.5), across, random.normal(0, 30)), 1, -1)
+    nib[side // 2, side // 2] = 1
+    return cv2.dilate(sheet, nib)
 
 
 def _blots(random: np.random.Generator) -> list[Stroke]:
@@ -167,9 +180,12 @@ def _glyph(random: np.random.Generator) -> list[Stroke]:
 
 
 def _wandering(random: np.random.Generator) -> list[Stroke]:
-    """One to three lines whose curvature changes slowly, as of a pen that doodles: loops, waves and tangles."""
+    """Two to four lines whose curvature changes slowly, as of a pen that doodles: loops, waves and tangles.
+
+    One alone could be a zero, a one or a six.
+    """
     strokes = []
-    for _ in range(random.integers(1, 4)):
+    for _ in range(random.integers(2, 5)):
         count = int(random.integers(20, 120))
         bend = np.convolve(random.normal(0, random.uniform(0.1, 0.6), count + 8), np.ones(8) / 8, "valid")
         angles = random.uniform(0, 2 * np.pi) + np.cumsum(bend + random.normal(0, 0.08))
@@ -180,11 +196,12 @@ def _wandering(random: np.random.Generator) -> list[Stroke]:
 
 
 _KINDS: tuple[tuple[float, Callable[[np.random.Generator], list[Stroke] | np.ndarray]], ...] = (
-    (0.27, _letter),
-    (0.22, _printed),
-    (0.13, _glyph),
-    (0.13, _scribble),
-    (0.1, _wandering),
+    (0.22, _letter),
+    (0.1, _broad_nib),
+    (0.18, _printed),
+    (0.1, _glyph),
+    (0.14, _scribble),
+    (0.14, _wandering),
     (0.05, _hatching),
     (0.04, _solid),
     (0.01, _blots),
@@ -192,4 +209,4 @@ _KINDS: tuple[tuple[float, Callable[[np.random.Generator], list[Stroke] | np.nda
     (0.05, _turned_or_mirrored),
     (0.005, _empty),
 )
-"""Share and maker of each kind; what is returned as an image keeps its stroke width."""
+"""Share and maker of each kind."""
