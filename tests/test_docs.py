@@ -1,5 +1,6 @@
 """The documentation site builds strictly, and the notebook runs."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,11 @@ def test_the_site_builds_without_a_warning(tmp_path):
     page = (tmp_path / "site/reference/config/index.html").read_text(encoding="utf-8")
     assert "optimizer=adam" in page
     assert "label_smoothing" in page
+    # A formatter once took the lines that include a file for Python, and the pages showed them as they are.
+    pages = (tmp_path / "site").rglob("*.html")
+    assert [page.name for page in pages if re.search("8 ?(<|&lt;) ?--", page.read_text(encoding="utf-8"))] == []
+    own_callback = (tmp_path / "site/how-to/own-callback/index.html").read_text(encoding="utf-8")
+    assert re.search("class.*GradientNorm", re.sub("<[^>]*>", "", own_callback))
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch):
