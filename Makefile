@@ -5,7 +5,7 @@
 #   make test-long   the long forms of the reliability tests (up to 25 minutes)
 #   make bench       set up, measure speed, write benchmarks/results.md (ten minutes; needs MNIST in data/)
 #   make docs        build the documentation site into site/, strictly
-# Without make, on any system: see "Install" in the README.
+# Without make, on any system: see the README.
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=

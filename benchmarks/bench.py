@@ -1,7 +1,7 @@
 """Everything that is claimed about speed, measured in one run on one machine: `make bench`, about ten minutes.
 
-The framework and the reference loop train in turns in one process, on the same images, so that a machine that grows
-slower slows both. Whole commands, memory and start-up are measured on processes of their own. Writes
+The framework and the reference loop take turns in one process, on the same images, so that a machine that becomes
+slower slows both. Whole commands, memory and start-up are measured in separate processes. Writes
 `benchmarks/results.md` and `results.json`.
 """
 
@@ -54,7 +54,7 @@ def run(command: list[str], folder: Path) -> Result:
 
 
 def said(result: Result) -> Result:
-    """What a training's `training_metrics.json` says, as far as it is compared here."""
+    """The part of a run's `training_metrics.json` that is compared here."""
     return {**result["timing"], "test_accuracy": result["test"]["accuracy"]}
 
 
@@ -77,21 +77,21 @@ class Bench:
         return ["data=mnist", f"data.folder={self.data}", f"outputs={outputs}", f"seed={seed}", *overrides]
 
     def framework(self, overrides: list[str], seed: int) -> Result:
-        """Train by the framework, everything on, in this process."""
+        """Train with the framework, everything on, in this process."""
         settings = compose(self._asked(overrides, seed))
         folder = Path(settings["outputs"]) / "run"
         folder.mkdir()
         return said(training.train(settings, folder))  # type: ignore[arg-type]
 
     def command(self, overrides: list[str], seed: int) -> Result:
-        """Train by `scripts/train.py`, a process of its own."""
+        """Train with `scripts/train.py`, in a process of its own."""
         asked = self._asked(overrides, seed)
         result = run([sys.executable, str(PROJECT / "scripts/train.py"), *asked], self.folder)
         latest = Path(asked[2].removeprefix("outputs=")) / "latest"
         return {**result, **said(json.loads((latest / "training_metrics.json").read_text(encoding="utf-8")))}
 
     def reference(self, overrides: list[str], seed: int) -> Result:
-        """Train the very same recipe by the reference loop, in this process."""
+        """Train the very same recipe with the reference loop, in this process."""
         settings = compose(["data=mnist", *overrides])
         recipe = reference_loop.Recipe(
             model=settings["model"],
@@ -123,7 +123,7 @@ class Bench:
         return {**run([*command, *flags], self.folder), **json.loads(out.read_text(encoding="utf-8"))}
 
     def loader(self) -> float:
-        """Images a second of the framework's own loader, batches of 64, shuffled; the best of three epochs."""
+        """Images per second of the framework's own loader, batches of 64, shuffled; the best of three epochs."""
         from mnist_lightning.data.datamodule import DigitsDataModule
 
         data = DigitsDataModule("mnist", str(self.data), batch_size=64)
@@ -139,7 +139,7 @@ class Bench:
 
 
 def in_turns(bench: Bench, overrides: list[str], seeds: range, reference_seeds: range | None = None) -> Result:
-    """The framework and the reference loop in turns, once a seed each; the side that begins changes each time."""
+    """The framework and the reference loop in turns, once per seed each; the side that begins alternates."""
     results: dict[str, list[Result]] = {"framework": [], "reference": []}
     for seed in seeds:
         sides = ["framework", "reference"] if seed % 2 == 0 else ["reference", "framework"]
@@ -152,7 +152,7 @@ def in_turns(bench: Bench, overrides: list[str], seeds: range, reference_seeds: 
 
 
 def seconds_of(results: list[Result], key: str = "fit_seconds") -> list[float]:
-    """One number of every run."""
+    """One number from every run."""
     return [each[key] for each in results]
 
 

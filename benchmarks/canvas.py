@@ -1,18 +1,18 @@
 """How fast the canvas is: `python benchmarks/canvas.py`; prints a table, writes nothing.
 
-Latency: one mouse move to the picture with the new reading handed to the window, and to the window painted, next to
-the bare forward pass of the same network, as it is loaded, on one image. Each number is drawn several times, and
-"undisturbed" is the median over the moves of the fastest time of each: a busy machine spoils it least. The other
-columns are of all times.
+Latency: from a mouse move until the picture with the new reading is handed to the window, and until the window is
+painted, compared with the bare forward pass of the same network, as it is loaded, on one image. Each number is drawn
+several times, and "undisturbed" is the median over the moves of the fastest time of each, which a busy machine affects
+least. The other columns are over all times.
 
-Start-up: `scripts/draw.py` as a user starts it, watched from outside with xdotool: the window is visible; a stroke that
-is drawn at once is read, which the title of the window says. Next to the bare `import torch`.
+Start-up: `scripts/draw.py` as a user starts it, watched from outside with xdotool: until the window is visible, and
+until a stroke drawn at once is read, which the window's title shows. Compared with the bare `import torch`.
 
-Needs a display, or Xvfb; the start-up xdotool as well.
+Needs a display, or Xvfb; the start-up also needs xdotool.
 
 `--pictures docs/images` measures nothing and writes what the window shows: `canvas.png` once 2026 is drawn,
-`canvas_dark.png` with what decided, and the last drawings in the strip. With `--states` every state of the window, and
-with `--screen 3840 2160` at the size that it opens at there.
+`canvas_dark.png` with what decided, and the last drawings in the strip. With `--states`, every state of the window, and
+with `--screen 3840 2160`, at the size at which it opens there.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def seconds(task: Callable[[], object]) -> float:
 
 
 def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times, Times, Times]]:
-    """For each number, written from left to right: from each move to the window, to the paint, and bare."""
+    """For each number, written from left to right: times from each move to the window, to the paint, and bare."""
     import cv2
     import torch
 
@@ -78,7 +78,7 @@ def latency(ckpt: str, numbers: list[str], rounds: int) -> dict[str, tuple[Times
 
     path = runs.find_checkpoint(ckpt, Path("outputs"))[0]
     reader = load_reader(path, "cpu", 0.8)
-    network = checkpoint.restore(path)[0].eval()  # as it is on disk: the reader's has another order of memory
+    network = checkpoint.restore(path)[0].eval()  # as it is on disk: the reader's has another memory order
     image = to_input(torch.zeros(1, 28, 28, dtype=torch.uint8))
 
     @torch.inference_mode()
@@ -159,7 +159,7 @@ def pictures(ckpt: str, folder: Path, size: tuple[int, int] | None, states: bool
         ckpt: of the network that reads.
         folder: gets the files.
         size: of the screen in pixels, which the window fits as it does when it opens; None for the smallest size.
-        states: every state of the window, each light and dark, and not the two pictures of the docs alone.
+        states: every state of the window, each light and dark, instead of only the two pictures of the docs.
     """
     import cv2
 

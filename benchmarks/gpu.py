@@ -25,7 +25,7 @@ import reference_loop
 
 
 class GpuBench(bench.Bench):
-    """As `bench.Bench`, its reference loop on the GPU."""
+    """As `bench.Bench`, with its reference loop on the GPU."""
 
     def __init__(self, data: Path, folder: Path) -> None:
         self.data, self.folder, self.count = data.resolve(), folder, 0

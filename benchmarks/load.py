@@ -1,8 +1,8 @@
-"""A load generator over HTTP/1.1: so many connections, each sending its next request when the last is answered.
+"""A load generator over HTTP/1.1: a number of connections, each sending its next request when the last is answered.
 
     python benchmarks/load.py http://127.0.0.1:8000/v1/predict connections=64 seconds=10 body=digit.png type=image/png
 
-Its own work per request is some ten microseconds, far below what a Python server takes; it runs in one thread.
+Its own work per request is about ten microseconds, far below what a Python server takes; it runs in one thread.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Outcome:
-    """What a load saw.
+    """The outcome of a load.
 
     Attributes:
-        statuses: how many answers of each status; 0 for a connection that broke while a request was under way.
+        statuses: how many answers of each status; 0 for a connection that broke during a request.
         seconds: latency of each answer with status 200.
-        took: seconds of the whole.
+        took: seconds that the whole load took.
         refused: connections that were not accepted.
     """
 

@@ -1,9 +1,9 @@
-"""What `experiment=my_hand` is worth: learns each writer's hand from ten drawings of each digit, reads their others.
+"""What `experiment=my_hand` gains: it learns each writer's hand from ten drawings of each digit, and reads the others.
 
     python benchmarks/my_hand.py --strokes FILE.jsonl.gz
 
-Nothing is chosen by the digits that are read: all of a writer's drawings are trained on (data.drawings_aside=0), the
-recipe is the experiment's own.
+Nothing is chosen by the digits that are read: all of a writer's drawings are trained on (data.drawings_aside=0), and
+the recipe is the experiment's own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mnist_lightning.tasks import train as training  # noqa: E402
 
 
 def main() -> None:
-    """Measure, print a line a writer and the sums."""
+    """Measure, and print a line per writer and the sums."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--strokes", type=Path, required=True, help="file of pen strokes, with writers")
     parser.add_argument("--writers", type=int, default=10, help="how many, evenly spaced in the order of their names")

@@ -77,7 +77,7 @@ def events(paths: list[Points], corner: tuple[float, float], touch: bool) -> lis
 
 
 def number(digits: list[WrittenDigit], text: str, width: float) -> list[Points]:
-    """A number in pixels of a sheet that the page shows so many pixels wide."""
+    """A number in pixels of a sheet that the page shows `width` pixels wide."""
     strokes = {str(digit.label): digit.strokes for digit in digits}
     factor = width / WIDTH
     return [
@@ -112,7 +112,7 @@ WATCH = """() => {
 
 
 async def draw(address: str, drawings: list[list[Points]], touch: bool) -> tuple[list[str], list[float], float]:
-    """What the page shows for each drawing; how long readings took; how long it took to be ready, all in ms."""
+    """What the page shows for each drawing; how long readings took; how long it took to get ready, all in ms."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:

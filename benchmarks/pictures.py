@@ -3,8 +3,8 @@
     python benchmarks/pictures.py                                              MNIST's test digits, drawn large
     python benchmarks/pictures.py --pictures '../pictures/*/*/*' --count 500   image files; the folder is the label
 
-Each picture that is read right as it is is put into each of the settings below, and counts again if it still is; then
-into random combinations of one setting, one light or dirt, and one file format. Chooses nothing.
+Each picture that is read right unchanged is put into each of the settings below, and counts again if it still is; then
+into random combinations of one setting, one light or dirt, and one file format. Nothing is chosen by the results.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def shadow(image: np.ndarray, random: Random) -> np.ndarray:
 
 
 def desk(image: np.ndarray, random: Random) -> np.ndarray:
-    """A sheet that lies on a dark or light desk, a little turned, photographed."""
+    """A photographed sheet that lies, slightly turned, on a dark or light desk."""
     image = _large(image)
     paper, _ = paper_and_ink(image)
     sheet = cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=paper.tolist())
@@ -229,7 +229,7 @@ def _saved(image: np.ndarray, form: str, mode: str | None = None, **options: obj
 
 
 def _turned(image: np.ndarray, orientation: int) -> bytes:
-    """Stored as a camera that was held sideways does."""
+    """Stored as by a camera that was held sideways."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.rot90(image, {3: 2, 6: 1, 8: 3}[orientation])
@@ -298,7 +298,7 @@ class Table:
         return np.array([reader.read_picture(image, digits=1).best for image in images]) == self.labels.astype(str)
 
     def row(self, name: str, images: list[np.ndarray]) -> None:
-        """One line: still right, of how many."""
+        """One line: the share that is still read right."""
         print(f"| {name} | {100 * self.read(images).mean():.1f} % |", flush=True)
 
 

@@ -1,13 +1,13 @@
-"""What the shipped network makes of numbers and of things that are no digit.
+"""What the shipped network makes of numbers and of things that are not digits.
 
     python benchmarks/reading.py
     python benchmarks/reading.py --strokes ../strokes/*.jsonl.gz    pen digits, and what else could call one sure
 
-Numbers are 1,000 rows of two to five MNIST test digits with gaps from 2 to 14 pixels; no digits are 500 sheets: letters
-of fonts and scribbles that training never saw (`evaluation/outlier_sets.py`), empty and full ones. With `--strokes`
-each digit is drawn and read as one, once and with a second look; 500 numbers of two to five digits of one writer are
-read as the canvas does, on one row and on two; then each score gets the threshold at which 1.5 % of these digits are
-not sure, and the letters and scribbles above it are counted. Chooses nothing.
+Numbers are 1,000 rows of two to five MNIST test digits with gaps from 2 to 14 pixels; the 500 sheets with no digit are
+letters of fonts and scribbles that training never saw (`evaluation/outlier_sets.py`), empty and full ones. With
+`--strokes` each digit is drawn and read as one, once and with a second look; 500 numbers of two to five digits of one
+writer are read as the canvas does, on one row and on two; then each score gets the threshold at which 1.5 % of these
+digits are not sure, and the letters and scribbles above it are counted. Nothing is chosen by the results.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def scores(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
 
 
 def pens(predictor: Predictor, file: Path, sure: float) -> tuple[np.ndarray, np.ndarray]:
-    """Print how the digits of a file are read; their images [N, 28, 28] and classes [N]."""
+    """Print how the digits of a file are read; returns their images [N, 28, 28] and classes [N]."""
     digits = list(read_digits(file))
     images = np.stack([normalise_ink(draw_digit(digit.strokes)) for digit in digits])
     labels, writers = (np.array([getattr(digit, name) for digit in digits]) for name in ("label", "writer"))
@@ -84,7 +84,7 @@ HEIGHT = 200.0  # of a written digit, units of the pen's path; its pen is a tent
 
 
 def write(digits: list[WrittenDigit], bottom: float, random: np.random.Generator) -> list[Stroke]:
-    """Digits beside each other on a line, a little higher and lower, with gaps of 0.12 to 0.5 of their height."""
+    """Digits side by side on a line, slightly raised or lowered, with gaps of 0.12 to 0.5 of their height."""
     strokes, x = [], 0.0
     for digit in digits:
         points = [np.array(stroke.points, float) for stroke in digit.strokes]
@@ -98,7 +98,7 @@ def write(digits: list[WrittenDigit], bottom: float, random: np.random.Generator
 
 
 def written_numbers(predictor: Predictor, file: Path, sure: float, count: int = 500) -> None:
-    """Print how many numbers of one writer each are read right as a whole, and how many sheets of one or two."""
+    """Print how many numbers, each by one writer, are read right as a whole, and how many sheets of one or two."""
     by_writer: dict[str, list[WrittenDigit]] = {}
     for digit in read_digits(file):
         by_writer.setdefault(digit.writer, []).append(digit)
@@ -161,7 +161,7 @@ def main() -> None:
         "full": np.stack([_full(side) for side in range(100, 120)]),
     }
     called = {name: second_look.probabilities(predictor, each, CERTAIN).max(1) >= sure for name, each in sheets.items()}
-    called["empty"] &= sheets["empty"].any(axis=(1, 2))  # nothing at all is no digit to the canvas either
+    called["empty"] &= sheets["empty"].any(axis=(1, 2))  # the canvas does not read an empty image as a digit either
     for name, each in called.items():
         print(f"{name}: {int(each.sum())} of {len(each)} called a digit with certainty (probability {sure} or more)")
     everything = np.concatenate(list(called.values()))
@@ -169,7 +169,7 @@ def main() -> None:
 
 
 def _full(side: int) -> np.ndarray:
-    """A sheet that is covered with ink all over, but for the rim."""
+    """A sheet that is covered with ink all over, except for the rim."""
     sheet = np.zeros((side, side), np.uint8)
     sheet[5:-5, 5:-5] = 255
     return normalise(sheet)

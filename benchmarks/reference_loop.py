@@ -1,9 +1,9 @@
-"""The yardstick: the same training as the framework's, in a plain PyTorch loop tuned by hand.
+"""The baseline: the same training as the framework's, in a plain PyTorch loop tuned by hand.
 
     python benchmarks/reference_loop.py --data data/MNIST/raw --epochs 1 --json out.json
 
 No Lightning, no Hydra, no config files. Networks, augmentation, optimiser and schedule are the project's own, so the
-two sides differ in nothing but who runs the loop. What makes the framework fast belongs in here as well.
+two sides differ only in who runs the loop. What makes the framework fast belongs in here as well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Recipe:
     precision: str = "bf16-mixed"  # or 32-true
     channels_last: bool = True
     val_size: int = 5000
-    limit: int = 0  # use only so many training and validation images; 0: all
+    limit: int = 0  # use only this many training and validation images; 0: all
     seed: int = 0
 
 
@@ -92,8 +92,8 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
     """Train once and score the last averaged weights.
 
     Returns:
-        `fit_seconds` of all epochs, with validation after each where `validate`; `train_seconds` without it;
-        `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, a validation accuracy an epoch.
+        `fit_seconds` of all epochs, with validation after each if `validate`; `train_seconds` without it;
+        `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, one validation accuracy per epoch.
     """
     import torch
     from torch.nn import functional as F
@@ -168,7 +168,7 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
 
 @contextmanager
 def _swapped(live: list[Tensor], average: list[Tensor], wanted: bool) -> Iterator[None]:
-    """The averaged weights in place of the live ones for the length of a `with`."""
+    """The averaged weights in place of the live ones for the duration of a `with`."""
     import torch
 
     if not wanted:
@@ -181,7 +181,7 @@ def _swapped(live: list[Tensor], average: list[Tensor], wanted: bool) -> Iterato
 
 
 def accuracy(network: nn.Module, split: tuple[Tensor, Tensor], bf16: bool) -> float:
-    """Share of the split's images that the network names right, in evaluation mode."""
+    """Share of the split's images that the network classifies correctly, in evaluation mode."""
     import torch
 
     from mnist_lightning.models.network import to_input

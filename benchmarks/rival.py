@@ -1,6 +1,6 @@
 """LitServe with this project's network, for `serving.py`: `python benchmarks/rival.py NETWORK PORT BATCH TIMEOUT`.
 
-What a user of it writes: a PNG in base64 in, the digit and its probabilities out, read in batches.
+What a user of it would write: a PNG in base64 in, the digit and its probabilities out, read in batches.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/search.py killed     30 trainings, five times SIGKILL at a random moment
     python benchmarks/search.py pruning    the same 40 trials with ASHA and without (MNIST in data/; some minutes)
 
-Each prints what it found and exits with 1 where that misses the bar.
+Each prints what it found and exits with 1 if that misses the bar.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EPOCHS = 9
 
 
 def command(outputs: Path, *overrides: str) -> list[str]:
-    """What searches in `outputs`."""
+    """The command that searches in `outputs`."""
     common = ["search=lr", f"outputs={outputs}", "trainer.enable_progress_bar=false"]
     return [sys.executable, str(PROJECT / "scripts/train.py"), "-m", *common, *overrides]
 
@@ -44,7 +44,7 @@ def table(outputs: Path, study: str) -> list[dict[str, str]]:
 
 
 def killed(trials: int, kills: int, seed: int) -> bool:
-    """Search, die, search on; count."""
+    """Search, get killed, and go on, several times; then count."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder)
@@ -87,7 +87,7 @@ def pruning(trials: int, sampler: str, epochs: int, turns: int) -> bool:
         for turn in range(1, turns + 1):
             for pruner, seconds in spent.items():
                 overrides = [f"search.n_trials={trials * turn // turns}", f"search.sampler={sampler}"]
-                # Two epochs before the first verdict: after one, the best of all was given up on one of two machines.
+                # Two epochs before the first verdict: after one, the best trial was pruned on one of two machines.
                 overrides += [f"search.pruner={pruner}", f"search.study={pruner}", "search.warmup_epochs=2"]
                 overrides += [f"trainer.max_epochs={epochs}", f"data.folder={PROJECT / 'data'}"]
                 began, cpu_before = time.perf_counter(), cpu_seconds()

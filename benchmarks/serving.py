@@ -5,7 +5,7 @@
     batch     raw images to /v1/predict/batch, against ONNX Runtime alone on the same batches
     overload  four times as many connections as the queue has room for, and /healthz meanwhile
     soak      full load for `seconds`: the memory of the process over time
-    sigterm   SIGTERM under load: whatever was accepted is answered
+    sigterm   SIGTERM under load: all that was accepted is answered
     start     from the command to the first answer of /readyz, against the imports that it needs
 
 Everything runs on this machine, over the loopback. The last line of each part is JSON.
@@ -67,7 +67,7 @@ class Process:
 
     def __exit__(self, *_: Any) -> None:
         with contextlib.suppress(ProcessLookupError):  # it has ended
-            os.killpg(self.process.pid, signal.SIGKILL)  # with the workers that it has started, which would go on
+            os.killpg(self.process.pid, signal.SIGKILL)  # with its workers, which would go on running
         self.process.wait()
 
     def memory(self) -> float:

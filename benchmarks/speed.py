@@ -2,9 +2,9 @@
 
     python benchmarks/speed.py
 
-prints the table that stands in `docs/results.md` and draws `docs/images/speed.png`. Other runs: write them into a file
-by `python scripts/results.py runs=<sweeps> format=json out=runs.json` and name it with --runs. Besides the recipes the
-picture shows what `benchmarks/bench.py` has measured of the loop written by hand and of a tutorial's.
+prints the table that stands in `docs/results.md` and draws `docs/images/speed.png`. Other runs: write them to a file
+with `python scripts/results.py runs=<sweeps> format=json out=runs.json` and name it with --runs. The picture also shows
+what `benchmarks/bench.py` has measured for the loop written by hand and for a tutorial's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Points = dict[str, list[tuple[float, float, int]]]
 
 
 def read(path: Path) -> Points:
-    """The points of a file that `results.py format=json` has written; of a seed that was run twice the last."""
+    """The points of a file that `results.py format=json` has written; the last one of a seed that was run twice."""
     found: dict[str, dict[int, tuple[float, float, int]]] = {name: {} for name in RECIPES}
     for run in json.loads(path.read_text(encoding="utf-8"))["runs"]:
         name = run.get("experiment") or "default"
@@ -48,7 +48,7 @@ def table(points: Points) -> str:
 
 
 def plot(points: Points, measured: dict[str, Any], path: Path) -> None:
-    """The curve: of each recipe the mean and the spread over its seeds.
+    """The curve: the mean of each recipe, and the spread over its seeds.
 
     Args:
         points: of the recipes.

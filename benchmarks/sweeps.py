@@ -5,7 +5,7 @@ Two measurements, each against its bar:
                sum of the jobs' fit seconds (bar: 1.25)
     joblib     small jobs with two workers on two cores against the basic launcher: wall clock over wall clock, in turns
                (bar: 0.85)
-Beside the clock stand the processor's seconds (user and system, of all processes), which a busy machine disturbs less.
+Beside the clock it prints processor seconds (user and system, of all processes), which a busy machine disturbs less.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a class or function takes: names, types and ranges, read from its source without importing it.
 
 A setting is an argument of some class or command, and its signature is the only place of its type, range and default.
-Reading the source keeps the answer to a wrong value below a second, where importing torch alone takes two.
+Reading the source reports a wrong value in under a second; importing torch alone takes two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 _LIGHT = ("typing", "collections.abc", "annotated_types", "pathlib", "mnist_lightning.types")
-"""Modules that an annotation may be evaluated with: they import nothing heavy."""
+"""Modules that may be imported to evaluate an annotation: they import nothing heavy."""
 
 
 class _Dotted(type):
@@ -62,7 +62,7 @@ class Argument:
     def annotation(self) -> Any:
         """Its annotation as an object, None where it has none.
 
-        Evaluated when it is asked for: of PyTorch's and Lightning's classes it names what lies in many other files.
+        Evaluated on demand: annotations in PyTorch's and Lightning's classes name things from many other files.
         """
         return self._module.evaluate(self._written)
 
@@ -73,14 +73,14 @@ class Signature:
 
     Attributes:
         arguments: by name, without `self`.
-        open: whether further keyword arguments are accepted, of which nothing is known.
+        open: whether further keyword arguments are accepted, about which nothing is known.
     """
 
     arguments: dict[str, Argument] = field(default_factory=dict)
     open: bool = False
 
 
-# ---- of what is imported
+# ---- signatures of imported objects
 
 
 def parameters_of(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -118,7 +118,7 @@ def accepts(made: Callable[..., Any], **extras: Any) -> dict[str, Any]:
     return {name: value for name, value in extras.items() if name in known}
 
 
-# ---- of what is not
+# ---- signatures read from source
 
 
 @functools.lru_cache(maxsize=256)
@@ -138,7 +138,7 @@ def read_signature(path: str) -> Signature | None:
 def settings_of(command: str) -> Signature | None:
     """The settings of a command, from the dotted path of its function; None where its source is not found.
 
-    They are its arguments; or where its first argument is annotated with a TypedDict of them, the entries of that.
+    They are its arguments or, where its first argument is annotated with a TypedDict, the entries of that.
     """
     signature = read_signature(command)
     for argument in list(signature.arguments.values())[:1] if signature else []:
@@ -199,8 +199,8 @@ class _Namespace(dict[str, Any]):
                 return getattr(importlib.import_module(home), leaf)
             if path in _LIGHT:
                 return importlib.import_module(path)
-            # What Python brings along needs no look at its source, nor does a tensor, whose source takes 0.07 s to
-            # parse: an annotation that names it restricts nothing here.
+            # The source of the standard library is not read, nor that of a tensor, which takes 0.07 s to parse: an
+            # annotation that names either restricts nothing here.
             known = home.split(".")[0] in sys.stdlib_module_names or path == "torch.Tensor"
             found = None if known else _find(path)
             if found and isinstance(found[1], ast.expr):
@@ -238,7 +238,7 @@ def _module(name: str) -> _Module | None:
 
 
 def _find(path: str, depth: int = 0) -> tuple[_Module, ast.AST] | None:
-    """The module and the definition of a dotted path, through the imports that lead to it."""
+    """The module and the definition of a dotted path, following the imports that lead to it."""
     home, _, name = path.rpartition(".")
     module = _module(home) if home else None
     node = module.names.get(name) if module else None
@@ -288,7 +288,7 @@ def _function_signature(module: _Module, node: ast.FunctionDef, *, skip_first: b
     )
 
 
-# ---- values against annotations
+# ---- values checked against annotations
 
 
 def foreign_in(annotation: Any) -> list[type[Foreign]]:
@@ -299,7 +299,7 @@ def foreign_in(annotation: Any) -> list[type[Foreign]]:
 
 
 def refusal(value: Any, annotation: Any) -> tuple[str, str] | None:
-    """Why a plain value (of YAML) does not fit an annotation.
+    """Why a plain value (from YAML) does not fit an annotation.
 
     Returns:
         Where in the value (`""`, or `.1` for the second entry of a list) and what it should be; None where it fits.
@@ -310,7 +310,7 @@ def refusal(value: Any, annotation: Any) -> tuple[str, str] | None:
 
     try:
         adapter = _adapter(annotation, TypeAdapter, ConfigDict)
-        # As JSON: a list stands for any sequence there, while the mode is strict about true, 1 and "1".
+        # As JSON: a list then stands for any sequence, while strict mode still tells true, 1 and "1" apart.
         adapter.validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         told = [

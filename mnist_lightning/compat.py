@@ -1,6 +1,6 @@
 """Everything that reaches into other packages' internals, each with its reason and its measured gain.
 
-A test holds that no other file does, and one test per function fails when the package behind it changes.
+A test checks that no other file does, and one test per function fails when the package behind it changes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, NoReturn
 
 @contextlib.contextmanager
 def without_scipy_signal() -> Iterator[None]:
-    """Within, Lightning is imported without `scipy.signal`: 0.8 s of its four.
+    """In this context, Lightning is imported without `scipy.signal`, which saves 0.8 s of its four.
 
-    torchmetrics imports it only to restore a name in it that some audio metrics, none of them used here, expect of an
-    old SciPy. Afterwards it can be imported as ever.
+    torchmetrics imports it only to restore a name in it that some audio metrics, none of them used here, expect from an
+    old SciPy. Afterwards it can be imported as usual.
     """
     name = "scipy.signal"
     if name in sys.modules:
@@ -41,10 +41,10 @@ def without_scipy_signal() -> Iterator[None]:
 
 @contextlib.contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Within, torch and Lightning are imported without rounds of the garbage collector, nor does it see them later.
+    """In this context, torch and Lightning are imported without garbage collection, and are exempt from it later.
 
-    They are half a million objects that never die. Looking at them again and again while they come in took 0.5 s of
-    2.7, and each full round afterwards 0.1 to 0.2 s, about once per job.
+    They are half a million objects that are never freed. Scanning them again and again during the import took 0.5 s of
+    2.7, and each full collection afterwards 0.1 to 0.2 s, about once per job.
     """
     first, collects = "torch" not in sys.modules, gc.isenabled()
     gc.disable()
@@ -56,14 +56,14 @@ def heavy_imports() -> Iterator[None]:
             gc.enable()
         if first:
             gc.freeze()
-            atexit.register(gc.unfreeze)  # otherwise bindings complain at the end that their objects leaked
+            atexit.register(gc.unfreeze)  # otherwise bindings complain at exit that their objects leaked
 
 
 @contextlib.contextmanager
 def hydra_arguments(arguments: Sequence[str]) -> Iterator[None]:
-    """Within, `hydra.main` reads these arguments and raises what a job raises instead of printing it and exiting.
+    """In this context, `hydra.main` reads these arguments, and raises a job's error instead of printing it and exiting.
 
-    It has no argument for either: it reads `sys.argv` and the environment variable HYDRA_FULL_ERROR.
+    It has no parameter for either: it reads `sys.argv` and the environment variable HYDRA_FULL_ERROR.
     """
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [argv[0] if argv else "mnist-lightning", *arguments]
@@ -79,10 +79,10 @@ def hydra_arguments(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def watch_configs(before: Callable[[Path], None], after: Callable[[str, str, Any], None]) -> None:
-    """From now on, have Hydra show each config file before it reads it, and what it holds once it has its place.
+    """From now on, have Hydra report each config file before it reads it, and its content once that has been placed.
 
-    Hydra has no door for either, and a composed config does not say which file a value is from. What the two raise ends
-    the composition.
+    Hydra has no hook for either, and a composed config does not say which file a value comes from. An exception from
+    either function ends the composition.
 
     Args:
         before: gets the path of the file, which may not exist.
@@ -109,8 +109,8 @@ def watch_configs(before: Callable[[Path], None], after: Callable[[str, str, Any
 
 
 def leave(code: int = 0) -> NoReturn:
-    """End the program as Python does, but without taking torch and all else apart object by object: 1.5 s."""
-    # Not a join of each thread: joblib's ends only when it is told that the program does.
+    """End the program as Python does, but without freeing torch and everything else object by object: 1.5 s."""
+    # Threads are not joined one by one: joblib's ends only when it is notified that the program ends.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     logging.shutdown()
@@ -119,14 +119,14 @@ def leave(code: int = 0) -> NoReturn:
 
 def leave_at_once(code: int) -> NoReturn:
     """End the program without any clean-up, which would wait for ranks that are gone."""
-    with contextlib.suppress(OSError, ValueError):  # whoever read what is printed may be gone too
+    with contextlib.suppress(OSError, ValueError):  # the reader of the output may be gone too
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
 
 
 def ignore_sigterm(trainer: Any) -> None:
-    """Keep Lightning from answering SIGTERM: its answer is a broadcast, in which the other ranks take no part."""
+    """Keep Lightning from handling SIGTERM: its handler starts a broadcast, in which the other ranks take no part."""
     trainer._signal_connector.register_signal_handlers = lambda: None
 
 
@@ -147,7 +147,7 @@ def show_png(writer: Any, path: Path, tag: str, step: int) -> None:
     """Hand a PNG file to a TensorBoard writer as it is.
 
     Its `add_image` takes pixels and compresses them once more: 0.1 s for the four pictures of a run. The writer has
-    been closed by the end of the fit, and opens its file again by a private method only.
+    been closed by the end of the fit, and only a private method opens its file again.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -160,8 +160,8 @@ def show_png(writer: Any, path: Path, tag: str, step: int) -> None:
 def show_hparams(writer: Any, hparams: dict[str, Any], metrics: Collection[str], first: Collection[str]) -> None:
     """Hand hyperparameters to a TensorBoard writer, with the scalars that its table shows beside them.
 
-    The table sorts them by name, and shows five unless told otherwise; what is known to differ between runs comes
-    before the rest. torch's writer and Lightning's logger can say that of none.
+    The table sorts them by name, and shows five by default; those marked as differing between runs come before the
+    rest. Neither torch's writer nor Lightning's logger can mark any.
 
     Args:
         hparams: by name.
@@ -183,10 +183,10 @@ def show_hparams(writer: Any, hparams: dict[str, Any], metrics: Collection[str],
 
 @contextlib.contextmanager
 def composed_once() -> Iterator[None]:
-    """Within, `hydra.main` composes the config once: 0.25 s of each command's start.
+    """In this context, `hydra.main` composes the config once, which saves 0.25 s of each command's start.
 
-    Hydra composes it a first time only to see whether `hydra.mode` is set in it, and takes that for unset where the
-    look fails. Not for configs that set it.
+    Hydra composes it a first time only to see whether `hydra.mode` is set in it, and treats it as unset where that
+    fails. Not for configs that set it.
     """
     inner = sys.modules["hydra._internal.hydra"].Hydra  # whoever calls this has imported it
     look = inner.get_mode

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 class UserError(Exception):
     """Something the user gave is wrong: a value, a file, a missing display or network.
 
-    The text is one plain sentence that names the thing and the way out. The scripts print it
+    The text is one plain sentence that says what is wrong and how to fix it. The scripts print it
     and exit with code 2, without a traceback.
     """
 
@@ -17,8 +17,8 @@ class UserError(Exception):
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM ended a run, and what it had done so far is on disk.
 
-    The scripts exit with 128 + `signum`, as a shell expects. No `Exception`, like KeyboardInterrupt: a signal may
-    arrive anywhere, for example inside `logging`, which swallows those.
+    The scripts exit with 128 + `signum`, as a shell expects. Like KeyboardInterrupt, this is not an `Exception`: a
+    signal may arrive anywhere, for example inside `logging`, which swallows those.
     """
 
     def __init__(self, signum: int) -> None:
@@ -27,10 +27,10 @@ class Interrupted(BaseException):
 
 
 def not_installed(error: BaseException) -> UserError | None:
-    """The sentence for an import that failed because a package of one of the project's extras is not installed.
+    """The error for an import that failed because a package of one of the project's extras is not installed.
 
     Args:
-        error: what was raised; what caused it is looked at, too.
+        error: what was raised; its causes are examined too.
 
     Returns:
         None where something else went wrong.
@@ -43,12 +43,12 @@ def not_installed(error: BaseException) -> UserError | None:
     name = (found.name or "").split(".")[0] if found is not None else ""
     try:
         required = importlib.metadata.requires("mnist-lightning") or []
-    except importlib.metadata.PackageNotFoundError:  # a checkout that is on the path and not installed
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is on the path but not installed
         required = []
     for each in required:
         package, extra = re.match(r"[\w.-]*", each), re.search(r"""extra == ['"](\w+)""", each)
         module = package[0].lower().replace("-", "_") if package else ""
-        if not name or not extra or extra[1] == "dev":  # which holds the others
+        if not name or not extra or extra[1] == "dev":  # dev includes the other extras
             continue
         if module == name or module.startswith(f"{name}_"):  # mlflow-skinny is imported as mlflow
             return UserError(f'{name} is not installed: pip install "mnist-lightning[{extra[1]}]".')
@@ -57,7 +57,7 @@ def not_installed(error: BaseException) -> UserError | None:
 
 @contextlib.contextmanager
 def extras_named() -> Iterator[None]:
-    """Within, an import that fails for want of an extra raises the sentence of `not_installed` instead."""
+    """In this context, an import that fails for lack of an extra raises the error of `not_installed` instead."""
     try:
         yield
     except ImportError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 LARGEST = 2**31 - 1
-"""Of the whole numbers that a setting may be: more fits no library's integers, and no machine."""
+"""Largest whole number that a setting may be: more fits no library's integers, and no machine."""
 
 Count = Annotated[int, Ge(0), Le(LARGEST)]
 """A whole number, 0 or more."""
@@ -33,7 +33,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Monitor = Literal["val_loss", "val_accuracy", "last"]
 Treatment = Literal["keep", "drop", "soften"]
-"""Of training images whose labels are likely wrong."""
+"""What happens to training images whose labels are likely wrong."""
 Metric = Literal["val_loss", "val_accuracy", "train_loss"]
 Interval = Literal["step", "epoch"]
 Part = dict[str, Any]

@@ -17,7 +17,7 @@ PEN_WIDTHS = (4.0, 60.0)  # thinnest and thickest, units of the sheet
 
 
 def do(canvas: Canvas, action: str) -> None:
-    """Do what a name in `keys.ACTIONS`, or a digit as text, stands for."""
+    """Perform an action: a name in `keys.ACTIONS`, or a digit as text."""
     asked, canvas.asked = canvas.asked, ""
     deleted, canvas.deleted = canvas.deleted, None
     canvas.message = ""
@@ -32,7 +32,7 @@ def do(canvas: Canvas, action: str) -> None:
 
 
 def undo(canvas: Canvas) -> None:
-    """Take the last gesture back; with a clearing the drawing leaves the album, and its label the file."""
+    """Undo the last gesture; undoing a clear takes the drawing out of the album, and its label out of the file."""
     before = list(canvas.drawing.strokes)
     if not canvas.drawing.undo():
         canvas.message = "There is nothing to undo."
@@ -50,7 +50,7 @@ def undo(canvas: Canvas) -> None:
 
 
 def redo(canvas: Canvas) -> None:
-    """Do again what was taken back, a label included."""
+    """Redo what was undone, including a label."""
     before = list(canvas.drawing.strokes)
     if not canvas.drawing.redo():
         canvas.message = "There is nothing to redo."
@@ -75,7 +75,7 @@ def clear(canvas: Canvas) -> None:
 
 
 def delete(canvas: Canvas) -> None:
-    """Remove the chosen drawing of the strip, or else empty the sheet."""
+    """Remove the drawing chosen in the strip, or empty the sheet if none is chosen."""
     sketch = canvas.sketch
     if sketch is None:
         clear(canvas)
@@ -86,7 +86,7 @@ def delete(canvas: Canvas) -> None:
 
 
 def close(canvas: Canvas, sure: bool) -> None:
-    """Close what is open; where nothing is, the window, but ask first where that would lose a drawing."""
+    """Close what is open, or else the window; ask first if that would lose a drawing."""
     if canvas.shows_help:
         canvas.shows_help = False
     elif canvas.sketch is not None:
@@ -100,7 +100,7 @@ def close(canvas: Canvas, sure: bool) -> None:
 
 
 def label(canvas: Canvas, digit: int, sure: bool) -> None:
-    """Keep the chosen drawing, or what is on the sheet, as `digit`; what looks like several only if `sure`."""
+    """Keep the chosen drawing, or what is on the sheet, as `digit`; if it reads as several, only if `sure`."""
     sketch, count = canvas.sketch, len(canvas.reading.digits)
     if sketch is not None:
         _write(canvas, lambda: canvas.album.label(sketch, digit), f"This drawing is kept as {digit} now.")
@@ -123,7 +123,7 @@ def label(canvas: Canvas, digit: int, sure: bool) -> None:
 
 
 def _write(canvas: Canvas, change: Callable[[], object], message: str) -> bool:
-    """Change the album; say so, or what was in the way."""
+    """Change the album; the message says so, or why it failed."""
     try:
         change()
     except UserError as error:

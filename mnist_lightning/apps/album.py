@@ -1,4 +1,4 @@
-"""The last drawings: those with a label, which lie in the folder's file, and those that were cleared away."""
+"""The last drawings: labelled ones, which are in the folder's file, and cleared ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sketch:
         strokes: what was drawn.
         label: the digit that the user says it is, None without a label.
         read: what was read in it, "" where nothing was.
-        identity: of its line in the file.
+        identity: the id of its line in the file.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class Sketch:
 
     @cached_property
     def picture(self) -> np.ndarray:
-        """Small, bright ink on 0: uint8 [h, w]."""
+        """A small picture, bright ink on 0: uint8 [h, w]."""
         return draw_digit(self.strokes)
 
 
 class Album:
-    """The last drawings, the newest first; labels are in `<folder>/drawings.jsonl` as soon as they are given.
+    """The last drawings, the newest first; labels are written to `<folder>/drawings.jsonl` as soon as they are given.
 
-    All methods that write raise UserError where the file cannot be written, and change nothing then.
+    All methods that write raise UserError if the file cannot be written, and then change nothing.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -48,22 +48,22 @@ class Album:
 
     @cached_property
     def sketches(self) -> list[Sketch]:
-        """The drawings; at first the last ones of the file, which is read when they are asked for."""
+        """The drawings; initially the last ones in the file, which is read on first access."""
         found = drawings.last(self.folder, MOST)
         return [Sketch(digit.strokes, digit.label, str(digit.label), digit.id) for digit in found]
 
     @property
     def file(self) -> Path:
-        """Where the labelled ones are."""
+        """The file of the labelled drawings."""
         return self.folder / drawings.FILE
 
     def add(self, sketch: Sketch) -> None:
-        """Put a drawing in front; the oldest one is no longer shown then, its label stays in the file."""
+        """Put a drawing in front; the oldest one may then no longer be shown, but its label stays in the file."""
         self.sketches.insert(0, sketch)
         del self.sketches[MOST:]
 
     def label(self, sketch: Sketch, digit: int) -> int | None:
-        """Give a drawing a label, or another one; how many lines the file has then, None where it had one before."""
+        """Label a drawing, or relabel it; returns how many lines the file then has, None if it had a label before."""
         self.sketches  # noqa: B018
         count = None
         if sketch.label is None or not drawings.relabel(self.folder, sketch.identity, digit):
@@ -72,7 +72,7 @@ class Album:
         return count
 
     def remove(self, sketch: Sketch) -> None:
-        """Take a drawing out, and its line out of the file."""
+        """Remove a drawing, and its line from the file."""
         if sketch.label is not None:
             drawings.remove(self.folder, sketch.identity)
         self.sketches[:] = [each for each in self.sketches if each is not sketch]

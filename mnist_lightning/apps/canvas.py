@@ -1,6 +1,6 @@
-"""The drawing canvas without its window: mouse and key events in, what is on the sheet and how it reads out.
+"""The drawing canvas without its window: mouse and key events in, the sheet and its reading out.
 
-`view.py` draws it, `window.py` puts it on a screen, `replay.py` plays recorded pens through it. Positions are in
+`view.py` draws it, `window.py` puts it on a screen, `replay.py` plays recorded strokes through it. Positions are in
 pixels of the window; strokes are kept in units of the sheet (see `layout.py`), so a resize changes no reading.
 """
 
@@ -29,8 +29,8 @@ class Canvas:
     Attributes:
         drawing: the strokes on the sheet, in its units.
         album: the last drawings, with their labels.
-        layout: where things stand in the window.
-        network: what the title calls the network that reads.
+        layout: where things are in the window.
+        network: the name of the network that reads, as the title shows it.
         pen_width: of the next stroke, units of the sheet.
         is_down: whether a button is held over the sheet.
         eraser: position in pixels while the eraser is down, else None.
@@ -38,8 +38,8 @@ class Canvas:
         hovered: the button that the mouse is over.
         sketch: the drawing of the album that is chosen, to be labelled or deleted.
         message: what to tell the user about the last key; "" for nothing.
-        asked: the key that has to be pressed again to be obeyed.
-        deleted: the drawing that was deleted last, with its place in the album, for undo; None once more was done.
+        asked: the action whose key has to be pressed again to confirm it.
+        deleted: the drawing that was deleted last, with its place in the album, for undo; None after any other action.
         taken_back: drawings that undo took out of the album, for redo.
         shows_help, shows_why, is_dark: what `?`, `h` and `d` switch.
         open: False once the user wants to quit.
@@ -68,7 +68,7 @@ class Canvas:
 
     @property
     def reader(self) -> Reader | None:
-        """What reads the sheet; None until there is a network, drawing works without."""
+        """What reads the sheet; None until a network is loaded, but drawing already works."""
         return self._reader
 
     @reader.setter
@@ -78,7 +78,7 @@ class Canvas:
 
     @property
     def reading(self) -> Reading:
-        """How the sheet reads now; computed when it is asked for and something has changed."""
+        """The current reading of the sheet; computed on access if something has changed."""
         if not self._is_read and self._reader is not None:
             self._reading = self._reader.read(self.drawing.strokes)
             self._is_read = True
@@ -86,7 +86,7 @@ class Canvas:
 
     @property
     def focus(self) -> DigitReading | None:
-        """The digit that the user has chosen, or else that was drawn last."""
+        """The digit that the user has chosen, or else the one drawn last."""
         digits = self.reading.digits
         if not digits:
             return None
@@ -104,12 +104,12 @@ class Canvas:
 
     @property
     def title(self) -> str:
-        """Of the window: the number first, so that it can be read in a task bar, and the network that reads it."""
+        """The title of the window: the number first, so that it can be read in a task bar, then the network."""
         return " - ".join(filter(None, (" ".join(self.reading.text.split()), NAME, self.network)))
 
     @property
     def hint(self) -> str:
-        """What the line under the sheet says: about the last key, what the mouse is over, or what can be done."""
+        """The line under the sheet: the result of the last key, what the mouse is over, or what can be done."""
         if self.message:
             return self.message
         if self.hovered is not None:
@@ -121,7 +121,7 @@ class Canvas:
         return f"{tool} with the left button, erase with the right; a digit key keeps the drawing.  ? shows all keys."
 
     def resize(self, width: int, height: int) -> None:
-        """The window has another size, in pixels."""
+        """Fit the layout to a new size of the window, in pixels."""
         self.layout = Layout(width, height)
 
     def press(self, x: int, y: int) -> None:
@@ -145,7 +145,7 @@ class Canvas:
         return max(ERASER_RADIUS, 0.75 * self.pen_width)
 
     def move(self, x: int, y: int) -> None:
-        """The mouse moves with a button held; beyond the edge the pen stays on it."""
+        """The mouse moves with a button held; outside the sheet the pen stays at its edge."""
         if not self.is_down:
             return
         self.drawing.move(*self._units(x, y))
@@ -154,7 +154,7 @@ class Canvas:
         self._is_read = False
 
     def hover(self, x: int, y: int) -> bool:
-        """The mouse moves without a button; whether that changes what is to be seen."""
+        """The mouse moves without a button; returns whether that changes what is shown."""
         before, self.hovered = self.hovered, controls.at(self.layout, x, y)
         return before is not self.hovered
 
@@ -173,7 +173,7 @@ class Canvas:
             self.act(action)
 
     def act(self, action: str) -> None:
-        """Do what a key or a button stands for: a name in `keys.ACTIONS`, or a digit as text."""
+        """Perform the action of a key or a button: a name in `keys.ACTIONS`, or a digit as text."""
         actions.do(self, action)
         self._is_read = False  # what was read meanwhile may be gone
 
@@ -188,7 +188,7 @@ class Canvas:
         return self.is_down
 
     def _click(self, x: int, y: int) -> None:
-        """The left button goes down beside the sheet: on a button, a digit in the panel, or a drawing in the strip."""
+        """The left button goes down outside the sheet: on a button, a digit in the panel, or a drawing in the strip."""
         button = controls.at(self.layout, x, y)
         if button is not None:
             if button.action != "pen":

@@ -25,7 +25,7 @@ def toolbar_state(canvas: Canvas) -> tuple[object, ...]:
 
 
 def draw_toolbar(frame: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme) -> None:
-    """The buttons over the sheet."""
+    """The buttons above the sheet."""
     fill(frame, layout.toolbar, theme.desk)
     pressed = {"erase": canvas.erases, "why": canvas.shows_why, "help": canvas.shows_help}
     usable = {
@@ -106,7 +106,7 @@ def draw_status(frame: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme)
 
 
 def draw_help(frame: np.ndarray, layout: Layout, theme: Theme) -> None:
-    """A card with all keys, in the middle of the window; in two columns where it is too low for one."""
+    """A card with all keys, in the middle of the window; in two columns where the window is too low for one."""
     px, text = layout.px, layout.text(15)
     rows = [*MOUSE.items(), *ACTIONS.values()]
     keys = max(text_width(key, text, 600) for key, _ in rows) + px(20)

@@ -1,4 +1,4 @@
-"""The buttons over the sheet: what each does, and where it stands."""
+"""The buttons above the sheet: what each does, and where it is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Button:
 
     Attributes:
         action: what it does, a name in `keys.ACTIONS`; "pen" shows the pen and does nothing.
-        word: that stands on it.
+        word: the text on it.
         hint: for the line under the sheet, while the mouse is over the button.
         width: in units.
         rank: buttons of a high rank are left out first where there is no room.
-        is_right: whether it stands at the right end.
+        is_right: whether it is at the right end.
     """
 
     action: str
@@ -48,7 +48,7 @@ _GAP = 7  # units between two buttons
 
 @lru_cache(maxsize=8)
 def places(layout: Layout) -> dict[str, Rect]:
-    """Where each button stands in the window, by its action; those without room are not there."""
+    """Where each button is in the window, by its action; buttons without room are left out."""
     toolbar, gap = layout.toolbar, layout.px(_GAP)
     widths = {each.action: _width(layout, each) for each in BUTTONS}
     shown: set[str] = set()

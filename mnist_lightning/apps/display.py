@@ -1,6 +1,6 @@
 """Whether a window can be opened here, and on how large a screen.
 
-Asked before OpenCV is: a Qt without a display aborts the whole process.
+Checked before OpenCV is used: without a display, Qt aborts the whole process.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def require_display() -> None:
     plugins = _qt_plugins()
     display, wayland = os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY")
     if [plugin.name for plugin in plugins] == ["libqxcb.so"]:
-        wayland = None  # the wheels of opencv-python can do X only, which Wayland desktops offer too
-        os.environ["QT_QPA_PLATFORM"] = "xcb"  # whatever other Qt programs are to use
+        wayland = None  # the wheels of opencv-python support X only, which Wayland desktops offer too
+        os.environ["QT_QPA_PLATFORM"] = "xcb"  # regardless of what other Qt programs are set to use
     if not display and not wayland:
         raise UserError(f"There is no display to open a window on (DISPLAY is not set): {INSTEAD}")
     try:
@@ -45,20 +45,20 @@ def require_display() -> None:
 
 
 def _qt_plugins() -> list[Path]:
-    """The platform plugins of the Qt that comes with OpenCV, if any does. Without importing cv2."""
+    """The platform plugins of the Qt that comes with OpenCV, if any, found without importing cv2."""
     spec = importlib.util.find_spec("cv2")
     folders = spec.submodule_search_locations if spec else None
     return [plugin for folder in folders or [] for plugin in Path(folder).glob("qt/plugins/platforms/libq*.so")]
 
 
 def _x_answers() -> bool:
-    """Whether the X server that DISPLAY names lets us in."""
+    """Whether the X server that DISPLAY names accepts a connection."""
     server = x11.server()
-    return server is None or server.answers  # without libxcb it is for OpenCV to say
+    return server is None or server.answers  # without libxcb, leave it to OpenCV
 
 
 def screen_size() -> tuple[int, int] | None:
-    """Width and height of the screen in pixels; None where it cannot be told."""
+    """Width and height of the screen in pixels; None where it cannot be determined."""
     if sys.platform == "win32":
         metrics = ctypes.windll.user32.GetSystemMetrics
         return metrics(0), metrics(1)

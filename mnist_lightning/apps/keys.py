@@ -37,12 +37,12 @@ _LETTERS = {
 _BACKSPACE = {8, 0xFF08} | ({127} if sys.platform == "darwin" else set())
 _DELETE = {0xFFFF, 0xFF9F, 0x2E0000, 0xF728} | ({127} if sys.platform != "darwin" else set())
 _F1 = {0xFFBE, 0x700000, 0xF704}
-_KEYPAD_0 = 0xFFB0  # of X's number keys on the right; from there to 9 in order
+_KEYPAD_0 = 0xFFB0  # X's keysym of 0 on the numeric keypad; 1 to 9 follow in order
 _CONTROL = 0x40000  # GTK's modifier
 
 
 def action(code: int) -> str | None:
-    """What a key does: a name in `ACTIONS`, a digit as text, or None. Capitals are as good as small letters.
+    """What a key does: a name in `ACTIONS`, a digit as text, or None. Upper and lower case are equivalent.
 
     Args:
         code: as `cv2.waitKeyEx` returns it, or an ASCII code.
@@ -52,7 +52,7 @@ def action(code: int) -> str | None:
     for codes, name in ((_BACKSPACE, "undo"), (_DELETE, "delete"), (_F1, "help")):
         if code in codes or code & 0xFFFF in codes:
             return name
-    letter = code & 0xFFFF  # above these are the modifier keys, in some builds
+    letter = code & 0xFFFF  # the higher bits are the modifier keys, in some builds
     if 0 <= letter - _KEYPAD_0 <= 9:
         return str(letter - _KEYPAD_0)
     name = chr(letter).lower() if 0 < letter < 128 else ""

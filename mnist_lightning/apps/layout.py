@@ -1,8 +1,8 @@
-"""Where things stand in the drawing window. Knows nothing of drawing or reading.
+"""Where things are in the drawing window. Knows nothing about drawing or reading.
 
-Sizes are in units, of which `ui` says how many pixels they have: the window's parts grow with it, but never shrink so
-far that text has fewer than 11 pixels; what does not fit then is left out. What is left over goes to the sheet. The
-sheet has units of its own (`scale`), so that a drawing fits it in a window of any size.
+Sizes are in units of `ui` pixels each: the parts of the window grow with it, but never shrink so far that text has
+fewer than 11 pixels; what does not fit then is left out. The remaining room goes to the sheet. The sheet has units of
+its own (`scale`), so that a drawing fits it in a window of any size.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ MARGIN = 20  # at both sides and between sheet and panel
 PANEL_WIDTH = 300
 TOP, TOOLBAR_HEIGHT, GAP = 14, 36, 10
 STRIP_HEIGHT, STATUS_HEIGHT = 78, 34
-TEXT = 14  # letters of most texts
+TEXT = 14  # size of most text
 SMALLEST_TEXT = 11  # pixels
-_LEAST_SHEET = 200  # units that the sheet has beside the panel and above the strip; with less, they are left out
+_LEAST_SHEET = 200  # units that panel and strip must leave for the sheet; they are left out where there is less
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Layout:
 
     @cached_property
     def sheet(self) -> Rect:
-        """Where one draws."""
+        """Where the user draws."""
         left, top = self.px(MARGIN), self.px(TOP + TOOLBAR_HEIGHT + GAP)
         beside = self.px(PANEL_WIDTH + MARGIN) if self.has_panel else 0
         below = self.px(STATUS_HEIGHT) + (self.px(STRIP_HEIGHT + GAP) if self.has_strip else 0)
@@ -96,29 +96,29 @@ class Layout:
 
     @cached_property
     def scale(self) -> float:
-        """Pixels per unit of the sheet: so many that 760 x 538 units fit."""
+        """Pixels per unit of the sheet, chosen so that 760 x 538 units fit."""
         return min(self.sheet.width / SHEET_WIDTH, self.sheet.height / SHEET_HEIGHT)
 
     @cached_property
     def toolbar(self) -> Rect:
-        """Where the buttons stand."""
+        """Where the buttons are."""
         return Rect(self.sheet.left, self.px(TOP), self.sheet.width, self.px(TOOLBAR_HEIGHT))
 
     @cached_property
     def strip(self) -> Rect:
-        """Where the last drawings stand."""
+        """Where the last drawings are."""
         height = self.px(STRIP_HEIGHT) if self.has_strip else 0
         return Rect(self.sheet.left, self.sheet.bottom + self.px(GAP), self.sheet.width, height)
 
     @cached_property
     def status(self) -> Rect:
-        """Where messages stand."""
+        """Where messages are."""
         height = self.px(STATUS_HEIGHT)
         return Rect(self.sheet.left, max(self.height - height, 0), self.sheet.width, height)
 
     @cached_property
     def panel(self) -> Rect:
-        """Where the reading stands."""
+        """Where the reading is."""
         top = self.px(TOP)
         left, width = self.sheet.right + self.px(MARGIN), self.px(PANEL_WIDTH)
         return Rect(left, top, width if self.has_panel else 0, max(self.height - 2 * top, 1))
@@ -129,6 +129,6 @@ def fitting(screen: tuple[int, int] | None) -> tuple[int, int]:
     if screen is None:
         return BASE_WIDTH, BASE_HEIGHT
     width, height = screen
-    width = min(width, height * 16 // 9)  # several monitors beside each other are one screen
+    width = min(width, height * 16 // 9)  # several monitors side by side count as one screen
     factor = min(0.92 * width / BASE_WIDTH, 0.84 * height / BASE_HEIGHT)
     return max(round(factor * BASE_WIDTH), 200), max(round(factor * BASE_HEIGHT), 200)

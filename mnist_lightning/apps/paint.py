@@ -11,7 +11,7 @@ from mnist_lightning.apps.text import Colour
 
 def fill(image: np.ndarray, rect: Rect, colour: Colour) -> None:
     """Fill a rectangle; what lies outside the picture is cut off."""
-    if rect.width > 0 and rect.height > 0:  # OpenCV's corners belong to the rectangle
+    if rect.width > 0 and rect.height > 0:  # both corners are inclusive in OpenCV
         cv2.rectangle(image, (rect.left, rect.top), (rect.right - 1, rect.bottom - 1), colour, -1)
 
 

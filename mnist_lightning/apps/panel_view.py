@@ -15,7 +15,7 @@ from mnist_lightning.apps.text import Colour, ended, shortened, text_width, writ
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.inference.reading import NO_DIGIT, UNSURE, DigitReading
 
-CARD_HEIGHT = 150  # of the card with the number, units, as all below
+CARD_HEIGHT = 150  # of the card with the number, in units, as all below
 BARS_TOP, BAR_PITCH, BAR_HEIGHT = 374, 25, 15
 FOOTER_TOP = 640
 _RECIPE = ("28 × 28 pixels:", "the ink in a 20 × 20 box,", "its centre of mass", "in the middle")
@@ -23,7 +23,7 @@ NO_NETWORK = tuple("0123456789")
 
 
 class PanelView:
-    """Draws the panel into its part of the window's picture; changes what has changed."""
+    """Draws the panel into its part of the window's picture; redraws only what has changed."""
 
     def __init__(self, layout: Layout, theme: Theme) -> None:
         self.layout, self.theme = layout, theme
@@ -120,7 +120,7 @@ def _draw_number(panel: np.ndarray, canvas: Canvas, layout: Layout, theme: Theme
     baseline = px(58) + round(0.36 * size) - pitch * (len(rows) - 1) // 2
     for row in rows:
         text = "".join(shown for shown, _ in row)
-        if text_width(text, size, 500) > room:  # the end of it, and that there is more
+        if text_width(text, size, 500) > room:  # show its end, and that there is more
             row = [("…", True), *row[-(room * len(row) // text_width(text, size, 500) - 1) :]]
             text = "".join(shown for shown, _ in row)
         x = middle - text_width(text, size, 500) // 2
@@ -171,7 +171,7 @@ def bars(names: Sequence[str], focus: DigitReading | None, theme: Theme) -> list
 
 
 def _draw_bar(panel: np.ndarray, layout: Layout, theme: Theme, row: int, bar: Bar) -> None:
-    """One class: its name, a bar, and its chance in percent; without a chance an empty one."""
+    """One class: its name, a bar, and its chance in percent; without a chance, an empty bar."""
     name, widest, chance, colour = bar
     px, text, small = layout.px, layout.text(15), layout.text()
     top, height, is_best = px(BARS_TOP + BAR_PITCH * row), px(BAR_HEIGHT), colour in (theme.blue, theme.orange)
@@ -189,7 +189,7 @@ def _draw_bar(panel: np.ndarray, layout: Layout, theme: Theme, row: int, bar: Ba
 
 
 def whole_percent(share: float) -> int:
-    """Never rounded up to 100."""
+    """A share from 0 to 1 in whole percent, never rounded up to 100."""
     return min(round(100 * float(share)), 99 if share < 1 else 100)
 
 

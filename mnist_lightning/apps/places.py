@@ -1,4 +1,4 @@
-"""Where the small pictures stand: what the network sees, in the panel, and the last drawings, in the strip."""
+"""Where the small pictures are: what the network sees, in the panel, and the last drawings, in the strip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ROWS = 3
 
 @dataclass(frozen=True)
 class Thumbs:
-    """The pictures of the digits from `first` on, in pixels of the window; the digits before have no room."""
+    """The pictures of the digits from `first` on, in pixels of the window; there is no room for the digits before."""
 
     first: int
     rects: tuple[Rect, ...]
@@ -23,7 +23,7 @@ class Thumbs:
 
 @lru_cache(maxsize=64)
 def thumbs(layout: Layout, count: int) -> Thumbs:
-    """Where the pictures of `count` digits stand: in as many rows as lets them be largest."""
+    """Where the pictures of `count` digits are: in the number of rows that makes them largest."""
     if not layout.has_panel:
         return Thumbs(count, ())
     px, panel = layout.px, layout.panel
@@ -39,7 +39,7 @@ def thumbs(layout: Layout, count: int) -> Thumbs:
     columns = (px(PANEL_WIDTH) + gap) // (size + gap)
     shown = min(count, rows * columns)
     if count > shown:
-        shown -= 1  # its place says how many there are before
+        shown -= 1  # its place shows how many come before
     first, skipped = count - shown, int(count > shown)
     left, top = panel.left, panel.top + px(THUMBS_TOP)
     found = []
@@ -51,7 +51,7 @@ def thumbs(layout: Layout, count: int) -> Thumbs:
 
 @lru_cache(maxsize=8)
 def strip(layout: Layout, count: int) -> tuple[Rect, ...]:
-    """Where the last drawings stand, the newest at the left; as many as fit, at most `count`."""
+    """Where the last drawings are, the newest at the left; as many as fit, at most `count`."""
     if not layout.has_strip:
         return ()
     area, gap = layout.strip, layout.px(_GAP)

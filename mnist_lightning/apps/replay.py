@@ -1,6 +1,6 @@
 """Pen strokes played through the canvas: mouse events in, displayed digits out, counted and shown.
 
-Everything but the pixels of the window takes part: positions are whole pixels, as a mouse has them, and the number
+Everything except the pixels of the window is tested: positions are whole pixels, as those of a mouse, and the number
 that counts is the one that the window would show.
 """
 
@@ -110,13 +110,13 @@ def summarise(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
 
     Args:
         outcomes: one or more.
-        seconds: that all of them took.
+        seconds: the time that all of them took.
 
     Returns:
         `accuracy`: share of the digits whose likeliest reading is right. `writer_mean`, `worst_writer`: mean and
-        smallest of the accuracies of the writers; `writers`: all of them by name, the worst first. `n`.
-        `seconds_per_digit`. `not_sure`: share that the canvas shows as "?". `wrong_but_sure`: share that it shows
-        wrong without one. `confusions`: label, reading and how often, the most frequent first.
+        smallest of the writers' accuracies; `writers`: all of them by name, the worst first. `n`.
+        `seconds_per_digit`. `not_sure`: share that the canvas shows as "?". `wrong_but_sure`: share that is
+        wrong and shown without one. `confusions`: label, reading and how often, the most frequent first.
     """
     by_writer: dict[str, list[bool]] = defaultdict(list)
     for outcome in outcomes:

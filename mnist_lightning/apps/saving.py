@@ -1,4 +1,4 @@
-"""What is on the sheet, as files: its picture, and its strokes with how they read."""
+"""The sheet as files: its picture, and its strokes with their reading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def save(canvas: Canvas) -> str:
-    """Write the sheet into the folder of the drawings; what to tell the user."""
+    """Write the sheet into the folder of the drawings; returns what to tell the user."""
     if not canvas.drawing.strokes:
         return "There is nothing to save: the sheet is empty."
     sheet, reading, folder = canvas.layout.sheet, canvas.reading, canvas.album.folder

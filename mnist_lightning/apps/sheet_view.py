@@ -33,7 +33,7 @@ class Mark(NamedTuple):
 
 
 class SheetView:
-    """Draws the sheet into its part of the window's picture; changes what has changed."""
+    """Draws the sheet into its part of the window's picture; redraws only what has changed."""
 
     def __init__(self, layout: Layout, theme: Theme) -> None:
         self.layout, self.theme = layout, theme
@@ -46,7 +46,7 @@ class SheetView:
         """Bring the picture of the sheet, uint8 BGR [H, W, 3], up to date."""
         ink = self._layer.update(canvas.drawing.strokes)
         marks = tuple(self._marks_of(canvas))
-        # What lies over the ink is drawn on a whole fresh sheet; without it, only where something changed.
+        # With anything drawn over the ink, the whole sheet is redrawn; without, only where something changed.
         is_plain = not canvas.shows_why and canvas.eraser is None
         areas = [self._layer.changed, *(area for mark in {*self._marks} - {*marks} for area in _under(mark))]
         if not (is_plain and self._is_plain):
@@ -88,7 +88,7 @@ class SheetView:
             width, height = text_width(word, size, 600) + layout.px(10), size + layout.px(6)
             above = y0 - height
             tag = Rect(x0, above if above >= 0 else min(y1, layout.sheet.height - height), width, height)
-        tag_colour = theme.grey if colour is theme.other else colour  # white on it has to be legible
+        tag_colour = theme.grey if colour is theme.other else colour  # white text on it has to be legible
         return Mark(box, tag, word, colour, tag_colour, max(layout.px(2 if is_focus else 1.2), 1))
 
 

@@ -1,4 +1,4 @@
-"""Text in pictures: OpenCV's own TrueType font, anti-aliased, placed by its left, middle or right."""
+"""Text in pictures: OpenCV's built-in TrueType font, anti-aliased, placed by its left, middle or right."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: 
     Args:
         image: uint8 [H, W, 3].
         text: the line.
-        at: x of its left end and y of the line that its letters stand on, pixels; see `centred` and `ended`.
+        at: x of its left end and y of its baseline, pixels; see `centred` and `ended`.
         size: of the letters, pixels.
         colour: BGR.
         weight: 300 light, 400 regular, 600 strong, 800 heavy.
@@ -46,7 +46,7 @@ def write(image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: 
 
 
 def centred(text: str, at: tuple[int, int], size: int, weight: int = 400) -> tuple[int, int]:
-    """Where a line of text begins whose middle is at `at`."""
+    """Where a line of text begins if its middle is at `at`."""
     return at[0] - text_width(text, size, weight) // 2, at[1]
 
 
@@ -58,7 +58,7 @@ def write_centred(
 
 
 def ended(text: str, at: tuple[int, int], size: int, weight: int = 400) -> tuple[int, int]:
-    """Where a line of text begins whose right end is at `at`."""
+    """Where a line of text begins if its right end is at `at`."""
     return at[0] - text_width(text, size, weight), at[1]
 
 

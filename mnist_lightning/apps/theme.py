@@ -1,7 +1,7 @@
-"""The colours of the window, light and dark. Blue, green, red, each 0 to 255, as OpenCV has them.
+"""The colours of the window, light and dark. Blue, green, red, each 0 to 255, as in OpenCV.
 
 Blue, orange and green are Okabe and Ito's, as in `plots/style.py`, and can be told apart with every kind of colour
-blindness. Nothing is said by colour alone.
+blindness. Nothing is shown by colour alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Theme:
     Attributes:
         desk: behind everything. `card`: of buttons and boxes on it. `paper`: of the sheet.
         ink: of the pen and of text. `grey`: of text that matters less.
-        faint: of borders. `track`: behind bars. `other`: of bars that do not win.
+        faint: of borders. `track`: behind bars. `other`: of the bars that are not the largest.
         blue: sure. `orange`: not sure. `rust`: text that says so. `green`: white gaps that decide.
         undecided: ink that decides nothing.
     """
@@ -53,7 +53,7 @@ class Theme:
 
     @cached_property
     def heat(self) -> np.ndarray:
-        """uint8 [1, 256, 3]: from ink against the digit (0) over no effect (128) to ink for it (255)."""
+        """uint8 [1, 256, 3]: from ink against the digit (0) through no effect (128) to ink for it (255)."""
         share = np.abs(np.arange(256) - 128)[:, None] / 128
         hue = np.where(np.arange(256)[:, None] < 128, self.blue, self.orange)
         return (share * hue + (1 - share) * np.array(self.undecided)).round().astype(np.uint8)[None]

@@ -1,6 +1,6 @@
-"""How the window looks: one picture, of which only the parts that have changed are drawn anew.
+"""How the window looks: one picture, of which only the parts that have changed are redrawn.
 
-Knows the canvas, no windows and no events.
+Knows the canvas, but neither windows nor events.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mnist_lightning.apps.theme import DARK, LIGHT, Theme
 
 
 class View:
-    """Draws a canvas; keeps what it drew, and changes what has changed."""
+    """Draws a canvas; keeps what it drew, and redraws only what has changed."""
 
     def __init__(self) -> None:
         self._layout: Layout | None = None
@@ -52,7 +52,7 @@ class View:
         return changed
 
     def _start(self, layout: Layout, theme: Theme) -> None:
-        """Another size or theme: everything anew."""
+        """Start again for another size or theme: everything is redrawn."""
         self._layout, self._theme, self._seen = layout, theme, {}
         self._frame = np.empty((layout.height, layout.width, 3), np.uint8)
         self._frame[:] = theme.desk

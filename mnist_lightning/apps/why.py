@@ -15,13 +15,13 @@ from mnist_lightning.apps.theme import Theme
 from mnist_lightning.inference.reading import DigitReading
 from mnist_lightning.ink.raster import STROKE_WIDTH
 
-_LEAST = 0.7  # fall in log-odds from which on a gap decides anything
+_LEAST = 0.7  # smallest fall in log-odds at which a gap counts as deciding
 _STRONGEST = 0.6  # opacity of the gap that decides most
 _INNER = 20 - STROKE_WIDTH  # longest side of the pen's path in the network's picture, pixels
 
 
 class Why:
-    """Explains readings, each once."""
+    """Explains readings, each of them once."""
 
     def __init__(self) -> None:
         self._gaps: WeakKeyDictionary[DigitReading, np.ndarray] = WeakKeyDictionary()
@@ -63,11 +63,11 @@ def _lay_ink(
     if not target.size:
         return
     part = pixels[inner[1] : inner[1] + inner[3], inner[0] : inner[0] + inner[2]]
-    # Strokes are wider or thinner here than there: a pixel speaks for what lies around it.
+    # Strokes on the sheet are wider or thinner than the network's: a pixel stands for what is around it.
     part = cv2.GaussianBlur(part / max(float(np.abs(part).max()), 1e-9), (3, 3), 0)
-    said = np.clip(128 + 255 * part, 0, 255).astype(np.uint8)  # half of the strongest is full colour already
+    said = np.clip(128 + 255 * part, 0, 255).astype(np.uint8)  # half of the strongest already gets full colour
     heat = cv2.resize(said, target.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    target[share > 0] = theme.paper  # or the soft edge would show the ink's own colour
+    target[share > 0] = theme.paper  # otherwise the soft edge would show the ink's own colour
     _blend(target, cv2.LUT(cv2.cvtColor(heat, cv2.COLOR_GRAY2BGR), theme.heat), share)
 
 

@@ -1,4 +1,4 @@
-"""The OpenCV window around the canvas: its events in, its picture out, and the network loaded behind its back."""
+"""The OpenCV window around the canvas: its events in, its picture out, and the network loaded in the background."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Window:
         self._title = NAME
         self._is_stale = True
         try:
-            # Free of a fixed aspect and of OpenCV's own tool bar; drawn by us at whatever size it gets.
+            # No fixed aspect ratio, no toolbar of OpenCV's own; the canvas is drawn at the size that the window has.
             cv2.namedWindow(NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error:
             raise UserError(
@@ -56,7 +56,7 @@ class Window:
         self._keyboard = x11.server() if speaks_x else None
 
     def refresh(self) -> None:
-        """Show the canvas as it is, at the next `step`, although no event came."""
+        """Redraw the canvas at the next `step`, even if no event came."""
         self._is_stale = True
 
     def step(self) -> None:
@@ -82,12 +82,12 @@ class Window:
             cv2.setWindowTitle(NAME, self._title)
 
     def close(self) -> None:
-        """Take the window away; it may be gone already."""
+        """Close the window; it may be gone already."""
         cv2.destroyAllWindows()
         cv2.waitKey(1)
 
     def _on_mouse(self, event: int, x: int, y: int, flags: int, _: Any) -> None:
-        self._events.append((event, x, y, flags))  # handled outside: OpenCV would swallow what goes wrong here
+        self._events.append((event, x, y, flags))  # handled outside: OpenCV would swallow exceptions raised here
 
     def _hand_on(self, key: int) -> None:
         events, self._events = self._events, []
@@ -113,7 +113,7 @@ class Window:
         elif event in (cv2.EVENT_LBUTTONUP, cv2.EVENT_RBUTTONUP):
             canvas.release()
         elif not flags & (cv2.EVENT_FLAG_LBUTTON | cv2.EVENT_FLAG_RBUTTON):
-            canvas.release()  # the button went up where we were not told
+            canvas.release()  # the button went up without an event
         else:
             canvas.move(x, y)
         self._is_stale = True
@@ -122,7 +122,7 @@ class Window:
 def _is_visible() -> bool:
     try:
         return cv2.getWindowProperty(NAME, cv2.WND_PROP_VISIBLE) >= 1
-    except cv2.error:  # what Qt does when its last window is gone
+    except cv2.error:  # Qt raises this when its last window is gone
         return False
 
 
@@ -139,7 +139,7 @@ def draw(
 ) -> None:
     """Open the window and let the user draw until it is closed; the settings are those of conf/draw.yaml.
 
-    The window is there at once, and can be drawn on, while torch and the network are loaded in another thread.
+    The window opens at once, and can be drawn on while torch and the network are loaded in another thread.
 
     Raises:
         UserError: no display, no such checkpoint, or one that cannot be read.
@@ -162,7 +162,7 @@ def draw(
 
 
 def short_name(word: str) -> str:
-    """What the window calls the network that `runs.find_checkpoint` describes like this."""
+    """The window's name for the network that `runs.find_checkpoint` describes as `word`."""
     return "pretrained" if word.startswith("pretrained") else word
 
 
@@ -174,7 +174,7 @@ def load_reader(path: Path, device: str, sure: float | None) -> Reader:
         from mnist_lightning.ink.strokes import Stroke
         from mnist_lightning.models.card import sure_from
 
-    # A single digit is read faster than handed to other threads.
+    # Reading a single digit takes less time than handing it to other threads.
     cv2.setNumThreads(1)
     predictor = Predictor.load(path, device, threads=1)
     reader = Reader(predictor, sure_from(predictor.card, sure))

@@ -1,7 +1,7 @@
-"""The little that OpenCV does not say about an X server: how large its screen is, and when Ctrl+Z is held.
+"""The little that OpenCV does not report about an X server: the size of its screen, and whether Ctrl+Z is held.
 
 OpenCV's Qt windows swallow every key that is pressed together with Ctrl alone (in `CvWindow::keyPressEvent`), so these
-keys are read from the keyboard's state. Speaks with libxcb directly, which Qt brings along.
+keys are read from the keyboard's state. Calls libxcb, which Qt brings along, directly.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _HEADER = 32  # bytes of a reply before its list
 
 
 class Server:
-    """A connection to the X server that DISPLAY names; it stays open as long as the program.
+    """A connection to the X server that DISPLAY names; it stays open as long as the program runs.
 
-    A server that has no other client starts anew when the last one leaves, and would not answer Qt.
+    A server resets when its last client leaves, and would then not answer Qt.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Server:
 
     @property
     def answers(self) -> bool:
-        """Whether the server lets us in."""
+        """Whether the server accepted the connection."""
         return self._xcb.xcb_connection_has_error(self._connection) == 0
 
     def screen_size(self) -> tuple[int, int] | None:
@@ -51,7 +51,7 @@ class Server:
         return struct.unpack_from("HH", ctypes.string_at(screen, 24), 20)
 
     def pressed(self, title: str) -> list[str]:
-        """What was pressed together with Ctrl since the last call, "undo" or "redo", in a window titled like this."""
+        """What was pressed with Ctrl since the last call, "undo" or "redo", in a window with this title."""
         if not self.answers:
             return []
         held = self._held_now()
@@ -89,7 +89,7 @@ class Server:
         return "" if name is None else name[_HEADER : _HEADER + struct.unpack_from("I", name, 16)[0]].decode("latin-1")
 
     def _ask(self, request: str, *arguments: Any) -> bytes | None:
-        """The server's reply, or None where it refuses."""
+        """The server's reply, or None if it refuses."""
         send, receive = getattr(self._xcb, f"xcb_{request}"), getattr(self._xcb, f"xcb_{request}_reply")
         send.restype, receive.restype = ctypes.c_uint, ctypes.c_void_p
         reply = receive(self._connection, ctypes.c_uint(send(self._connection, *arguments)), None)

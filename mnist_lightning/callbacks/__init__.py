@@ -1,4 +1,4 @@
-"""What happens around training: one artefact or one habit per file, each an entry of `conf/callbacks/`."""
+"""What happens around training: one artefact or one behaviour per file, each an entry of `conf/callbacks/`."""
 
 from __future__ import annotations
 

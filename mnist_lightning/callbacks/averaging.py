@@ -39,11 +39,11 @@ class Averaging(WeightAveraging):
         return due
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning's, and whether there was an update."""
+        """Lightning's state, and whether there was an update."""
         return {**super().state_dict(), "started": self.started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from that state."""
         super().load_state_dict(state_dict)
         self.started = state_dict.get("started", True)
 
@@ -55,18 +55,18 @@ class Averaging(WeightAveraging):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the average as the network; one without an update is equal to it only before the first step."""
+        """Save the average as the network; one without an update equals the network only before the first step."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if not self.started and trainer.global_step > 0:
             checkpoint["state_dict"] = dict(checkpoint["current_model_state"])
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the average as the network."""
+        """Copy the average into the network."""
         self._start(trainer, pl_module)
         super().on_train_end(trainer, pl_module)
 
     def _start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The first update, now, if training has begun without one."""
+        """Do the first update now, if training has begun without one."""
         if not self.started and trainer.state.fn == "fit" and trainer.global_step > 0:
             self._now = True
             self.on_train_batch_end(trainer, pl_module, None, None, 0)

@@ -17,12 +17,12 @@ class BestAndLast(Checkpoint):
     """Writes `last.ckpt` after each epoch, and copies it to `best.ckpt` where the epoch is the best so far.
 
     Lightning's ModelCheckpoint writes the two one after the other, best first: a run killed between them would leave
-    files that disagree. Here `last.ckpt` is the one point from which on an epoch counts, and it says which epoch is
-    best; a resumed run makes a missing copy anew. It is there from before the first step.
+    files that disagree. Here an epoch counts once its `last.ckpt` is written, which also says which epoch is best; a
+    resumed run restores a missing copy. `last.ckpt` exists from before the first step.
 
     Args:
         monitor: `val_loss` or `val_accuracy`, in which `best.ckpt` is best; `last` takes the last epoch.
-        every_n_steps: write `last.ckpt` every so many optimizer steps as well; None for after each epoch only.
+        every_n_steps: also write `last.ckpt` after every so many optimizer steps; None writes it only after each epoch.
 
     Attributes:
         best: `epoch`, `val_loss`, `val_accuracy` and `checkpoint` of the best epoch; None before the first one ends.
@@ -43,7 +43,7 @@ class BestAndLast(Checkpoint):
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the state of the run that is resumed."""
+        """Continue from the state of the run that is resumed."""
         self.best = state_dict["best"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -51,14 +51,14 @@ class BestAndLast(Checkpoint):
         self._folder = Path(trainer.default_root_dir)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the first last.ckpt, and bring the best one of a resumed run over."""
+        """Write the first last.ckpt, and copy the best one of a resumed run."""
         source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if self.best is not None and source is not None and trainer.is_global_zero:
             self._take_over_best(source, trainer.current_epoch)
         trainer.save_checkpoint(self._folder / LAST)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Write last.ckpt within an epoch, where that is asked for."""
+        """Write last.ckpt within an epoch, if asked to."""
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0 and not trainer.is_last_batch:
             trainer.save_checkpoint(self._folder / LAST)
 
@@ -75,7 +75,7 @@ class BestAndLast(Checkpoint):
             write_atomically(self._folder / BEST, (self._folder / LAST).read_bytes())
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Bring the checkpoints of a resumed run over that had no epoch left to do."""
+        """Copy the checkpoints of a resumed run that had no epoch left to do."""
         if not (self._folder / LAST).is_file() and trainer.is_global_zero:
             self.on_train_start(trainer, pl_module)
 
@@ -84,13 +84,13 @@ class BestAndLast(Checkpoint):
         if before is None or self.monitor not in now:  # `last`, or nothing was validated
             return True
         gain = now[self.monitor] - before
-        return gain >= 0 if self.monitor == "val_accuracy" else gain <= 0  # of equals the one that has seen more
+        return gain >= 0 if self.monitor == "val_accuracy" else gain <= 0  # of equal ones, the one that has seen more
 
     def _take_over_best(self, source: Path, epochs: int) -> None:
         """Put the best checkpoint of a resumed run into this run's folder.
 
-        Where its last epoch is the best one, it is a copy of the checkpoint that is resumed: the one beside it may be
-        of an earlier epoch, if the run was killed between the two.
+        If its last epoch is the best one, copy the checkpoint that is resumed: the best one next to it may be of an
+        earlier epoch if the run was killed between writing the two.
         """
         assert self.best is not None
         best = (

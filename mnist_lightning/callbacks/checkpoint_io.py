@@ -13,8 +13,8 @@ from mnist_lightning.models import checkpoint as checkpoints
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint whole or not at all.
 
-    Lightning's own way writes a temporary file in TMPDIR and copies it over the old checkpoint, byte by byte where the
-    two lie on different file systems: a run killed meanwhile loses both.
+    Lightning itself writes a temporary file in TMPDIR and copies it over the old checkpoint, byte by byte if the two
+    are on different file systems: a run killed during that loses both.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:

@@ -1,4 +1,4 @@
-"""An end before the last epoch, where nothing gets better any more."""
+"""Stops a run before its last epoch when it no longer improves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mnist_lightning.types import Monitor, NonNegative, PositiveInt
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's EarlyStopping, which watches what chooses the best checkpoint; without a patience it never stops.
+    """Lightning's EarlyStopping on the metric that chooses the best checkpoint; without a patience it never stops.
 
-    It also ends a training whose watched metric is no longer finite.
+    It also ends training when the watched metric is no longer finite.
 
     Args:
         patience: epochs without a better value after which the run stops; None for never.

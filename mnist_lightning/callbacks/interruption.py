@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training between two batches."""
+"""Ctrl-C and SIGTERM end training between two batches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mnist_lightning.run import signals
 class Interruption(pl.Callback):
     """Notes a signal when it arrives and raises Interrupted at the next batch.
 
-    A handler that raises at once does so anywhere: in the midst of a file that is being written, or in a finaliser,
-    where Python swallows what is raised.
+    A handler that raises at once may do so anywhere: while a file is being written, or in a finaliser, where Python
+    swallows the exception.
     """
 
     def __init__(self) -> None:
@@ -25,12 +25,12 @@ class Interruption(pl.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Within, Ctrl-C and SIGTERM are noted; a second one ends the program the usual way.
+        """Note Ctrl-C and SIGTERM in the block; a second one ends the program in the usual way.
 
-        Of several ranks the first ends the run: the others go on, since it may be waiting for them, and end with it.
+        With several ranks, the first ends the run: the others go on, since it may be waiting for them, and end with it.
 
         Raises:
-            Interrupted: on leaving, where no batch came after the signal.
+            Interrupted: at the end of the block, if no batch came after the signal.
         """
         if ranks.place().rank > 0:
             with signals.handled(lambda _: None):
@@ -41,11 +41,11 @@ class Interruption(pl.Callback):
         self._end_if_noted()
 
     def on_train_batch_start(self, *args: Any) -> None:
-        """End the run if it is to end."""
+        """End the run if a signal was noted."""
         self._end_if_noted()
 
     def on_validation_batch_start(self, *args: Any) -> None:
-        """End the run if it is to end."""
+        """End the run if a signal was noted."""
         self._end_if_noted()
 
     def _note(self, signum: int) -> None:

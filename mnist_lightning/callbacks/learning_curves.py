@@ -13,7 +13,7 @@ from mnist_lightning.types import PositiveInt
 
 
 class LearningCurves(pl.Callback):
-    """Collects points in the steps and hands them to the loggers after each epoch, so that no step waits.
+    """Collects points during the steps and passes them to the loggers after each epoch, so that no step waits.
 
     Args:
         every_n_steps: batches between two points.
@@ -27,16 +27,16 @@ class LearningCurves(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the loss where it is, on the device."""
-        if batch_idx % self.every_n_steps == 0:  # on every rank, which average the points
+        if batch_idx % self.every_n_steps == 0:  # on every rank: the points are averaged over them
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            # Lightning hands on the loss divided by the number of batches in a step, and ours has made that even.
+            # Lightning passes on the loss divided by the batches in a step; ours is corrected for a shorter last step.
             scale = float(trainer.accumulate_grad_batches)
             if scale > 1 and isinstance(pl_module, Classifier):
                 scale /= pl_module.share_of_step(batch_idx)
             self.points.append((trainer.global_step, outputs["loss"].detach() * scale, float(rate)))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the points of the epoch; of several ranks the mean of their losses, which is the global batch's."""
+        """Write the points of the epoch; for several ranks, the mean of their losses, which is the global batch's."""
         if not self.points:
             return
         steps, losses, rates = zip(*self.points, strict=True)

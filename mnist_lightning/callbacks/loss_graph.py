@@ -18,7 +18,7 @@ class LossGraph(pl.Callback):
         self._draw(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Draw what there is, of an interrupted training too."""
+        """Draw what there is, for an interrupted run, too."""
         self._draw(trainer)
 
     def _draw(self, trainer: pl.Trainer) -> None:

@@ -1,4 +1,4 @@
-"""`training_metrics.json`, true after every epoch."""
+"""`training_metrics.json`, correct after every epoch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class MetricsJSON(pl.Callback):
     """Keeps the record of a run: its history after each epoch, and its best epoch.
 
     An epoch enters the history before its checkpoint is written, which carries the history, and the file is written
-    after it: the checkpoint is the point from which on the epoch counts.
+    after that: an epoch counts once its checkpoint is written.
 
     Args:
-        record: the record of the run; left out, a new one in the Trainer's `default_root_dir`.
+        record: the record of the run; None for a new one in the Trainer's `default_root_dir`.
     """
 
     def __init__(self, record: Record | None = None) -> None:
@@ -34,16 +34,16 @@ class MetricsJSON(pl.Callback):
         return self._record.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the history of the run that is resumed."""
+        """Continue the history of the run that is resumed."""
         self._record.resume(state_dict)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of the fit; a resumed run adds to the time of those before it."""
+        """Start the clock of the fit; a resumed run adds to the time of the runs before it."""
         self._fit_began = time.perf_counter() - self._record.content["timing"]["fit_seconds"]
-        self._epoch_began = time.perf_counter()  # a run that is resumed within an epoch does not begin it anew
+        self._epoch_began = time.perf_counter()  # a run that is resumed within an epoch does not start it again
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what the epochs before have reached, and start the clock of this one."""
+        """Write what the previous epochs have reached, and start the clock of this one."""
         self._save(trainer)
         self._epoch_began = time.perf_counter()
 
@@ -58,7 +58,7 @@ class MetricsJSON(pl.Callback):
         self._save(trainer)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what a resumed run has reached that had no epoch left to do."""
+        """Write the results of a resumed run that had no epoch left to do."""
         if not hasattr(self, "_fit_began"):
             self.on_train_start(trainer, pl_module)
             self._save(trainer)

@@ -16,10 +16,10 @@ class NetworkGraph(pl.Callback):
         """Trace the network once."""
         for logger in trainer.loggers:
             if type(logger).__name__ == "TensorBoardLogger" and trainer.is_global_zero:
-                # A copy: tracing runs the network, which would move the averages of batch norm.
+                # A copy: tracing runs the network, which would change the averages of batch norm.
                 network, example = copy.deepcopy(pl_module.network).cpu(), pl_module.example_input_array
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the tracer's, about itself
+                    warnings.simplefilter("ignore")  # the tracer's warnings about itself
                     # Traced here, since `add_graph` would trace it twice, to compare.
                     traced = torch.jit.trace(network, example, check_trace=False)
                     logger.experiment.add_graph(traced, example)  # type: ignore[attr-defined]

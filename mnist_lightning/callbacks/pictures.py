@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Picture(pl.Callback):
-    """Draws `<file>.png` in the Trainer's `default_root_dir` after `Trainer.test`, and hands it to the loggers."""
+    """Draws `<file>.png` in the Trainer's `default_root_dir` after `Trainer.test`, and passes it to the loggers."""
 
     file = ""
     _loggers: Sequence[Any] = ()
@@ -30,7 +30,7 @@ class Picture(pl.Callback):
         self._loggers, self._epochs = trainer.loggers, trainer.current_epoch
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw what the network said of the test images."""
+        """Draw what the network predicted for the test images."""
         if isinstance(pl_module, Classifier) and pl_module.scored is not None and trainer.is_global_zero:
             names = (pl_module.card or {}).get("class_names")
             names = names or [str(number) for number in range(pl_module.scored.logits.shape[1])]
@@ -44,7 +44,7 @@ class Picture(pl.Callback):
 
 
 class SamplePrediction(Picture):
-    """The first test image, and how likely the network holds each class."""
+    """The first test image, and the probability that the network gives to each class."""
 
     file = "sample_prediction"
 
@@ -57,10 +57,10 @@ class SamplePrediction(Picture):
 
 
 class WorstMistakes(Picture):
-    """The mistakes that the network was most confident of.
+    """The mistakes that the network was most confident about.
 
     Args:
-        count: how many are shown at most.
+        count: the most that are shown.
     """
 
     file = "worst_mistakes"
@@ -69,7 +69,7 @@ class WorstMistakes(Picture):
         self.count = count
 
     def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
-        """The images with what was read and what is right."""
+        """The images with the predicted and the true classes."""
         from mnist_lightning.plots.worst_mistakes import worst_mistakes
 
         worst = scores.worst(scored.logits, scored.labels, self.count)
@@ -85,7 +85,7 @@ class WorstMistakes(Picture):
 
 
 class ConfusionMatrix(Picture):
-    """How often each class was read as each other one."""
+    """How often each class was read as each other class."""
 
     file = "confusion_matrix"
 
@@ -98,13 +98,13 @@ class ConfusionMatrix(Picture):
 
 
 def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int, group: str) -> None:
-    """Save a figure, and hand it to those loggers that take pictures.
+    """Save a figure, and pass it to those loggers that take pictures.
 
     Args:
         figure: the picture.
         path: its file.
         loggers: Lightning's.
-        step: the epoch that it is of.
+        step: the epoch that it shows.
         group: `train` or `test`, among whose curves TensorBoard shows it.
     """
     from mnist_lightning.plots import style

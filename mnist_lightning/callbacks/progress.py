@@ -1,4 +1,4 @@
-"""What a person sees while it trains: a bar on a terminal, and one line per epoch everywhere."""
+"""What the user sees during training: a bar on a terminal, and one line per epoch everywhere."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 
 
-REDRAWN = 0.2  # seconds between two looks of the bar
+REDRAWN = 0.2  # seconds between two redraws of the bar
 
 
 class Progress(pl.Callback):
-    """A bar that counts batches, redrawn five times a second, and after each epoch its numbers in one line.
+    """A bar that counts batches, redrawn five times a second, and one line of numbers after each epoch.
 
-    Behind the bar stand the mean training loss of the epoch so far, the accuracy of the last validation, images per
-    second, and the time that is left of the whole run. The loss is read where the bar is drawn and not in each step,
-    which would wait for the device.
+    After the bar come the mean training loss of the epoch so far, the accuracy of the last validation, images per
+    second, and the remaining time of the whole run. The loss is read when the bar is drawn, not in each step, which
+    would wait for the device.
 
     Args:
-        bar: draw the bar; only ever on a terminal.
+        bar: draw the bar, which is only done on a terminal.
     """
 
     def __init__(self, bar: bool = True) -> None:
@@ -76,7 +76,7 @@ class Progress(pl.Callback):
         return words
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar and say the epoch's numbers."""
+        """Close the bar and print the epoch's numbers."""
         self._close()
         if not trainer.is_global_zero:
             return
@@ -108,7 +108,7 @@ BAR = "{desc} {percentage:3.0f} %|{bar:16}| "
 
 
 def _batches(trainer: pl.Trainer) -> float:
-    """How many training batches the whole run has, infinitely many where nothing ends it."""
+    """How many training batches the whole run has; infinity if nothing ends it."""
     each = trainer.num_training_batches
     limits = [each * epochs for epochs in (trainer.max_epochs,) if epochs is not None and epochs >= 0]
     limits += [steps * trainer.accumulate_grad_batches for steps in (trainer.max_steps,) if steps >= 0]

@@ -26,7 +26,7 @@ class Pruning(pl.Callback):
 
     Args:
         search: the `search` settings, with the number of the trial.
-        record: the record of the run, which is told when the trial is pruned.
+        record: the record of the run, which notes that the trial was pruned.
 
     Raises:
         UserError: the storage cannot be opened.
@@ -50,7 +50,7 @@ class Pruning(pl.Callback):
         self.trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, self.search["trial"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report; all ranks hear the answer."""
+        """Report the epoch; all ranks get the answer."""
         answer = self._report(trainer) if trainer.is_global_zero else ""
         answer = trainer.strategy.broadcast(answer)
         if answer == "prune":
@@ -76,10 +76,10 @@ class Pruning(pl.Callback):
                 return ""
             value = float(trainer.callback_metrics[self.measured])
             self.storage.set_trial_intermediate_value(self.trial_id, epoch, value)
-            last = epoch == trainer.max_epochs  # nothing is left to be spared
+            last = epoch == trainer.max_epochs  # pruning would save nothing
             if not last and self.pruner.prune(self.study, self.storage.get_trial(self.trial_id)):
                 return "prune"
-        except (StorageInternalError, SQLAlchemyError) as error:  # a training is not lost with a database that is away
+        except (StorageInternalError, SQLAlchemyError) as error:  # an unavailable database does not end training
             storage.forget_session()
             log.warning("Epoch %d could not be told to the search: %s", epoch, str(error).splitlines()[0])
         return ""

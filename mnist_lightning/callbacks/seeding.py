@@ -13,13 +13,13 @@ from mnist_lightning.types import Seed
 
 
 class Seeding(pl.Callback):
-    """Lets augmentation and dropout of a batch follow from seed, epoch, batch and rank alone.
+    """Makes augmentation and dropout of a batch depend on seed, epoch, batch and rank alone.
 
-    A run that is resumed anywhere, any number of times, then draws what an unbroken run draws, without a
-    state of random numbers in its checkpoints.
+    A run that is resumed anywhere, any number of times, then draws what an uninterrupted run draws, without a
+    random state in its checkpoints.
 
     Args:
-        seed: of the run; None for 0. A run with `seed=null` draws one and gives it here.
+        seed: that of the run; None for 0. A run with `seed=null` draws one and passes it here.
     """
 
     def __init__(self, seed: Seed | None = 0) -> None:
@@ -38,11 +38,11 @@ class Seeding(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Seed the batch to come, whose augmentation is drawn before it starts."""
+        """Seed the next batch, whose augmentation is drawn before it starts."""
         self._seed(trainer, batch_idx + 1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Seed the batch to come again, after a validation within an epoch."""
+        """Seed the next batch again, after a validation within an epoch."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._seed(trainer, trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 

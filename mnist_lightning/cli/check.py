@@ -1,4 +1,4 @@
-"""A composed config held against the signatures of what it configures, before anything heavy is imported.
+"""Checks a composed config against the signatures of what it configures, before anything heavy is imported.
 
 A command names its settings in the signature of its function, and a part (a mapping with a `_target_`) in that of its
 class; both are read from their source.
@@ -22,12 +22,12 @@ ELSEWHERE = {
     "learning_rate": "optimizer.lr", "dataset": "data", "resume": "ckpt_path", "weights": "ckpt",
     "patience": "early_stopping.patience", "save_dir": "outputs",
 }  # fmt: skip
-"""What other programs call a setting, where likeness alone would not lead to it."""
+"""What other programs call a setting, where similarity alone would not find it."""
 
 DATA = "mnist_lightning.data.DigitsDataModule"
 OFFERED = ("run", "record", "search", "settings", "augment", "seed", "num_classes", "image_size", "params", "optimizer",
            "save_dir", "root_dir", "total_steps")  # fmt: skip
-"""Arguments that the program gives to a part itself, so that a config need not."""
+"""Arguments that the program itself passes to a part, so that a config need not."""
 
 
 def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -57,10 +57,10 @@ def check(settings: Mapping[str, Any], command: str) -> None:
 
 
 def check_available(settings: Mapping[str, Any]) -> None:
-    """Refuse what is not there: a device that this machine lacks, a data set that nobody knows.
+    """Refuse what does not exist: a device that this machine lacks, an unknown data set.
 
     Raises:
-        UserError: naming it. What only torch or the data folder can tell comes later.
+        UserError: naming it. What only torch or the data folder can tell is checked later.
     """
     from mnist_lightning.cli.config import choices
 
@@ -74,7 +74,7 @@ def check_available(settings: Mapping[str, Any]) -> None:
 
 
 def _check_mapping(prefix: str, given: Mapping[str, Any], signature: Signature) -> None:
-    # A setting is named by its own name before that of a callback that refers to it.
+    # Callbacks last: an error is reported for a setting itself, not for a callback that refers to it.
     for key, value in sorted(given.items(), key=lambda item: isinstance(item[1], Mapping) + (item[0] == "callbacks")):
         if key.startswith("_"):
             continue
@@ -148,7 +148,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known dotted name most like `name`: as other programs call it, by its whole, then by its last part."""
+    """The known dotted name most similar to `name`: by other programs' names, the whole name, then the last part."""
     wanted, spelt = name.lower(), {key.lower(): key for key in reversed(known)}
     last = wanted.rsplit(".", 1)[-1]
     if ELSEWHERE.get(last, name) in known:
@@ -161,7 +161,7 @@ def nearest(name: str, known: list[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """How to end a sentence on an unknown name: `: did you mean ...?`, or a full stop where no known name is near."""
+    """The end of a sentence about an unknown name: `: did you mean ...?`, or a full stop if no known name is near."""
     found = nearest(name, known)
     return f": did you mean {found}?" if found else "."
 
@@ -172,7 +172,7 @@ def shown(value: Any) -> str:
 
 
 def annotation_of(key: str, command: str) -> Any:
-    """The annotation of a setting by its dotted name, whichever choice of its group has it; None where none has."""
+    """The annotation of a setting by its dotted name, from any choice of its group that has it; None if none has."""
     from mnist_lightning.cli.config import targets
 
     section, _, name = key.rpartition(".")

@@ -19,12 +19,12 @@ class Command:
     """One command.
 
     Attributes:
-        function: dotted path of what it does. It takes the settings by name, or as one dict `settings`; and the run
+        function: dotted path of its function, which takes the settings by name, or as one dict `settings`; and the run
             folder as `run`, if it has one.
         on_every_rank: whether all processes of torchrun run it; otherwise the first one alone does.
-        report: dotted path of what adds up the folder of a sweep (`-m`), from the folder and the settings of its first
-            job to an exit code. With it a job that fails leaves a record, and the others go on.
-        positional: the setting that a word without = gives.
+        report: dotted path of a function that summarises a sweep (`-m`): it takes the folder and the settings of the
+            first job, and returns an exit code. With it, a job that fails leaves a record, and the others go on.
+        positional: the setting that a word without = sets.
         compared: keys that lead from what the function returns to the number that a sweep compares.
     """
 
@@ -35,7 +35,7 @@ class Command:
     compared: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., Any]:
-        """Import it, as a function of settings, run folder, and of what else the program knows of a job."""
+        """Import it, as a function of the settings, the run folder, and what else the program knows about a job."""
         function = _get(self.function)
         takes = inspect.signature(function).parameters
 
@@ -46,7 +46,7 @@ class Command:
         return call
 
     def load_report(self) -> Callable[[Path, dict[str, Any]], int] | None:
-        """Import what adds up a sweep, if anything does."""
+        """Import the function that summarises a sweep, if there is one."""
         return _get(self.report) if self.report else None
 
     def value(self, result: Any) -> Any:
@@ -57,7 +57,7 @@ class Command:
 
 
 def program(name: str) -> list[str]:
-    """How a command is called again, as this process was: `python scripts/train.py`, or `mnist-lightning train`."""
+    """How to call a command the way this process was called: `python scripts/train.py`, or `mnist-lightning train`."""
     called = Path(sys.argv[0])
     if called.name.startswith("mnist-lightning"):
         return ["mnist-lightning", name.replace("_", "-")]

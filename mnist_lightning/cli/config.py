@@ -1,4 +1,4 @@
-"""`conf/` as Hydra composes it: where it is, what can be chosen, and the help over it.
+"""`conf/` as Hydra composes it: where it is, what can be chosen, and the help text.
 
 Imports nothing heavy.
 """
@@ -30,7 +30,7 @@ _script_began: float | None = time.perf_counter()
 
 
 def job_began() -> float:
-    """When this job began, by `time.perf_counter`: the first job of a process with the process, a later one now."""
+    """When this job began, by `time.perf_counter`: the first job of a process began with it, a later one now."""
     global _script_began
     began, _script_began = _script_began, None
     return time.perf_counter() if began is None else began
@@ -40,7 +40,7 @@ _own: Path | None = None
 
 
 def look_in(own: str | None) -> None:
-    """Look up configs in a folder of the user's too, that of `--config-dir`; None for no such folder.
+    """Also look up configs in a folder of the user: that of `--config-dir`, or None.
 
     Raises:
         UserError: there is no such folder.
@@ -59,16 +59,16 @@ def folders() -> list[Path]:
 
 
 def search_path(places: Iterable[Path]) -> list[str]:
-    """The override that lets Hydra look up configs in these folders too; none where there are none."""
-    # Not as_uri(): Hydra takes what comes after file:// as it is, and %20 is not a space to it.
+    """The override that makes Hydra look up configs in these folders, too; empty without folders."""
+    # Not as_uri(): Hydra takes what comes after file:// as it is, and does not read %20 as a space.
     quoted = ", ".join("'file://{}'".format(str(each).replace("'", "\\'")) for each in places)
     return [f"hydra.searchpath=[{quoted}]"] * bool(quoted)
 
 
 def may_set_mode(words: Iterable[str]) -> bool:
-    """Whether `hydra.mode`, which takes the place of `-m`, is set on the command line, or may be in a config.
+    """Whether `hydra.mode`, which can replace `-m`, is set on the command line or may be set in a config.
 
-    A config that sets it stands in a group of which the command line makes a choice, or is a user's own.
+    A config that sets it is in a group that the command line chooses from, or is the user's own.
     """
     files = [path for folder in folders() for form in ("*.yaml", "*/*.yaml") for path in folder.glob(form)]
     modes = [path for path in files if "MULTIRUN" in path.read_text(encoding="utf-8", errors="replace")]
@@ -85,13 +85,13 @@ def groups() -> list[str]:
 
 
 def choices(group: str) -> list[str]:
-    """What can be chosen of a group: `cnn`, `lenet5` and `mlp` of `model`."""
+    """What can be chosen from a group: `cnn`, `lenet5` and `mlp` from `model`."""
     names = {path.stem for folder in folders() for path in (folder / group).glob("*.yaml")}
     return sorted(name for name in names if not name.startswith("_"))
 
 
 def known_settings(config_name: str) -> list[str]:
-    """The dotted names of all settings that some choice of the groups of a command has, read from the files."""
+    """The dotted names of all settings that a command has with any choice of its groups, read from the files."""
     own_groups = _groups_of(config_name)
     found: dict[str, None] = dict.fromkeys(own_groups)
     for folder in folders():
@@ -114,7 +114,7 @@ def _groups_of(config_name: str) -> list[str]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What a config file holds; nothing where it is not there or damaged, which Hydra says once it reads it."""
+    """What a config file holds; nothing if it is missing or damaged, which Hydra reports once it reads it."""
     try:
         content = read_yaml(path)
     except UserError:
@@ -135,9 +135,9 @@ def composed(config_name: str, overrides: list[str], whole: bool = False) -> Dic
     """A config as a job would get it, without a job and without a folder.
 
     Args:
-        config_name: of a command, or one of the user's own.
+        config_name: that of a command, or one of the user's own.
         overrides: the settings given.
-        whole: with Hydra's part.
+        whole: include Hydra's part.
     """
     places = folders()
     home = next((each for each in places if (each / f"{config_name}.yaml").is_file()), CONF)
@@ -149,7 +149,7 @@ def composed(config_name: str, overrides: list[str], whole: bool = False) -> Dic
 def help_text(config_name: str, overrides: list[str]) -> str:
     """What `--help` prints: the template in the command's config, filled in.
 
-    Hydra would do it too, but takes a second to list the groups, and lists those of other commands with them.
+    Hydra would do it too, but takes a second to list the groups, and lists those of other commands, too.
     """
     cfg = composed(config_name, overrides, whole=True)
     template = string.Template(cfg.hydra.help.template)
@@ -163,7 +163,7 @@ def help_text(config_name: str, overrides: list[str]) -> str:
 
 
 def plain(cfg: DictConfig) -> Settings:
-    """The composed config with its interpolations filled in, whole; `~/runs` lies in the home folder."""
+    """The whole composed config with its interpolations filled in; `~/runs` is in the home folder."""
     return _expanded(OmegaConf.to_container(cfg, resolve=True))
 
 

@@ -1,8 +1,8 @@
-"""Configs that do not come with the package: how large they may be, and what they may set of `hydra.`.
+"""Configs that do not come with the package: how large they may be, and what they may set below `hydra.`.
 
 They come from `--config-dir`, `conf/` of the current folder, `conf/local/` and `hydra.searchpath`. Some of Hydra's
 settings write to any file (`job_logging`) or run any code (`callbacks`) before a job begins; those can be typed, but
-not brought along by a file. What is typed on the command line is not looked at.
+not set by a file. What is typed on the command line is not checked.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _shipped(_key: str, value: Any) -> bool:
 
 
 def _setting(key: str, _value: Any) -> bool:
-    """A setting that is swept, and none of Hydra's."""
+    """A setting that is swept, not one of Hydra's."""
     name = key.removeprefix("sweeper.params.").lstrip("+")
     return bool(_NAMED.fullmatch(name)) and re.split(r"[/.@]", name)[0] != "hydra"
 
@@ -99,7 +99,7 @@ ALLOWED: dict[str, Fits] = {
 def check_file(path: Path) -> None:
     """Refuse a file from elsewhere before Hydra reads it.
 
-    A file of 400 bytes whose aliases repeat each other can stand for a billion values, which Hydra would make; and a
+    A file of 400 bytes whose aliases repeat each other can stand for a billion values, which Hydra would create; and a
     package that it names as a search path is imported to look for configs in it.
 
     Raises:
@@ -113,15 +113,15 @@ def check_file(path: Path) -> None:
 
 
 def check_config(source: str, name: str, config: Any) -> None:
-    """Refuse what a config from elsewhere sets of `hydra.` beyond `ALLOWED`.
+    """Refuse a config from elsewhere that sets anything below `hydra.` beyond `ALLOWED`.
 
     Args:
         source: where it was found, such as `file:///home/me/conf`.
         name: the config in it, such as `experiment/mine`.
-        config: what it holds, in the place that it takes in the composed config.
+        config: what it holds, at its place in the composed config.
 
     Raises:
-        UserError: a setting that is not allowed, or not to this value.
+        UserError: a setting that is not allowed, or not with this value.
     """
     scheme, _, folder = source.partition("://")
     path = Path(folder) / f"{name.removesuffix('.yaml')}.yaml"
@@ -158,7 +158,7 @@ def _stands_for(pattern: str, key: str) -> bool:
 
 @functools.cache
 def _shipped_hydra() -> frozenset[tuple[str, str]]:
-    """What the package's commands set of `hydra.`, as (key, value as text): a copy of their configs may set it too."""
+    """What the package's commands set below `hydra.`, as (key, value as text): a copy of their configs may do so."""
     contents = [read_yaml(path) for path in CONF.glob("*.yaml")]
     return frozenset((key, repr(value)) for each in contents for key, value in dotted(each.get("hydra", {})))
 

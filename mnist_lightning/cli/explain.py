@@ -1,4 +1,4 @@
-"""One sentence for what Hydra or OmegaConf found wrong in the command line or in `conf/`."""
+"""One sentence about what Hydra or OmegaConf found wrong in the command line or in `conf/`."""
 
 from __future__ import annotations
 

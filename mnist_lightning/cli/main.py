@@ -48,7 +48,7 @@ from mnist_lightning.run.record import METRICS_FILE
 log = logging.getLogger(__name__)
 
 UNREADABLE = (HydraException, OmegaConfBaseException, yaml.YAMLError)
-"""What is raised where the command line or a config file makes no config."""
+"""What is raised if the command line or a config file cannot be read."""
 
 OmegaConf.register_new_resolver("run_folder", runs.new_run_folder, replace=True)  # here, for worker processes as well
 
@@ -57,11 +57,11 @@ def main(name: str | None = None) -> None:
     """Run a command with the words of the command line, and end the program.
 
     Args:
-        name: of the command; None where it is the first word.
+        name: that of the command; None if it is the first word.
 
-    Exit codes: 0 done; 2 the user can put it right (one sentence on stderr, no traceback unless HYDRA_FULL_ERROR=1 or
-    debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a fault of the program, with its traceback, or a run
-    whose numbers `repeat` did not get again.
+    Exit codes: 0 done; 2 an error that the user can put right (one sentence on stderr, no traceback unless
+    HYDRA_FULL_ERROR=1 or debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a bug in the program, with its
+    traceback, or a run whose numbers `repeat` did not reproduce.
     """
     arguments = sys.argv[1:]
     if name is None:
@@ -82,7 +82,7 @@ def main(name: str | None = None) -> None:
         _fail("Interrupted.", 128 + signal.SIGINT)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    # The program, and not a test that runs its script.
+    # Only in the program itself, not in a test that runs its script.
     if (sys.orig_argv[1:2] == [sys.argv[0]] or sys.orig_argv[1:3] == ["-m", "mnist_lightning"]) and not code:
         compat.leave()
     if code:
@@ -90,7 +90,7 @@ def main(name: str | None = None) -> None:
 
 
 def _first_word(arguments: list[str]) -> tuple[str, list[str]]:
-    """The command that `mnist-lightning` is asked for."""
+    """The command that `mnist-lightning` is to run, and its arguments."""
     names = {name.replace("_", "-"): name for name in COMMANDS}
     if arguments[:1] == ["-sc"]:  # Hydra's shell completion, which knows no commands: take the word out of the line
         line = os.environ.get("COMP_LINE", "")
@@ -107,8 +107,8 @@ def _first_word(arguments: list[str]) -> tuple[str, list[str]]:
 def run(name: str, arguments: list[str]) -> Any:
     """Run a command as the command line would, and return what its function returns (None for a sweep).
 
-    Under torchrun the first rank alone goes through Hydra and has a run folder. The others run the command too where
-    it is made for it, but without writing.
+    Under torchrun only the first rank goes through Hydra and has a run folder. The others also run the command if it
+    is made for that, but write nothing.
 
     Raises:
         UserError: something that was asked for is not possible.
@@ -138,7 +138,7 @@ def run(name: str, arguments: list[str]) -> Any:
             return None
         if not any("hydra.searchpath" in each for each in overrides):
             overrides += search_path(folders()[:-1])
-        with extras_named():  # of a launcher; those of a job become its sentence within
+        with extras_named():  # those of a launcher; a job reports its own
             return _through_hydra(name, command, [*flags, *overrides])
     except multirun.Refused as error:
         raise error.error from None
@@ -190,7 +190,7 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
         once = contextlib.nullcontext() if may_set_mode(arguments) else compat.composed_once()
         with once, compat.hydra_arguments(arguments), multirun.summed_up(report):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
-    finally:  # for a caller from Python: Hydra's would go on writing into this run's folder, which may be gone
+    finally:  # for a caller from Python: Hydra's handlers would go on writing into this run's folder, which may be gone
         for handler in set(root.handlers) - set(handlers):
             handler.close()
         root.handlers[:] = handlers
@@ -200,7 +200,7 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
 
 
 def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool, asks: str | None) -> None:
-    """What Hydra would take and then fail at; `asks` is a flag that prints something and does nothing else."""
+    """Refuse what Hydra would accept and then fail on; `asks` is a flag that prints something and does nothing else."""
     for override in overrides:
         if (
             override.startswith("~")
@@ -231,7 +231,7 @@ def _value(flags: list[str], *names: str) -> str | None:
 def _follow(name: str, command: Command, config_name: str, overrides: list[str]) -> None:
     """Run the command as a rank that is not the first: no Hydra job, no folder, no log.
 
-    A mistake that each machine finds is told by one rank of it.
+    A mistake that each machine finds is reported by one of its ranks.
     """
     try:
         settings = plain(composed(config_name, overrides))
@@ -251,7 +251,7 @@ def _follow(name: str, command: Command, config_name: str, overrides: list[str])
 def _find_code() -> None:
     """Let Hydra find the user's own modules in the current folder, and the plugins of a checkout that is not installed.
 
-    Here and in worker processes; at the end of the path, so that nothing there takes the place of an installed package.
+    Here and in worker processes; at the end of the path, so that nothing there replaces an installed package.
     """
     folders = [str(Path.cwd())]
     if (CONF.parent / "hydra_plugins").is_dir():
@@ -268,13 +268,13 @@ def _fail(sentence: str, code: int) -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    if ranks.place().world > 1:  # past the clean-up of libraries that would wait for ranks which are gone
+    if ranks.place().world > 1:  # skips the clean-up of libraries that would wait for ranks which are gone
         compat.leave_at_once(code)
     sys.exit(code)
 
 
 def _discard_empty_run_folder() -> None:
-    """Remove a run folder in which nothing but Hydra's own files lie, so that nothing there looks like a result."""
+    """Remove a run folder that holds only Hydra's own files, so that it does not look like a result."""
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.RUN:
         return
     folder = Path(HydraConfig.get().runtime.output_dir)

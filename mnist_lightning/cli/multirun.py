@@ -1,7 +1,7 @@
-"""The jobs of a multirun: each leaves a record whatever happens to it, and the others go on.
+"""The jobs of a multirun: each leaves a record no matter how it ends, and the others go on.
 
-A job never raises its error, with which Hydra would end the sweep. It records the error in its folder, where the
-summary of the sweep reads it, from whichever process or machine.
+A job never raises its error, since Hydra would then end the sweep. It records the error in its folder, where the
+summary of the sweep reads it, from any process or machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mnist_lightning.run import record as records
 
 log = logging.getLogger(__name__)
 
-STOP_FILE = ".stop"  # in a sweep's folder: a job failed, and with sweep.fail_fast=true no other is to start
+STOP_FILE = ".stop"  # in a sweep's folder: a job failed, and with sweep.fail_fast=true no other may start
 DIED = "its process ended without an error message: killed, or out of memory"
 
 
@@ -53,7 +53,7 @@ def _arrive(environment: dict[str, str]) -> Worker:
 
 
 class Refused(BaseException):
-    """A run or sweep that is not to start; no `Exception`, since Hydra turns those of a callback into warnings.
+    """A run or sweep that must not start; not an `Exception`, since Hydra turns those of a callback into warnings.
 
     Args:
         error: what to tell the user.
@@ -74,7 +74,7 @@ class RunFolders(Callback):
         """Refuse a run folder that holds a run, or that cannot be made.
 
         Raises:
-            Refused: it does.
+            Refused: it holds one, or cannot be made.
         """
         _remove_unused(config.hydra.run)
         folder = _made(config.hydra.run, "hydra.run.dir")
@@ -93,10 +93,10 @@ class RunFolders(Callback):
         """Refuse a sweep folder that holds a sweep; remember the sweep, and what `latest` is for its jobs.
 
         Raises:
-            Refused: it does. A search goes on in its folder.
+            Refused: it holds one. A search continues in its folder.
         """
         _remove_unused(config.hydra.sweep)
-        searching = bool(config.get("search"))  # which makes its folder by itself, once it has checked what was asked
+        searching = bool(config.get("search"))  # it makes its folder itself, once it has checked its settings
         folder = None if searching else _made(config.hydra.sweep, "hydra.sweep.dir")
         if folder is not None and ((folder / "multirun.yaml").exists() or _job_folders(folder)):
             raise Refused(
@@ -112,7 +112,7 @@ class RunFolders(Callback):
 
 
 def _made(place: DictConfig, key: str) -> Path | None:
-    """The folder that Hydra is going to use, which exists then; None where its name cannot be read: Hydra says why."""
+    """Make the folder that Hydra is going to use; None if its name cannot be read: Hydra says why."""
     try:
         folder = _absolute(place.dir)
     except OmegaConfBaseException:
@@ -127,7 +127,7 @@ def _made(place: DictConfig, key: str) -> Path | None:
 
 
 def _check_new(folder: Path, config: DictConfig, key: str) -> None:
-    """Refuse a folder with files in it that a config file names: they may be anybody's. What is typed may be used."""
+    """Refuse a non-empty folder that a config file names: its files may be anybody's. A typed one may be used."""
     given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # some hold a job's interpolations
     typed = any(str(each).lstrip("+").startswith(f"{key}=") for each in given)
     if not typed and folder.is_dir() and any(folder.iterdir()):
@@ -139,27 +139,27 @@ def _check_new(folder: Path, config: DictConfig, key: str) -> None:
 
 
 def _remove_unused(place: DictConfig) -> None:
-    """Remove the new folder that Hydra had made before it came to a config that names another one."""
+    """Remove the new folder that Hydra made before it came to a config that names another one."""
     made = os.environ.get(runs.RUN_FOLDER)
     with contextlib.suppress(OmegaConfBaseException, OSError):
         if made and Path(made).absolute() != _absolute(place.dir):
             Path(made).rmdir()
             runs.remove_with_empty_parents(Path(made))
-            Path(made).parents[2].rmdir()  # `outputs` itself, where nothing else is in it
+            Path(made).parents[2].rmdir()  # `outputs` itself, if nothing else is in it
 
 
 def _absolute(folder: Any) -> Path:
-    return Path(str(folder)).absolute()  # another `hydra.job.chdir` does not move it
+    return Path(str(folder)).absolute()  # a `hydra.job.chdir` does not move it
 
 
 def _job_folders(sweep: Path) -> list[Path]:
-    """The folders of jobs in a sweep's, at any depth, in which a job was started."""
+    """The folders below a sweep's, at any depth, in which a job was started."""
     found = {path.parent for name in (records.METRICS_FILE, ".hydra") for path in sweep.rglob(name)}
     return sorted(found)
 
 
 def asked_for() -> dict[str, Any]:
-    """What this job was asked for, for its record: `command`, `overrides`, `choices` and the `experiment` among them.
+    """What was asked of this job, for its record: `command`, `overrides`, `choices` and the `experiment` among them.
 
     Empty outside a script.
     """
@@ -167,7 +167,7 @@ def asked_for() -> dict[str, Any]:
         return {}
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
-    # A trial is done again without its search, which has it already.
+    # A trial is repeated without its search, which has it already.
     words = [each for each in overrides if each.lstrip("+").partition("=")[0].partition(".")[0] != "search"]
     choices = {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
     choices.pop("local", None)
@@ -180,10 +180,10 @@ def asked_for() -> dict[str, Any]:
 
 
 def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker: Worker) -> Any:
-    """Do one job and return what it returns; None where it failed, which the record in `run` says.
+    """Run one job and return its result; None if it failed, which the record in `run` says.
 
-    Whatever happens, a `training_metrics.json` is left whose `status` is `finished`, `failed` or `interrupted` (or what
-    else the task wrote), the latter two with an `error`, and a `traceback.txt` beside that of a failed one.
+    In any case a `training_metrics.json` is left, whose `status` is `finished`, `failed` or `interrupted` (or what
+    else the task wrote), the last two with an `error`. A failed job also leaves a `traceback.txt`.
 
     Args:
         task: the job.
@@ -192,11 +192,11 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
         worker: where it runs.
 
     Raises:
-        Interrupted, KeyboardInterrupt: Ctrl-C, which is to end the sweep.
+        Interrupted, KeyboardInterrupt: Ctrl-C, which ends the sweep.
     """
     hydra = HydraConfig.get()
     _name_lines(hydra.job.num)
-    if worker.inside and hydra.launcher.get("cpus_per_task"):  # joblib and Ray see to it themselves
+    if worker.inside and hydra.launcher.get("cpus_per_task"):  # joblib and Ray do this themselves
         os.environ["OMP_NUM_THREADS"] = str(hydra.launcher.cpus_per_task)  # torch reads it when it is imported
     stop, fail_fast = Path(hydra.sweep.dir) / STOP_FILE, settings.get("sweep", {}).get("fail_fast", False)
     if fail_fast and stop.exists():
@@ -222,7 +222,7 @@ def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker
 
 
 def innermost(error: BaseException) -> BaseException:
-    """What an error came from: the outer ones only say where it surfaced. A `UserError` says it by itself."""
+    """The cause of an error: the outer ones only say where it surfaced. A `UserError` explains itself."""
     seen = {id(error)}
     while not isinstance(error, UserError):
         inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -255,7 +255,7 @@ def record(
     user_error: bool = False,
     asked: dict[str, Any] | None = None,
 ) -> None:
-    """Write how a job ended into its `training_metrics.json`, beside what it had reached by then.
+    """Write how a job ended into its `training_metrics.json`, in addition to what it had reached by then.
 
     Args:
         run: its folder.
@@ -263,7 +263,7 @@ def record(
         status: `failed` or `interrupted`.
         error: why, one sentence.
         user_error: whether the user can put it right.
-        asked: what it was asked for; None: what `asked_for` says of the job that this process runs.
+        asked: what was asked of it; None for `asked_for` of the job that this process runs.
     """
     ended = records.Record.open(run)
     if not (run / records.METRICS_FILE).is_file():
@@ -273,10 +273,10 @@ def record(
 
 @contextlib.contextmanager
 def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[None]:
-    """Around `hydra.main`: at the end of a sweep, however it ends, report on its folder and exit with what that says.
+    """Around `hydra.main`: after a sweep, however it ends, report on its folder and exit with the report's code.
 
     Args:
-        report: from the sweep's folder, `outputs` and the settings of `sweep.` to an exit code; None for
+        report: takes the sweep's folder, `outputs` and the settings of `sweep.`, and returns an exit code; None for
             scripts without such a report.
     """
     RunFolders.sweep = None
@@ -287,7 +287,7 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
         config = RunFolders.sweep
         if config is not None:
             runs.release_latest()
-        # A search keeps its own ledger, and other processes may be at work on it.
+        # A search keeps its own ledger, and other processes may be working on it.
         if config is not None and report is not None and not config.get("search"):
             folder = _absolute(config.hydra.sweep.dir)
             _record_the_dead(folder, config)
@@ -301,7 +301,7 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
 
 
 def _record_the_dead(sweep: Path, config: DictConfig) -> None:
-    """Jobs still `running` once their sweep is over were killed; on Slurm they may well run on."""
+    """Record jobs still `running` after the end of their sweep as killed; on Slurm they may really be running."""
     if "SlurmLauncher" in config.hydra.launcher._target_:
         return
     for run in _job_folders(sweep):
@@ -309,11 +309,11 @@ def _record_the_dead(sweep: Path, config: DictConfig) -> None:
 
 
 def record_death(run: Path, overrides: list[str] | None = None) -> None:
-    """Record that the process of a job was killed, unless the job had ended before.
+    """Record that the process of a job was killed, unless the job had already ended.
 
     Args:
         run: its folder.
-        overrides: what it was asked for; None: what Hydra wrote in its folder.
+        overrides: those of the job; None for those that Hydra wrote into its folder.
     """
     if (run / records.METRICS_FILE).exists():
         with contextlib.suppress(UserError, AttributeError):  # what is not a record is left as it is

@@ -1,4 +1,4 @@
-"""The words of a command line, brought into the form that Hydra's parser takes."""
+"""The words of a command line, brought into the form that Hydra's parser accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mnist_lightning.cli.config import at_home, choices, groups, known_settings
 from mnist_lightning.errors import UserError
 
 _WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package", "-p")
-"""Hydra's, but for --experimental-rerun: it reads a pickle, which runs whatever it holds."""
+"""Hydra's flags, except --experimental-rerun: it reads a pickle, which can run any code."""
 _FLAGS = ("--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve", "--version", "--hydra-help", "--info", "-i",
           "--shell-completion", "-sc")  # fmt: skip
 HELP = {"--help", "-h"}
@@ -21,7 +21,7 @@ ASKS = HELP | {"--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--sh
 """Flags by which a command prints something and does nothing else."""
 
 OPTIONAL = ("experiment", "debug", "search")
-"""Groups of which nothing need be chosen."""
+"""Groups that need no choice."""
 
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./:+-]*")
 """A text that Hydra's grammar takes as it is."""
@@ -29,7 +29,7 @@ _DIRECTORIES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 
 
 def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
-    """Flags with their values, and overrides, which may stand in any order on the command line.
+    """Flags with their values, and overrides, which may be mixed in any order on the command line.
 
     Raises:
         UserError: a flag that does not exist, such as `--epochs 3`.
@@ -56,14 +56,14 @@ def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
 
 
 def named(word: str, setting: str) -> str:
-    """`outputs/latest` as `run=outputs/latest`; what gives a setting already stays as it is."""
+    """`outputs/latest` as `run=outputs/latest`; what already gives a setting stays as it is."""
     return word if word.startswith("~") or ("=" in word and not Path(word).is_dir()) else f"{setting}={word}"
 
 
 def chosen(override: str) -> str:
-    """What takes no choice of a group, as Hydra takes it: `logger=null` and `~logger` are `logger=none`.
+    """An override that makes no choice of a group, in Hydra's form: `logger=null` and `~logger` become `logger=none`.
 
-    `experiment=null`, of a group without such a choice, is `~experiment`.
+    `experiment=null`, of a group without such a choice, becomes `~experiment`.
     """
     if override == "~logger":
         return "logger=none"
@@ -95,7 +95,7 @@ def _is_text(annotation: Any) -> bool:
 def quoted(override: str, takes_text: Callable[[str], bool], sweeps: bool) -> str:
     """`where=model=cnn` as Hydra's grammar wants it, `where='model=cnn'`; what is not a text stays as it is.
 
-    A path that begins with `~/` is that in the home folder: the shell leaves it alone behind `data.folder=`.
+    A path that begins with `~/` is in the home folder: the shell does not expand it after `data.folder=`.
 
     Args:
         override: a setting and its value, as they were typed.

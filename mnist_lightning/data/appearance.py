@@ -12,18 +12,18 @@ from torch.nn import functional as F
 
 _REACH = 3  # random filters are 7x7: three pixels to each side
 _KNOTS = 4  # grey levels that a random tone curve is drawn at; straight lines between them
-_WAVELENGTHS = (3.0, 56.0)  # of random waves, pixels: from the finest that shows to half a wave an image
+_WAVELENGTHS = (3.0, 56.0)  # of random waves, pixels: from the finest that shows to half a wave per image
 
 Generator = torch.Generator | None
 
 
 def uniform(like: Tensor, shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
-    """Even draws from `low` to `high`, on the device of `like`."""
+    """Uniform draws from `low` to `high`, on the device of `like`."""
     return torch.empty(shape, device=like.device).uniform_(low, high, generator=generator)
 
 
 def full_range(images: Tensor) -> Tensor:
-    """Each image brought to 0 at its darkest and 1 at its brightest pixel; an even one becomes 0."""
+    """Each image rescaled to 0 at its darkest and 1 at its brightest pixel; a uniform one becomes 0."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     return (images - low) / (high - low).clamp_min(1e-6)
 
@@ -32,7 +32,7 @@ def random_overlay(images: Tensor, share: float, generator: Generator) -> Tensor
     """Lay a piece of another image over a share of the images: strokes that cross the digit and do not belong to it.
 
     The piece is a random rectangle of at most a third of the area of another image of the batch, transposed so that
-    it is seldom a part of a digit itself, at a random strength. Where both have ink, the stronger shows.
+    it rarely looks like part of a digit itself, at a random strength. Where both have ink, the stronger shows.
     """
     count, _, height, width = images.shape
     draw = uniform(images, (6, count, 1, 1, 1), 0.0, 1.0, generator)
@@ -47,10 +47,10 @@ def random_overlay(images: Tensor, share: float, generator: Generator) -> Tensor
 
 
 def random_filter(images: Tensor, share: float, generator: Generator) -> Tensor:
-    """Pass a share of the images through a random filter each, mixed with the image itself, back to the full range.
+    """Pass a share of the images through a random filter each, mix in the image itself, and rescale to the full range.
 
-    Z. Xu et al., "Robust and Generalizable Visual Representation Learning via Random Convolutions", ICLR 2021; that the
-    weights fade from the middle, by a random width that stands for the kernel's size, is from S. Choi et al.,
+    Z. Xu et al., "Robust and Generalizable Visual Representation Learning via Random Convolutions", ICLR 2021. That
+    weights fade from the middle, over a random width that stands for the kernel's size, is from S. Choi et al.,
     "Progressive Random Convolutions for Single Domain Generalization", CVPR 2023. Half of the filters are negatives.
     """
     count = len(images)
@@ -68,10 +68,10 @@ def random_filter(images: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def random_tone(images: Tensor, share: float, generator: Generator) -> Tensor:
-    """Pass the grey levels of a share of the images through a random curve each, back to the full range.
+    """Pass the grey levels of a share of the images through a random curve each, and rescale to the full range.
 
     The curve need not rise: it makes negatives, harder and softer edges, and now and then an outline. It never makes
-    an image brighter or fainter as a whole, since what comes out spans black to white.
+    an image brighter or fainter as a whole, since the result spans black to white.
     """
     chosen = uniform(images, (len(images), 1, 1, 1), 0.0, 1.0, generator)
     heights = uniform(images, (len(images), _KNOTS, 1, 1), 0.0, 1.0, generator)
@@ -81,14 +81,14 @@ def random_tone(images: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def random_wave(images: Tensor, largest: float, generator: Generator) -> Tensor:
-    """Add a plane wave of random direction, length, phase and height to half of the images; back to the full range.
+    """Add a plane wave of random direction, length, phase and height to half of the images; rescale to full range.
 
     P. Vaish, S. Wang and N. Strisciuglio, "Fourier-basis functions to bridge augmentation gap", CVPR 2024.
 
     Args:
         images: float [N, 1, H, W] in [0, 1].
         largest: largest height of the wave, in units of the difference between black and white.
-        generator: what is drawn from.
+        generator: source of the random draws.
     """
     count, _, height, width = images.shape
     draw = uniform(images, (4, count, 1, 1, 1), 0.0, 1.0, generator)
@@ -103,7 +103,7 @@ def random_wave(images: Tensor, largest: float, generator: Generator) -> Tensor:
 
 
 def random_noise(images: Tensor, largest: float, generator: Generator) -> Tensor:
-    """Add Gaussian noise to half of the images, of a standard deviation up to `largest`, cut off at black and white."""
+    """Add Gaussian noise of standard deviation up to `largest` to half of the images, clipped at black and white."""
     deviation = largest * uniform(images, (len(images), 1, 1, 1), -1.0, 1.0, generator).clamp_min(0)
     noise = torch.empty(images.shape, device=images.device).normal_(generator=generator)
     return (images + deviation * noise).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Where each data set is published, and how what is published there becomes four IDX files.
+"""Where each data set is published, and how the published files become four IDX files.
 
 Addresses and MD5 sums are torchvision's own tables, read when something has to be fetched: no second list
 that could become outdated. The four files have MNIST's names and form whatever the publisher's format, so one
@@ -35,20 +35,20 @@ TORCHVISION = {
 
 @dataclass(frozen=True)
 class Archive:
-    """One published file: its addresses, its MD5, and the IDX files that it holds the content of."""
+    """One published file: its addresses, its MD5, and the IDX files whose content it holds."""
 
     filename: str
     md5: str
     urls: tuple[str, ...]
     parts: tuple[str, ...]
     unpack: Callable[[Path], Iterable[np.ndarray]]  # the published file -> one uint8 array per part
-    largest: int = 100_000_000  # bytes that the published file has at most
+    largest: int = 100_000_000  # most bytes that the published file may have
 
 
 def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str], checksums: Checksums) -> None:
-    """Fetch a data set's published files and write the IDX files wanted of it, each at once or not at all.
+    """Fetch a data set's published files and write the wanted IDX files, each whole or not at all.
 
-    A published file that torchvision left below `folder` is taken before any mirror. Published files are
+    A published file that torchvision left below `folder` is used before any mirror. Published files are
     not kept: nothing reads them again, and they would double the space that a set takes.
 
     Args:
@@ -56,7 +56,7 @@ def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str],
         parts: names of the IDX files wanted.
         folder: data folder; the IDX files go to its `<torchvision's name>/raw`.
         mirrors: bases or folders, tried before the official addresses.
-        checksums: of the set; what is written is noted in it.
+        checksums: of the set; the files written are recorded in it.
 
     Raises:
         Unavailable: no address has a file that is needed.
@@ -111,7 +111,7 @@ def _filename(url: str) -> str:
 
 def _unpack_gzip(published: Path) -> Iterator[np.ndarray]:
     values = decode_idx(gzip.decompress(published.read_bytes()))
-    # QMNIST's labels are a row of eight numbers each, the first of them the digit.
+    # Each QMNIST label is a row of eight numbers, of which the first is the digit.
     yield values if values.dtype == np.uint8 else values[:, 0].astype(np.uint8)
 
 

@@ -1,7 +1,7 @@
-"""Augmentation of a whole batch on the device that it lies on, with a different draw for each image.
+"""Augmentation of a whole batch on the device that holds it, with a different draw for each image.
 
 No loop over images, no `.item()`: the draws of a batch are a few small tensors, and everything that moves
-pixels (affine and elastic together) is one `grid_sample`. A knob at 0 costs nothing. Knows no labels.
+pixels (affine and elastic together) is one `grid_sample`. A knob at 0 costs nothing. Knows nothing of labels.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Fill = Literal["black", "grey", "image"]
 class Augment:
     """Random changes of handwriting: how it is placed, bent, hidden and inked.
 
-    Draws come from `generator`, or else from torch's global one of the device, so a seeded run repeats
+    Draws come from `generator`, or else from torch's global one for the device, so a seeded run repeats
     itself. Ranges are symmetric and uniform; with all knobs at 0 the images come back as they are.
 
     Args:
         degrees: largest rotation either way.
         translate: largest shift along each axis, in pixels.
-        scale: smallest and largest factor of size (above 1 enlarges), uniform in its logarithm.
+        scale: smallest and largest scale factor (above 1 enlarges), uniform in its logarithm.
         shear: largest slant either way, in degrees.
         elastic: standard deviation of the displacements of a coarse random grid, in pixels; between its
             nodes they are interpolated smoothly (after Simard, Steinkraus and Platt, ICDAR 2003, who
@@ -48,8 +48,8 @@ class Augment:
             one and the next four are in `appearance.py`.
         filter: probability that an image passes through a random filter.
         tone: probability that its grey levels pass through a random curve.
-        wave: largest height of a random plane wave that half of the images get added.
-        noise: largest standard deviation of the Gaussian noise that half of the images get added.
+        wave: largest height of a random plane wave that is added to half of the images.
+        noise: largest standard deviation of the Gaussian noise that is added to half of the images.
         clean: share of the images that are moved and bent but keep their look: none of the changes after `elastic`.
     """
 
@@ -130,14 +130,14 @@ class Augment:
         """For each output pixel the place in the input that it shows: [N, H, W, 2] in grid_sample's coordinates.
 
         Affine and elastic places are both linear in what was drawn, so the batch takes one matrix product.
-        (`affine_grid` makes a product an image, which costs more on a CPU than all the rest.)
+        (`affine_grid` computes one product per image, which costs more on a CPU than all the rest.)
         """
         count, _, height, width = images.shape
         draw = self._uniform(images, (5, count))
         turn = draw[0] * math.radians(self.degrees)
         slant = torch.tan(draw[1] * math.radians(self.shear))
         low, high = (math.log(factor) for factor in self.scale)
-        shrink = torch.exp(-((low + high) / 2 + draw[2] * (high - low) / 2))  # the grid asks: where from?
+        shrink = torch.exp(-((low + high) / 2 + draw[2] * (high - low) / 2))  # the grid says where pixels come from
         cos, sin = torch.cos(turn) * shrink, torch.sin(turn) * shrink
         x_from = [cos, cos * slant - sin, draw[3] * (2 * self.translate / width)]
         y_from = [sin, sin * slant + cos, draw[4] * (2 * self.translate / height)]

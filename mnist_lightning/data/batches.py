@@ -1,7 +1,7 @@
 """Which images make each batch of an epoch, and which of them a process gets where several train together.
 
 The order depends on the run's seed and the epoch alone: it is the same for any number of processes, and a resumed run
-needs no state to go on with it.
+needs no state to continue it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ class Order(Sampler[int]):
 
     Args:
         count: how many images there are.
-        seed: with the epoch draws the order; None leaves them in the set's own.
+        seed: draws the order, together with the epoch; None keeps the set's own order.
     """
 
     def __init__(self, count: int, seed: int | None = None) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of this epoch from now on; Lightning calls it before each."""
+        """Draw the order of this epoch from now on; Lightning calls it before each epoch."""
         self.epoch = epoch
 
     def indices(self) -> Tensor:
         """The epoch's order, int64 [count]."""
         if self.seed is None:
             return torch.arange(self.count)
-        # Mixed, not added up: or else epoch 1 of seed 0 would have the order of epoch 0 of seed 1.
+        # Mixed, not added up: otherwise epoch 1 of seed 0 would have the order of epoch 0 of seed 1.
         mixed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
         return torch.randperm(self.count, generator=torch.Generator().manual_seed(int(mixed[0])))
 
@@ -47,7 +47,7 @@ class Order(Sampler[int]):
 class Batches(BatchSampler):
     """Cuts an order into global batches and yields one process's share of each, as an int64 array.
 
-    No image comes twice, and shares differ by one image at most. For training the last batch of an epoch is left out
+    No image occurs twice, and shares differ by one image at most. For training the last batch of an epoch is left out
     where it has fewer than two images for each process, since batch norm needs two; for scoring nothing is left out,
     and a share may be empty.
 
@@ -59,7 +59,7 @@ class Batches(BatchSampler):
         every_image: leave out nothing.
 
     Attributes:
-        skip: batches that the next iteration leaves out at its beginning, for a run that is resumed within an epoch.
+        skip: batches that the next iteration skips at its beginning, for a run that is resumed within an epoch.
     """
 
     sampler: Order
@@ -85,7 +85,7 @@ class Batches(BatchSampler):
         return share * self.ranks / size
 
     def __iter__(self) -> Iterator[np.ndarray]:  # type: ignore[override]
-        # As an array, a slice of it costs the least: to cut, to send to a loader process, and to turn into a tensor.
+        # An array, since its slices are the cheapest to cut, to send to a loader process, and to turn into tensors.
         # For predict Lightning puts a sampler of its own in place of an Order.
         order = (
             self.sampler.indices().numpy() if isinstance(self.sampler, Order) else np.fromiter(self.sampler, np.int64)

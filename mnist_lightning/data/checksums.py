@@ -1,7 +1,7 @@
 """Checksums of the IDX files on disk: each file is hashed once, and again only after it has changed.
 
-The digests lie beside the files, in `checksums.json`, with the size and the times that each file had when it was
-hashed. They protect against damage and mix-ups, not against somebody who may write to the data folder.
+The digests are stored next to the files, in `checksums.json`, with the size and the times that each file had when it
+was hashed. They protect against damage and mix-ups, not against somebody who can write to the data folder.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ class Checksums:
         self._known = _read(self.raw / FILE)
 
     def fault(self, part: str, values: np.ndarray, stamp: Stamp) -> str | None:
-        """What is wrong with the content of a file, as half a sentence, or None. Hashes it unless it was before.
+        """What is wrong with the content of a file, as part of a sentence, or None. Hashes it unless done before.
 
         Args:
             part: name of the IDX file.
@@ -84,11 +84,11 @@ class Checksums:
         return None
 
     def expected(self, part: str) -> str | None:
-        """The digest that a file must have; None if nothing is known of it."""
+        """The digest that a file must have; None if nothing is known about it."""
         return PUBLISHED.get(self.name, {}).get(part) or self._known.get(part, {}).get("sha256")
 
     def note(self, part: str, digest: str, stamp: Stamp) -> None:
-        """Remember that a file with this stamp has this digest. A folder that cannot be written forgets it."""
+        """Remember that a file with this stamp has this digest. Not kept where the folder cannot be written."""
         self._known = {**_read(self.raw / FILE), part: _entry(digest, stamp)}
         with suppress(OSError), part_file(self.raw / FILE) as new:
             new.write_text(json.dumps(self._known, indent=1) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ def score(dataset: str, logits: Tensor, labels: Tensor) -> dict[str, Any] | None
         labels: [N], as they were published.
 
     Returns:
-        `accuracy` (a fraction), `errors`, `images`, `corrected` and `left_out` (how many); None for another set than
+        `accuracy` (a fraction), `errors`, `images`, `corrected` and `left_out` (how many); None for any set but
         MNIST.
     """
     places = [place for place in (*CORRECTED, *UNDECIDED) if place < len(labels)]
@@ -55,5 +55,5 @@ def score(dataset: str, logits: Tensor, labels: Tensor) -> dict[str, Any] | None
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """What `score` found, to stand below the official figure."""
+    """What `score` found, as text to show below the official figure."""
     return f"{100 * found['accuracy']:.2f} % of {found['images']:,} images with corrected labels"

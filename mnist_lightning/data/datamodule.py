@@ -74,12 +74,12 @@ class How(NamedTuple):
 
 
 def split(name: str, count: int, how: How) -> tuple[Tensor, Tensor]:
-    """Which of the `count` images of the set `name` train, and which validate; drawn by its `split_seed` alone.
+    """Which of the `count` images of the set `name` train, and which validate; drawn by `how.split_seed` alone.
 
     Raises UserError where `how` does not fit `count`.
 
     Returns:
-        Rising indices, int64, of the training and of the validation images.
+        Ascending indices, int64, of the training and of the validation images.
     """
     order = torch.randperm(count, generator=torch.Generator().manual_seed(how.split_seed))
     if how.num_folds:
@@ -99,8 +99,8 @@ def split(name: str, count: int, how: How) -> tuple[Tensor, Tensor]:
 
 @functools.lru_cache(maxsize=1)
 def _parts(source: sources.Source, how: How) -> tuple[Batch, Batch]:
-    """Training and validation images with their labels, split once a process."""
-    # index_select and not [indices]: a third of the time.
+    """Training and validation images with their labels, split once per process."""
+    # index_select instead of [indices] takes a third of the time.
     train, val = (
         (source.train_images.index_select(0, part), source.train_labels.index_select(0, part))
         for part in split(source.name, len(source.train_labels), how)
@@ -137,7 +137,7 @@ class DigitsDataModule(pl.LightningDataModule):
 
     Args:
         name: the published set; `auto` takes MNIST if it is on disk or can be fetched, else scikit-learn's digits.
-        folder: where downloads lie, in torchvision's layout.
+        folder: where downloads are kept, in torchvision's layout.
         mirrors: `https://`, `http://` or `file://` bases that are tried before the official ones.
         source: returns a `Source`, a data set of your own, which then takes the place of the published one.
         batch_size: images in a training batch, over all devices together.
@@ -148,7 +148,7 @@ class DigitsDataModule(pl.LightningDataModule):
         num_workers: loader processes; 0 is fastest, since a batch is one indexing operation in memory.
         val_size: images set aside for validation; None for a twelfth of the training set.
         split_seed: draws the validation images.
-        limit: use only so many training images, and at most as many for validation and test.
+        limit: use only this many training images, and at most as many for validation and test.
         num_folds: number of folds of a cross-validation; 0 for the plain split.
         fold: which fold validates, 0 to `num_folds` - 1.
         suspects: what happens to training images whose labels are likely wrong: kept as they are, left out (drop), or
@@ -167,8 +167,8 @@ class DigitsDataModule(pl.LightningDataModule):
     Attributes (after `prepare_data` and `setup`):
         source: the loaded set, a `Source`; None before `setup`.
         train, val, test: the parts as `InMemory`.
-        val_index: places of the validation images in the whole training set, rising, int64.
-        suspects_facts: what the record says of the suspects; None where they are kept as they are.
+        val_index: positions of the validation images in the whole training set, ascending, int64.
+        suspects_facts: what the record says about the suspects; None where they are kept as they are.
         aside: drawings that are not trained on; None without `drawings`.
 
     Raises:
@@ -258,7 +258,7 @@ class DigitsDataModule(pl.LightningDataModule):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The set that was really loaded; before `setup`, the one that was asked for."""
+        """The set that was actually loaded; before `setup`, the one that was asked for."""
         return self.requested if self.source is None else self.source.name
 
     @property
@@ -272,7 +272,7 @@ class DigitsDataModule(pl.LightningDataModule):
         return {"name": self.name, **self._how._asdict()}
 
     def _check_suspects(self, index: Tensor) -> dict[str, Any] | None:
-        """Hold the suspects against the set; `suspects_facts`."""
+        """Check the suspects against the set; returns `suspects_facts`."""
         if self._suspected is None:
             return None
         assert self.source is not None
@@ -321,7 +321,7 @@ class DigitsDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=as_is,
             persistent_workers=self.num_workers > 0,
-            # Its own: each iterator draws a number, and of a resumed run at another moment than of an unbroken one.
+            # Its own: each iterator draws a number, in a resumed run at another moment than in an unbroken one.
             generator=torch.Generator(),
         )
 
@@ -337,7 +337,7 @@ class DigitsDataModule(pl.LightningDataModule):
             self._batches.skip, self._resumed = self._resumed["batches"], None
         return loader
 
-    # A checkpoint holds the place in the epoch. Lightning would load the state of a DataLoader too, but not where a
+    # A checkpoint holds the position in the epoch. Lightning would load the state of a DataLoader too, but not where a
     # schedule asks for the length of the run, which makes the loaders before the checkpoint is read.
 
     def state_dict(self) -> dict[str, int]:
@@ -348,7 +348,7 @@ class DigitsDataModule(pl.LightningDataModule):
         return {"epoch": epoch + 1, "batches": 0} if done >= len(self._batches) else {"epoch": epoch, "batches": done}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on there."""
+        """Continue from there."""
         self._resumed = dict(state_dict) or None
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -366,7 +366,7 @@ class DigitsDataModule(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: uint8 to float in [0, 1], and in training the augmentation, each batch as a whole."""
         if not isinstance(batch, tuple | list) or len(batch) != 2:
-            return batch  # not of this module, such as the example that Lightning's model summary sends through
+            return batch  # not from this module, such as the example that Lightning's model summary sends through
         images, labels = batch
         images = to_input(images)
         if self.augment is not None and self.trainer is not None and self.trainer.training:

@@ -1,4 +1,4 @@
-"""One file from the first of several addresses that has it whole. Knows nothing of data sets and formats."""
+"""One file from the first of several addresses that has it whole. Knows nothing of data sets or formats."""
 
 import hashlib
 import http.client
@@ -18,12 +18,12 @@ from uuid import uuid4
 from mnist_lightning import __version__
 from mnist_lightning.errors import UserError
 
-PATIENCE = 10.0  # seconds until an address must have answered, and between two pieces of what it sends
-# A connection must bring at least so many bytes in so many seconds. The first pair gives up a server that sends single
-# bytes (after any pause an honest one sends a packet of more than 1,000), the second one that is not worth waiting for.
+PATIENCE = 10.0  # seconds within which an address must answer, and between two pieces of what it sends
+# A connection must deliver at least so many bytes in so many seconds. The first pair gives up on a server that sends
+# single bytes (after any pause an honest one sends a packet of over 1,000), the second on one not worth waiting for.
 SLOWEST = ((1.5, 1_000), (30.0, 300_000))
 
-_LONGEST_REASON = 200  # letters
+_LONGEST_REASON = 200  # characters
 _PIECE = 1 << 20  # bytes read at a time
 _DEAD_PART = 3600.0  # seconds after which no process can still be writing a .part file
 
@@ -49,7 +49,7 @@ def download(urls: Iterable[str], target: Path, md5: str, largest: int, dead: se
         urls: addresses of the same file (https, http, file), tried in this order.
         target: path of the new file.
         md5: hexadecimal MD5 that the file must have.
-        largest: bytes that the file has at most; whatever sends more is given up.
+        largest: most bytes that the file may have; an address that sends more is given up.
         dead: servers that did not answer, or not in a usable way. They are skipped, and new ones are added: four
             files from a server that does not answer cost one wait instead of four.
 
@@ -130,7 +130,7 @@ def _limited(pieces: Iterator[bytes], largest: int) -> Iterator[bytes]:
         total += len(piece)
         if total > largest:
             raise _AddressError(f"larger than the {largest:,} bytes that the file can have", dead=True)
-        if slow:  # and it goes on: what came so slowly was not the end of the file
+        if slow:  # and more arrives: what came so slowly was not the end of the file
             raise _AddressError(slow, dead=True)
         now = time.monotonic()
         for number, (seconds, least) in enumerate(SLOWEST):
@@ -143,7 +143,7 @@ def _limited(pieces: Iterator[bytes], largest: int) -> Iterator[bytes]:
 
 
 def _pieces(url: str) -> Iterator[bytes]:
-    """The content of an address as it arrives; all that can go wrong with it becomes an _AddressError."""
+    """The content of an address as it arrives; anything that goes wrong with it becomes an _AddressError."""
     try:
         with _open(url) as answer:
             while piece := answer.read1(_PIECE):
@@ -160,7 +160,7 @@ def _pieces(url: str) -> Iterator[bytes]:
 
 
 class _WebOnly(HTTPRedirectHandler):
-    """Follows redirects to http:// and https:// alone: a mirror cannot point at a file of this machine."""
+    """Follows redirects to http:// and https:// only: a mirror cannot point at a file on this machine."""
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         """The next request. Raises ValueError for another kind of address."""
@@ -172,7 +172,7 @@ class _WebOnly(HTTPRedirectHandler):
 def _open(url: str) -> Any:
     """Open an address: something with `read1` that closes. Gives up after PATIENCE seconds in all.
 
-    urllib's own timeout holds for each of a server's IP addresses anew and not at all for the look-up of the
+    urllib's own timeout applies to each of a server's IP addresses separately, and not at all to the look-up of the
     name, so behind a firewall that drops packets it can take minutes.
     """
     parts = urlsplit(url)

@@ -71,7 +71,7 @@ def _slash(mask: np.ndarray, random: np.random.Generator) -> list[Line]:
 
 
 def _flag_and_foot(mask: np.ndarray, random: np.random.Generator) -> list[Line]:
-    """A flag down from the top of a one, up to as long as its stem; a foot under some, and a few of it alone."""
+    """A flag down from the top of a one, up to as long as its stem; a foot under some, and on a few the foot alone."""
     ys, xs = np.nonzero(mask)
     top, bottom = ys.min(), ys.max()
     height = float(bottom - top)

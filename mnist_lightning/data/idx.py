@@ -1,6 +1,6 @@
 """IDX, the file format of MNIST: a magic number, the sizes, then the bare values (big-endian throughout).
 
-The format: http://yann.lecun.com/exdb/mnist. Knows nothing of digits and downloads.
+The format: http://yann.lecun.com/exdb/mnist. Knows nothing of digits or downloads.
 """
 
 import math
@@ -57,7 +57,7 @@ def decode_idx(content: bytes) -> np.ndarray:
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
-    """Write uint8 values [N, ...], at most three axes, so that `path` at any moment is a whole file or missing.
+    """Write uint8 values [N, ...], at most three axes, so that at any moment `path` is a whole file or missing.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -67,7 +67,7 @@ def write_idx(path: Path, values: np.ndarray) -> None:
             file.write(encode_header(values))
             file.write(np.ascontiguousarray(values, np.uint8).data)
             file.flush()
-            os.fsync(file.fileno())  # or a power cut may keep the new name and lose the content
+            os.fsync(file.fileno())  # otherwise a power cut may keep the new name and lose the content
         part.replace(path)
 
 

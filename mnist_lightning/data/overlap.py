@@ -1,6 +1,6 @@
 """Whether a network that a run starts from, or is taught by, was trained on images that validate in this run.
 
-It would know their labels, or hand on what it knows of them, and the validation accuracy would say nothing.
+It would know their labels, or pass on what it knows of them, and the validation accuracy would be meaningless.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Facts = dict[str, Any]
 
 _SPLIT = tuple(How.__annotations__)
 SAME_TRAINING_IMAGES = {"mnist", "qmnist"}  # in the same order
-_MOST = 100  # splits of a card that are looked at; a card may be anybody's
+_MOST = 100  # splits of a card that are looked at; a card may come from anybody
 
 
 def seen_by(card: Mapping[str, Any]) -> list[Facts]:
@@ -43,11 +43,11 @@ def check_unseen(card: Mapping[str, Any], data: Any, said: str) -> None:
 
     Args:
         card: of the network.
-        data: of this run, set up; another module than the project's own does not say which images validate.
-        said: what names the network, such as `ckpt=latest`.
+        data: of this run, set up; a module other than the project's own does not say which images validate.
+        said: the setting that names the network, such as `ckpt=latest`.
 
     Raises:
-        UserError: it was.
+        UserError: it was trained on some.
     """
     if not isinstance(data, DigitsDataModule) or not len(data.val):
         return
@@ -69,7 +69,7 @@ def check_unseen(card: Mapping[str, Any], data: Any, said: str) -> None:
 
 
 def _overlap(facts: Facts, data: DigitsDataModule) -> int:
-    """How many validation images of `data` are training images by other facts."""
+    """How many validation images of `data` are training images according to other facts."""
     name = facts.get("name")
     if name != data.name and not {name, data.name} <= SAME_TRAINING_IMAGES:
         return 0
@@ -77,5 +77,5 @@ def _overlap(facts: Facts, data: DigitsDataModule) -> int:
     try:
         trained, _ = split(data.name, len(data.source.train_labels), How(**{key: facts[key] for key in _SPLIT}))
     except (UserError, TypeError, ValueError, RuntimeError, LookupError, ArithmeticError):
-        return 0  # a split that this set cannot have: the images were others
+        return 0  # a split that this set cannot have: the images were different ones
     return int(torch.isin(data.val_index[: len(data.val)], trained).sum())

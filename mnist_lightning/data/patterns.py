@@ -1,7 +1,7 @@
-"""Synthetic patterns and noise that are not digits: they fill a whole image, and nobody wrote them.
+"""Synthetic patterns and noise that fill a whole image: they are neither digits nor handwriting.
 
-M. Baradad et al., "Learning to See by Looking at Noise", NeurIPS 2021, compare such generators; these are other ones
-than those of `evaluation/outlier_sets.py`, which stay a test.
+M. Baradad et al., "Learning to See by Looking at Noise", NeurIPS 2021, compare such generators; these differ
+from those of `evaluation/outlier_sets.py`, which remain a test.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mnist_lightning.ink.normalise import SIZE
 
 
 def outlier_noise(count: int, seed: int = 0) -> np.ndarray:
-    """Dead leaves, coloured noise, patterns of random networks, cellular automata, shuffled pen digits, evenly mixed.
+    """Dead leaves, coloured noise, patterns of random networks, cellular automata, shuffled pen digits, in equal parts.
 
     Args:
         count: how many.
@@ -36,7 +36,7 @@ def outlier_noise(count: int, seed: int = 0) -> np.ndarray:
 
 
 def _dead_leaves(random: Generator) -> np.ndarray:
-    """Discs and polygons of even grey that cover each other until nothing lies bare (A. Lee et al., 2001)."""
+    """Discs and polygons of uniform grey that overlap until no background is left (A. Lee et al., 2001)."""
     sheet = np.full((2 * SIZE, 2 * SIZE), random.uniform(), np.float32)
     largest = random.uniform(6, 24)
     for _ in range(random.integers(20, 120)):
@@ -58,7 +58,7 @@ def _coloured_noise(random: Generator) -> np.ndarray:
 
 
 def _random_network(random: Generator) -> np.ndarray:
-    """What a small random network makes of each pixel's place: a compositional pattern (K. Stanley, 2007)."""
+    """The output of a small random network for each pixel's position: a compositional pattern (K. Stanley, 2007)."""
     place = np.linspace(-1, 1, SIZE)
     down, right = np.meshgrid(place, place, indexing="ij")
     values = np.stack([down, right, np.hypot(down - random.uniform(-1, 1), right - random.uniform(-1, 1))], axis=-1)
@@ -71,7 +71,7 @@ def _random_network(random: Generator) -> np.ndarray:
 
 
 def _automaton(random: Generator) -> np.ndarray:
-    """Rows of cells, each row from the one above by a random rule of three neighbours (S. Wolfram, 1983), zoomed."""
+    """Rows of cells, each from the one above by a random rule on three neighbours (S. Wolfram, 1983), zoomed."""
     rule = random.integers(0, 2, 8)
     cells = (random.uniform(size=SIZE) < random.uniform(0.02, 0.7)).astype(int)
     rows = []

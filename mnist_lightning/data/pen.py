@@ -17,7 +17,7 @@ from mnist_lightning.ink.strokes import Stroke, bounds
 
 
 def pen_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Digits in many hands: as many of each class as of the others, or one more.
+    """Digits in many hands: the same number of each class, or one more of some.
 
     Args:
         count: how many.
@@ -61,7 +61,7 @@ def _parsed(way: str) -> list[list[np.ndarray]]:
 
 
 def variations(strokes: list[Stroke], count: int, seed: int = 0) -> np.ndarray:
-    """One person's digit as the same person might have written it: uint8 [count, 28, 28] in the form of MNIST.
+    """One person's digit as the same person might write it again: uint8 [count, 28, 28] in the form of MNIST.
 
     Args:
         strokes: the digit, in any unit.
@@ -83,7 +83,7 @@ def variations(strokes: list[Stroke], count: int, seed: int = 0) -> np.ndarray:
 
 
 def in_some_hand(way: str, random: np.random.Generator) -> list[Stroke]:
-    """One writing of a way: unsure points, hooks and gaps, then slant, aspect and bending of the whole."""
+    """One instance of a way of writing: jittered points, hooks and gaps, then the whole slanted, widened and bent."""
     unsure = random.uniform(0.01, 0.055)
     slant, aspect = random.normal(0.12, 0.25), float(np.exp(random.normal(-0.3, 0.3)))
     whole = _slanted(slant, aspect, random.normal(0, 0.1))
@@ -96,7 +96,7 @@ def in_some_hand(way: str, random: np.random.Generator) -> list[Stroke]:
                 points[0] = corner
             corner = points[-1]
             moved.append(points)
-        if random.uniform() < 0.15:  # a hook where the pen comes down, or one where it leaves
+        if random.uniform() < 0.15:  # a hook where the pen lands, or one where it lifts
             moved.insert(0, np.stack([moved[0][0] + random.normal(0, 0.07, 2), moved[0][0]]))
         if random.uniform() < 0.15:
             moved.append(np.stack([moved[-1][-1], moved[-1][-1] + random.normal(0, 0.07, 2)]))
@@ -106,13 +106,13 @@ def in_some_hand(way: str, random: np.random.Generator) -> list[Stroke]:
 
 
 def _slanted(slant: float, aspect: float, turn: float) -> np.ndarray:
-    """[2, 2]: what a row vector is multiplied by to be slanted, widened and turned."""
+    """The matrix [2, 2] that slants, widens and turns row vectors."""
     cos, sin = np.cos(turn), np.sin(turn)
     return np.array([[aspect, slant], [0, 1]]).T @ np.array([[cos, -sin], [sin, cos]]).T
 
 
 def _bent(paths: list[np.ndarray], whole: np.ndarray, random: np.random.Generator) -> list[Stroke]:
-    """Paths in a box of 1 by 1 as strokes in one of 100 by 100: trembling, bent by slow waves, then as a `whole`."""
+    """Paths in a box of 1 by 1 as strokes in one of 100 by 100: with tremor, bent by slow waves, times `whole`."""
     waves = random.normal(0, 1, (3, 2)), random.uniform(0, 2 * np.pi, (3, 2)), random.normal(0, 0.025, (3, 2))
     tremor = random.uniform(0, 0.008)
     strokes = []
@@ -125,7 +125,7 @@ def _bent(paths: list[np.ndarray], whole: np.ndarray, random: np.random.Generato
 
 
 def _with_gap(path: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-    """The path in one, or now and then in two parts with a little missing between: the pen skipped."""
+    """The path in one part, or now and then in two with a little missing between: the pen skipped."""
     if len(path) < 20 or random.uniform() > 0.06:
         return [path]
     start = int(random.integers(5, len(path) - 8))

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist_lightning.ink.normalise import normalise, normalise_ink
 
-_ENOUGH = 16  # side of an image that is normalised as it is, pixels
+_ENOUGH = 16  # least side of an image that is normalised as it is, pixels
 _FINE = 96  # side to which a small image is enlarged, pixels
 _PAPER, _INK = 64, 192  # greys of the enlarged image that become 0 and 255
 
@@ -16,8 +16,8 @@ _PAPER, _INK = 64, 192  # greys of the enlarged image that become 0 and 255
 def enlarge(image: np.ndarray) -> np.ndarray:
     """Bring a small grey digit into the form of MNIST.
 
-    16x16 and more are enough for the normaliser. Of 8x8, enlarging alone leaves soft strokes, which a network trained
-    on MNIST misreads; so their edges are made steep again before the normaliser shrinks them.
+    16x16 and more are enough for the normaliser. Enlarging 8x8 alone leaves soft strokes, which a network trained on
+    MNIST misreads, so their edges are sharpened again before the normaliser shrinks them.
 
     Args:
         image: uint8 [H, W], bright ink on dark, which may touch the edge.
@@ -43,7 +43,7 @@ def load_sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
     spec = find_spec("sklearn")
     assert spec, "scikit-learn is a dependency of this package"
     assert spec.origin
-    # What sklearn.datasets.load_digits reads; calling it would import SciPy and more, for a second and above.
+    # What sklearn.datasets.load_digits reads; calling it would import SciPy and more, which takes over a second.
     table = np.loadtxt(Path(spec.origin).parent / "datasets/data/digits.csv.gz", np.uint8, delimiter=",")
     grey = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     return np.stack([enlarge(image) for image in grey]), table[:, -1]

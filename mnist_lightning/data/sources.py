@@ -1,6 +1,6 @@
 """Named data sets as uint8 tensors in memory, fetched once and then read straight from IDX files.
 
-Knows where they lie and what makes one complete and genuine; not how they are split, batched or augmented.
+Knows where they are stored and what makes one complete and genuine; not how they are split, batched or augmented.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _CLASS_NAMES = {
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
 _DIGITS_TRAIN = 1500  # scikit-learn's digits come writer by writer: the last 297 are by other people
-_SET_ASIDE = ".replaced"  # ending of the name that a file gets whose content is not published anywhere
+_SET_ASIDE = ".replaced"  # suffix for a file whose content is not published anywhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +42,13 @@ class Source:
     """One data set in memory; equal only to itself.
 
     Attributes:
-        name: what was loaded in the end, one of `NAMES`.
+        name: what was actually loaded, one of `NAMES`.
         train_images: uint8 [N, 28, 28], bright ink (255) on dark (0).
         train_labels: int64 [N], from 0 to `num_classes` - 1.
         test_images: uint8 [M, 28, 28].
         test_labels: int64 [M].
         class_names: one per class, in the order of the labels.
-        digests: SHA-256 of the files that it was read from, by their names; of the tensors where it is left out.
+        digests: SHA-256 of the files that it was read from, by their names; if left out, of the tensors.
     """
 
     name: str
@@ -79,7 +79,7 @@ def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
 
     Args:
         name: one of `NAMES`.
-        folder: data folder in torchvision's layout (`<folder>/MNIST/raw/...`), made if it is missing.
+        folder: data folder in torchvision's layout (`<folder>/MNIST/raw/...`), created if it is missing.
         mirrors: https://, http:// or file:// bases or folders, tried before the official addresses. For
             MNIST those in the environment variable `MNIST_MIRROR` (separated by commas) follow them.
 
@@ -115,7 +115,7 @@ def load_auto(folder: Path, mirrors: Sequence[str] = ()) -> Source:
 
 
 def _load_files(name: str, folder: Path, mirrors: Sequence[str]) -> Source:
-    """As `load` for a set kept in files; raises Unavailable, with half a sentence, if one cannot be fetched."""
+    """As `load` for a set kept in files; raises Unavailable, with part of a sentence, if one cannot be fetched."""
     folder = folder.expanduser()
     raw = folder / TORCHVISION[name] / "raw"
     class_names = _CLASS_NAMES.get(name, _DIGITS)
@@ -148,7 +148,7 @@ def _replace(
     mirrors: Sequence[str],
     num_classes: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Fetch the files that have a fault and read all again; what `_read` returns.
+    """Fetch the files that have a fault and read all again; returns what `_read` returns.
 
     A complete file whose content is not published anywhere may be somebody's own work: it is set aside, not lost.
     """
@@ -171,7 +171,7 @@ def _replace(
 
 
 def _read(checksums: Checksums, num_classes: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The four IDX files, and what is wrong with those that are missing ("") or damaged (half a sentence)."""
+    """The four IDX files, and what is wrong with those that are missing ("") or damaged (part of a sentence)."""
     raw = checksums.raw
     arrays: dict[str, np.ndarray] = {}
     stamps = {}

@@ -33,10 +33,10 @@ class Suspects:
 
     Attributes:
         dataset: name of the set.
-        images: training images that were looked at.
+        images: number of training images that were looked at.
         index: int64 [K] into the training images.
         label: int64 [K], the labels that they have.
-        probs: float32 [K, C], what networks that have not seen them say; each row sums to 1.
+        probs: float32 [K, C], predicted by networks that have not seen them; each row sums to 1.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class Suspects:
 
     @property
     def likely(self) -> np.ndarray:
-        """The class that the networks see, int64 [K]."""
+        """The class that the networks predict, int64 [K]."""
         return self.probs.argmax(1).astype(np.int64)
 
 
@@ -106,7 +106,7 @@ def chosen(treatment: Treatment, file: str | None, num_folds: int) -> Suspects |
     """What the settings `data.suspects` and `data.suspects_file` ask for; None for `keep`.
 
     Raises:
-        UserError: there is no file, it is damaged, or its soft labels would carry over those of the fold held out.
+        UserError: there is no file, it is damaged, or its soft labels would leak those of the fold held out.
     """
     if treatment == "keep":
         return None
@@ -121,7 +121,7 @@ def chosen(treatment: Treatment, file: str | None, num_folds: int) -> Suspects |
 
 
 def check(found: Suspects, path: Path, dataset: str, labels: Tensor, num_classes: int) -> None:
-    """Hold the suspects against the set that is trained on.
+    """Check the suspects against the set that is trained on.
 
     Args:
         found: read from `path`.
@@ -162,13 +162,13 @@ def drop(index: Tensor, images: Tensor, labels: Tensor, found: Suspects) -> tupl
 
 
 def soften(index: Tensor, labels: Tensor, found: Suspects, num_classes: int) -> Tensor:
-    """Labels as probabilities; those of the suspects lie halfway between their label and what the networks say.
+    """Labels as probabilities; those of the suspects lie halfway between their label and the networks' prediction.
 
     After S. Reed et al., "Training deep neural networks on noisy labels with bootstrapping", 2014 (arXiv:1412.6596),
     with the answers of networks that have not seen the image in place of the network's own.
 
     Args:
-        index: int64 [n], which training images of the set the first n labels belong to, rising.
+        index: int64 [n], which training images of the set the first n labels belong to, ascending.
         labels: int64 [N], N >= n; below 0 for an image that belongs to no class.
         found: the suspects.
         num_classes: C.
@@ -187,7 +187,7 @@ def soften(index: Tensor, labels: Tensor, found: Suspects, num_classes: int) -> 
 
 
 def facts(treatment: Treatment, file: str, found: Suspects, index: Tensor) -> dict[str, Any]:
-    """What a record says of them: the treatment, how many training images it meets, the file and its SHA-256."""
+    """What a record says about them: the treatment, how many training images it affects, the file and its SHA-256."""
     path = place(Path(file))
     return {
         "treatment": treatment,

@@ -1,7 +1,7 @@
 """Starts the ranks of one machine, waits for them, and lets none outlive a failure, an interruption or this process.
 
 A rank gets the settings as they stand and composes nothing, so in a sweep each job has its own ranks and no rank knows
-of the sweep. Lightning's own launcher would run the command line once more in each.
+of the sweep. Lightning's own launcher would run the command line again in each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mnist_lightning.run.record import METRICS_FILE, Record, read_metrics
 
 WORKER = "mnist_lightning.tasks.worker"
 PATIENCE = 10.0
-"""Seconds that the other ranks have to end by themselves once one has."""
+"""Seconds that the other ranks have to end by themselves once one has ended."""
 
 
 class RankFailed(RuntimeError):
@@ -39,15 +39,15 @@ def launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any
         settings: composed and checked.
         run: the run folder, which the first rank fills.
         count: how many ranks.
-        asked: what the run was asked for, for its record.
+        asked: what was asked of the run, for its record.
 
     Returns:
         What `training_metrics.json` holds in the end.
 
     Raises:
-        UserError: as one of the ranks did.
-        Interrupted: Ctrl-C or SIGTERM, which were handed on to the first rank.
-        RankFailed: a rank failed; none is left.
+        UserError: one of the ranks raised it.
+        Interrupted: Ctrl-C or SIGTERM, which were passed on to the first rank.
+        RankFailed: a rank failed; none is still running.
     """
     with tempfile.TemporaryDirectory(prefix="mnist-lightning-") as folder:
         job = Path(folder) / "job.json"
@@ -78,13 +78,13 @@ def launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any
 
 def _start(job: Path, rank: int, count: int, port: int, threads: int | None) -> subprocess.Popen[bytes]:
     environment = dict(os.environ) | ranks.environment(rank, count, port)
-    # Fair shares of the cores; the loopback is there on any machine, whatever its name resolves to.
+    # Equal shares of the cores; any machine has a loopback interface, no matter what its name resolves to.
     environment.setdefault("OMP_NUM_THREADS", str(threads or max(1, (os.cpu_count() or 1) // count)))
     environment.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     package = str(Path(__file__).parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
     command = [sys.executable, "-m", WORKER, str(job)]
-    # A session of its own: Ctrl-C reaches this process alone, which hands it on once.
+    # A session of its own: Ctrl-C reaches only this process, which passes it on once.
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -104,10 +104,10 @@ def _logging() -> dict[str, Any]:
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:
-    """Until all have ended well, or one has failed and the first, who writes the record, has had time to.
+    """Wait until all have succeeded, or one has failed and the first, which writes the record, has had time to.
 
     Returns:
-        The exit code of each, None for those that go on.
+        The exit code of each, None for those still running.
     """
     deadline = None
     while True:
@@ -121,7 +121,7 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:
 
 
 def _failure(run: Path, folder: Path, codes: list[int | None]) -> BaseException:
-    """What to raise for ranks that failed: what the first to fail said, since the others fail for want of it."""
+    """The error to raise for failed ranks: that of the first to fail, since the others fail because it is gone."""
     told = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("rank*.json")]
     told.sort(key=lambda each: (each["kind"] != "UserError", each["time"]))
     if told and told[0]["kind"] == "UserError":

@@ -1,6 +1,6 @@
-"""The processes that train one network together, one a device: which of them this is, and what they agree on.
+"""The processes that train one network together, one per device: which of them this is, and what they agree on.
 
-On one machine `launcher` starts them, over several torchrun does, on each; both say who a process is by the same
+On one machine `launcher` starts them; on several, torchrun does so on each. Both tell a process its place by the same
 environment variables. Torch is imported only inside the functions that need it.
 """
 
@@ -17,17 +17,17 @@ from typing import Any
 from mnist_lightning.errors import UserError
 
 NOWHERE = Path(os.devnull) / "the first rank keeps the run folder"
-"""The run folder of all ranks but the first: whoever tried to write there would fail."""
+"""The run folder of all ranks but the first: any attempt to write there fails."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands among those that train together; the first writes and prints, the others only train.
+    """The place of a process among those that train together; the first writes and prints, the others only train.
 
     Attributes:
         rank: its number, from 0.
         world: how many there are.
-        local_rank: its number among those of its machine, which is its device.
+        local_rank: its number on its machine, which is also that of its device.
         local_world: how many there are on its machine.
     """
 
@@ -66,10 +66,10 @@ def environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def to_start(settings: Mapping[str, Any]) -> int:
-    """How many processes this one has to start in its stead; 0 where it trains itself.
+    """How many processes this one has to start that train in its place; 0 if it trains itself.
 
     Raises:
-        UserError: torchrun's idea of devices and machines is not that of the settings, or the batch is too small.
+        UserError: torchrun was started on other devices or machines than the settings say, or the batch is too small.
     """
     trainer, here = settings["trainer"], place()
     devices, machines = trainer["devices"], trainer["num_nodes"]
@@ -110,7 +110,7 @@ def _gpus(trainer: Mapping[str, Any]) -> int:
 
 
 def join(device: str) -> None:
-    """Meet the other ranks, where there are any; `device` is the kind that they train on."""
+    """Join the other ranks, if there are any; `device` is the kind that they train on."""
     here = place()
     if here.world == 1:
         return
@@ -126,7 +126,7 @@ def join(device: str) -> None:
 
 @contextlib.contextmanager
 def first_of_machine_first() -> Iterator[None]:
-    """Within, the first rank of each machine is alone, and the others follow: for what is fetched once a machine."""
+    """Let the first rank of each machine run the block before the others: for what is fetched once per machine."""
     here = place()
     if here.world == 1:
         yield
@@ -141,7 +141,7 @@ def first_of_machine_first() -> Iterator[None]:
 
 
 def agree(facts: Mapping[str, Any]) -> None:
-    """Hold what this rank has found against what the first has: machines may differ in files and settings of their own.
+    """Compare what this rank has found with what the first has: machines may differ in their files and settings.
 
     Raises:
         UserError: naming the first fact that differs.
@@ -161,7 +161,7 @@ def agree(facts: Mapping[str, Any]) -> None:
 
 
 def leave() -> None:
-    """Part from the other ranks, when the training has ended for all."""
+    """Leave the other ranks once the training has ended for all."""
     if place().world > 1:
         import torch.distributed
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-BINS = 15  # of equal width over the confidence, as Guo et al. have it
+BINS = 15  # of equal width over the confidence, as in Guo et al.
 _TEMPERATURES = (0.02, 50.0)  # where the best one is looked for
 
 
 def wilson(right: int, total: int, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval of a share, from `right` of `total` (E. B. Wilson, 1927): two fractions."""
-    from scipy.stats import binomtest  # half a second, which a training run does without
+    from scipy.stats import binomtest  # takes half a second, which a training run is spared
 
     interval = binomtest(right, total).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
@@ -38,8 +38,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     logits = logits.double()
     wanted = logits.gather(1, labels.long()[:, None]).mean()
     low, high = map(math.log, _TEMPERATURES)
-    # The loss is convex in 1 / temperature: the sign of its slope says on which side the best one lies. A minimiser of
-    # SciPy's does the same, but importing it takes a training run 0.3 s.
+    # The loss is convex in 1 / temperature: the sign of its slope says on which side the best one lies. One of
+    # SciPy's minimisers does the same, but importing it costs a training run 0.3 s.
     for _ in range(25):  # to a ten-millionth
         middle = (low + high) / 2
         slope = ((logits / math.exp(middle)).softmax(1) * logits).sum(1).mean() - wanted
@@ -51,13 +51,13 @@ def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """How good the probabilities of a classifier are.
 
     Args:
-        logits: [N, C], N >= 1; those of a scaled network are divided by its temperature already.
+        logits: [N, C], N >= 1; those of a scaled network are already divided by its temperature.
         labels: [N] true classes.
 
     Returns:
         `nll`: mean negative log-likelihood, nats. `brier`: mean squared distance between the probabilities and the
         truth, summed over the classes, 0 to 2 (G. W. Brier, 1950). `ece`: expected calibration error, `BINS` bins, a
-        fraction. `confidence`: mean probability of the predicted class. `bins`: of each bin with images `low`, `high`,
+        fraction. `confidence`: mean probability of the predicted class. `bins`: for each bin with images `low`, `high`,
         `count`, `confidence`, `accuracy` and its 95 % confidence interval `accuracy_low`, `accuracy_high`.
     """
     chances, labels = logits.double().softmax(1), labels.long()

@@ -1,6 +1,6 @@
 """The charts of the suite's page, and contact sheets.
 
-A chart has no title (the page has its headings) and turns into SVG whose colours are the page's, so that it follows
+A chart has no title (the page has its headings) and becomes SVG with the page's colours, so that it follows
 light and dark. Knows nothing of torch, networks or files.
 """
 
@@ -22,7 +22,7 @@ from mnist_lightning.plots import style
 from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, SMALL_SIZE, TEXT_SIZE, VERMILLION
 
 _PAGE_COLOURS = {INK: "ink", GREY: "muted", FAINT: "line", BLUE: "blue", VERMILLION: "orange"}
-_WIDTH, _HEIGHT = 660, 450  # pixels at 150 a inch: text stays readable where a phone shows it 320 wide
+_WIDTH, _HEIGHT = 660, 450  # pixels at 150 per inch: text stays readable where a phone shows it 320 wide
 _LEFT, _BOTTOM = 116, 78
 
 
@@ -31,13 +31,13 @@ def contact_sheet(title: str, rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
 
     Args:
         title: of the sheet.
-        rows: name -> uint8 [N, 28, 28], bright ink on 0; N alike in all.
+        rows: name -> uint8 [N, 28, 28], bright ink on 0; the same N in all.
     """
     scale, gap = 3, 4  # pixels of the sheet for one of the image; image pixels between two tiles
     pitch, columns = 28 + gap, len(next(iter(rows.values())))
     mosaic = np.full(
         (len(rows) * pitch - gap, columns * pitch - gap), 225, np.uint8
-    )  # grey, or a white rim would be lost
+    )  # grey, otherwise a white rim would be lost
     for row, images in enumerate(rows.values()):
         for column, image in enumerate(images):
             mosaic[row * pitch : row * pitch + 28, column * pitch : column * pitch + 28] = image
@@ -53,10 +53,10 @@ def contact_sheet(title: str, rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
 
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw a reliability diagram: how often the network is right where it says that it is so sure.
+    """Draw a reliability diagram: how often the network is right at each confidence that it states.
 
     Args:
-        bins: of each bin with images its `low` and `high` end, `confidence` (mean), `accuracy`, its 95 % confidence
+        bins: for each bin with images its `low` and `high` end, `confidence` (mean), `accuracy`, its 95 % confidence
             interval `accuracy_low` and `accuracy_high`, all fractions.
     """
     figure, axes = _chart("confidence", "share that is right")
@@ -77,7 +77,7 @@ def coverage(declined: ArrayLike, accuracy: ArrayLike, most: float = 0.2) -> Fig
     """Draw accuracy against the share of images that the network may decline.
 
     Args:
-        declined: fractions, rising.
+        declined: fractions, ascending.
         accuracy: of the images that are left, fractions.
         most: where the axis ends.
     """
@@ -94,7 +94,7 @@ def coverage(declined: ArrayLike, accuracy: ArrayLike, most: float = 0.2) -> Fig
 
 
 def ridges(scores: Mapping[str, ArrayLike], threshold: float, label: str) -> Figure:
-    """Draw the distribution of a score on several sets, one above the other; the first, what is known, in blue.
+    """Draw the distribution of a score on several sets, one above the other; the first, the known images, in blue.
 
     Args:
         scores: name of a set -> [N] scores.
@@ -126,8 +126,8 @@ def to_svg(figure: Figure, description: str) -> str:
     """A chart as an SVG element for the page; the same chart gives the same text.
 
     Args:
-        figure: whatever this module draws but a contact sheet.
-        description: what is to be seen, for those who hear the page.
+        figure: anything that this module draws except a contact sheet.
+        description: what the chart shows, for those who hear the page.
     """
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "suite"}):

@@ -1,7 +1,7 @@
 """The fifteen corruptions of MNIST-C: what happens to a digit between the pen and the network.
 
-N. Mu and J. Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", 2019 (arXiv:1906.02337). Written anew on
-SciPy and OpenCV; the severity of each kind is the one that the authors' published set was made with, said in
+N. Mu and J. Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", 2019 (arXiv:1906.02337). Reimplemented with
+SciPy and OpenCV; the severity of each kind is the one that the authors' published set was made with, given in
 `KINDS`. One differs a little: fog finds its darkest and brightest place on every fourth pixel. It is a test: nothing
 here is used in training.
 
@@ -82,7 +82,7 @@ def motion_blur(images: Images, rng: Generator) -> Images:
 
 
 def shear(images: Images, rng: Generator) -> Images:
-    """Slanted by 21 degrees to the left or right (the sine of 0.4 rad aside), and made 9 % taller."""
+    """Slanted by 21 degrees to the left or right (the sine of 0.4 rad sideways), and made 9 % taller."""
     return _warp(images, [[[1, -math.sin(angle)], [0, math.cos(angle)]] for angle in _either(rng, len(images), 0.4)])
 
 
@@ -134,7 +134,7 @@ def spatter(images: Images, rng: Generator) -> Images:
 
 
 def dotted_line(images: Images, rng: Generator) -> Images:
-    """A dotted line from edge to edge, every other two columns, its two ends at any height."""
+    """A dotted line from edge to edge, two columns on and two off, its two ends at any height."""
     columns = np.arange(SIZE)
     start, end = rng.integers(0, SIZE - 1, (len(images), 2)).T[..., None]
     visible = (columns // 2 % 2 == 1) & (columns < SIZE - 1)
@@ -195,8 +195,8 @@ KINDS: dict[str, Kind] = {
 def corrupt(images: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
     """Corrupt images, each with a draw of its own.
 
-    The draw of an image hangs on the seed, the kind and its place in the set: not on the other images, nor on how
-    many there are.
+    The draw of an image depends on the seed, the kind and its position in the set: not on the other images or their
+    number.
 
     Args:
         images: uint8 [N, 28, 28], bright ink on 0.
@@ -216,7 +216,7 @@ def corrupt(images: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
 
 
 def plasma(rng: Generator, count: int, decay: float = 1.4) -> Images:
-    """Clouds: a 28x28 corner of a 256x256 plasma fractal, made by diamonds and squares.
+    """Clouds: a 28x28 corner of a 256x256 plasma fractal, made by the diamond-square algorithm.
 
     A. Fournier, D. Fussell and L. Carpenter, "Computer rendering of stochastic models", 1982. Each level halves the
     distance between the points and moves the new ones by a uniform draw that is `decay` squared times smaller.
@@ -230,7 +230,7 @@ def plasma(rng: Generator, count: int, decay: float = 1.4) -> Images:
     for reach, draw in zip(levels[:6], draws[:6], strict=True):
         field = _finer(field, reach, draw)
     low, high = field.min(axis=(1, 2), keepdims=True), field.max(axis=(1, 2), keepdims=True)
-    # The two finest levels, three quarters of the work each, are needed in the corner only, and a rim around it.
+    # The two finest levels, three quarters of the work each, are needed only in the corner and a rim around it.
     corner = np.roll(field, (2, 2), (1, 2))[:, :12, :12]
     for reach, draw in zip(levels[6:], draws[6:], strict=True):
         corner = _finer(corner, reach, draw)
@@ -255,7 +255,7 @@ def _blur(images: Images, sigma: float) -> Images:
 
 
 def _either(rng: Generator, shape: int | tuple[int, ...], value: float) -> np.ndarray:
-    """`value` or its negative, as a coin decides."""
+    """`value` or its negative, with equal probability."""
     return value * rng.choice([-1, 1], shape)
 
 

@@ -27,7 +27,7 @@ def find(dataset: str, index: np.ndarray, label: np.ndarray, log_probs: np.ndarr
     Args:
         dataset: name of the set.
         index: int64 [N] into its training images.
-        label: int64 [N], every class among them.
+        label: int64 [N]; every class occurs.
         log_probs: float [N, C], out of fold.
     """
     from cleanlab.filter import find_label_issues

@@ -25,9 +25,9 @@ from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Stroke
 
 LETTERS = "ACEFHJKLMNPRTUVWXY" + "acdefhkmnprtuvwxy"
-"""All but those that print or handwriting shares with a digit: O o D Q 0, I i j l 1, Z z 2, S s 5, G b 6, B 8, g q 9.
+"""All but those that look like a digit in print or handwriting: O o D Q 0, I i j l 1, Z z 2, S s 5, G b 6, B 8, g q 9.
 
-Chosen before any network was asked; Y and y, which some write like a 4, T (7) and A (4) stay in.
+Chosen before any network was evaluated; Y and y, which some write like a 4, T (7) and A (4) stay in.
 """
 
 _TRUETYPE = (
@@ -64,7 +64,7 @@ def letter(rng: Generator) -> np.ndarray:
 
 
 def scribble(rng: Generator) -> np.ndarray:
-    """Two to four smooth strokes that wander over each other, as in trying out a pen.
+    """Two to four smooth strokes that wander over each other, as when trying out a pen.
 
     A single stroke would sometimes be a one, a six or an eight.
     """
@@ -141,11 +141,11 @@ SETS: dict[str, Callable[[Generator], np.ndarray]] = {
     "textures": texture,
     "shapes": shape,
 }
-"""What can be made: name of the set -> a function that makes one image, uint8 [28, 28]."""
+"""The sets that can be made: name -> a function that makes one image, uint8 [28, 28]."""
 
 
 def make(name: str, count: int, seed: int = 0) -> np.ndarray:
-    """Images of one of `SETS`: uint8 [count, 28, 28]; image i is the same whatever `count` is."""
+    """Images of one of `SETS`: uint8 [count, 28, 28]; image i is the same for any `count`."""
     root = np.random.default_rng([seed, list(SETS).index(name)])
     return np.stack([SETS[name](rng) for rng in root.spawn(count)])
 

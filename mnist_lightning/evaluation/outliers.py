@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_specificity_at_sensitivity
 
-KEPT = 0.95  # share of the known images that is to be accepted
+KEPT = 0.95  # share of the known images that should be accepted
 
 
 def max_softmax(logits: Tensor) -> Tensor:
@@ -42,13 +42,13 @@ def detection(known: Tensor, unknown: Tensor, val: Tensor) -> dict[str, float]:
     Returns:
         `auroc`: probability that a known image scores higher than an unknown one. `fpr95`: share of the unknown that
         passes where 95 % of the known do (the customary figure: its threshold is that of the test images themselves).
-        `threshold`: which 95 % of the validation images pass; with it, `known_accepted` of the test images and
+        `threshold`: 95 % of the validation images pass it; with it, `known_accepted` of the test images and
         `unknown_accepted` pass. All but the threshold are fractions.
     """
     scores = torch.cat([known, unknown])
     is_known = torch.cat([torch.ones(len(known)), torch.zeros(len(unknown))]).int()
     # Both measures depend on the ranks only. torchmetrics computes in single precision, where close scores would be
-    # equal, and applies a sigmoid to whatever lies outside 0 to 1.
+    # equal, and applies a sigmoid to values outside 0 to 1.
     ranks = scores.unique(return_inverse=True)[1].double() / len(scores)
     specificity, _ = binary_specificity_at_sensitivity(ranks, is_known, min_sensitivity=KEPT)
     threshold = val.quantile(1 - KEPT).item()

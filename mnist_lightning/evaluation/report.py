@@ -1,6 +1,6 @@
 """The suite's page: what `report.json` holds, and pictures, as one self-contained HTML file.
 
-Needs nothing from outside when it is read: style, charts (SVG) and pictures (data URIs) lie in it. The words are in
+It loads nothing from outside: style, charts (SVG) and pictures (data URIs) are embedded. The text is in
 `report.html.jinja`. Independent of torch, networks and runs.
 """
 
@@ -26,13 +26,13 @@ _SCORES = {"max_softmax": "confidence (probability of the likeliest class)", "en
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the page shows beside the numbers.
+    """What the page shows in addition to the numbers.
 
     Attributes:
         mistakes: uint8 [M, 28, 28], in the order of the report's `most_confident_mistakes`.
         corruptions: uint8 [K, 28, 28] examples of `clean` and of each corruption.
         outliers: uint8 [K, 28, 28] examples of each out-of-distribution set.
-        scores: by score and set the scores of all its images; of each score the first set is the known one.
+        scores: by score and set, the scores of all its images; for each score, the first set is the known one.
     """
 
     mistakes: np.ndarray
@@ -70,7 +70,7 @@ def render(report: dict[str, Any], pictures: Pictures) -> str:
     loader.filters |= {"percent": percent, "si": _si}
     return loader.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
-        charts={name: Markup(svg) for name, svg in drawn.items()},  # our own, and without anybody's words in it
+        charts={name: Markup(svg) for name, svg in drawn.items()},  # our own, with no text from outside in it
         kinds=KINDS,
         cells=_cells(report["confusion_matrix"]),
         mistakes=list(zip(report["most_confident_mistakes"], map(data_uri, pictures.mistakes), strict=True)),
@@ -82,7 +82,7 @@ def render(report: dict[str, Any], pictures: Pictures) -> str:
 
 
 def data_uri(image: np.ndarray) -> str:
-    """A uint8 [H, W] image as a PNG that lies in the page itself."""
+    """A uint8 [H, W] image as a PNG embedded in the page."""
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
 
 

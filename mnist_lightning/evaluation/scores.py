@@ -16,7 +16,7 @@ def score(logits: Tensor, labels: Tensor, num_classes: int) -> dict[str, Any]:
     Args:
         logits: [N, C] raw network outputs, any float type, any device, N >= 1.
         labels: [N] true classes, integers from 0 to C - 1.
-        num_classes: C, classes that do not occur in `labels` included.
+        num_classes: C, including classes that do not occur in `labels`.
 
     Returns:
         `accuracy`: fraction from 0 to 1. `loss`: mean cross-entropy in nats, without label smoothing.

@@ -21,7 +21,7 @@ def curve(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         labels: [N] true classes.
 
     Returns:
-        Share declined, rising from 0, and accuracy of the rest, both float64 [N]; confidence is the largest softmax
+        Share declined, ascending from 0, and accuracy of the rest, both float64 [N]; confidence is the largest softmax
         probability.
     """
     chances, predicted = logits.double().log_softmax(1).max(1)
@@ -33,7 +33,7 @@ def curve(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def area_under_risk(logits: Tensor, labels: Tensor) -> float:
-    """AURC: the mean share of mistakes over all coverages; 0 where every mistake comes after all that is right."""
+    """AURC: the mean share of mistakes over all coverages; least where every mistake comes after all that is right."""
     return 1 - curve(logits, labels)[1].mean().item()
 
 

@@ -21,18 +21,18 @@ def measure_speed(predictor: Predictor, images: torch.Tensor, seconds: float) ->
     """Time the predictor from uint8 images on the CPU to logits on the CPU.
 
     Args:
-        predictor: on the device that is to be measured.
+        predictor: on the device to measure.
         images: uint8 [N, 28, 28], N >= 1; repeated where a batch is larger.
         seconds: how long each batch size is repeated, at least `_LEAST_REPEATS` times.
 
     Returns:
         For each of `BATCHES`: `batch`, `images_per_second` (by the median), `latency_median_ms`, `latency_p99_ms`
-        (milliseconds a batch) and `repeats`.
+        (milliseconds per batch) and `repeats`.
     """
     found = []
     for batch in BATCHES:
         given = images[torch.arange(batch) % len(images)]
-        for _ in range(3):  # the first calls choose kernels and take memory
+        for _ in range(3):  # the first calls choose kernels and allocate memory
             predictor.logits(given, batch)
         times: list[float] = []
         began = time.perf_counter()

@@ -1,6 +1,6 @@
 """One report on a trained network: accuracy, calibration, corruptions, out-of-distribution images, speed, size.
 
-The test images choose nothing: temperature and thresholds come from validation images.
+Nothing is chosen on the test images: temperature and thresholds come from validation images.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _EXAMPLES = 8
 
 @dataclass(frozen=True)
 class Options:
-    """What the suite measures besides the test images.
+    """What the suite measures in addition to the test images.
 
     Attributes:
         seed: draws corruptions and out-of-distribution images.
         out_of_distribution: sets whose images belong to none of the classes: names of `outlier_sets.SETS`, or of data
             sets.
-        images_per_set: how many of each, at most.
+        images_per_set: most images taken from each.
         speed_seconds: how long each batch size is timed.
     """
 
@@ -66,12 +66,12 @@ class Options:
 def evaluate_suite(
     run: Path, checkpoint: Path, predictor: Predictor, data: Mapping[str, Any], options: Options
 ) -> dict[str, Any]:
-    """Measure a trained network from all sides; `report.html` and `report.json` lie in `run` afterwards.
+    """Measure a trained network in every respect; `report.html` and `report.json` are in `run` afterwards.
 
     Args:
         run: the run folder, which exists.
         checkpoint: the network's file.
-        predictor: made of it; reads each image as often as it was told to.
+        predictor: loaded from it; with or without test-time augmentation.
         data: the settings of `conf/data/`.
         options: what else is measured.
 
@@ -79,7 +79,7 @@ def evaluate_suite(
         What `report.json` holds.
 
     Raises:
-        UserError: data are missing or do not match the network, or there is no such out-of-distribution set.
+        UserError: the data is missing or does not match the network, or there is no such out-of-distribution set.
     """
     began = time.perf_counter()
     _check_names(options.out_of_distribution, data["name"])
@@ -123,7 +123,7 @@ def evaluate_suite(
 
 
 def _scored(digits: DigitsDataModule, split: str, logits: Tensor, val_logits: Tensor) -> dict[str, Any]:
-    """Accuracy, calibration and accuracy when it may decline, on the test images; also said in the log."""
+    """Accuracy, calibration and accuracy when it may decline, on the test images; also logged."""
     labels = digits.test.labels
     temperature = calibration.fit_temperature(val_logits, digits.val.labels)
     found = scores.score(logits, labels, len(digits.class_names))
@@ -167,7 +167,7 @@ def _check_names(names: Sequence[str], evaluated: str) -> None:
 
 
 def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tuple[DigitsDataModule, str]:
-    """The data, split as for the training of this network; and a sentence on where the validation images are from."""
+    """The data, split as for the training of this network; and a sentence on where the validation images come from."""
     data = DigitsDataModule(**settings)
     data.prepare_data()
     data.setup()
@@ -213,7 +213,7 @@ def _selective(val_logits: Tensor, logits: Tensor, labels: Tensor) -> dict[str, 
 def _corruptions(
     predictor: Predictor, images: Tensor, labels: Tensor, seed: int, batch: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Accuracy under each of the fifteen; and the first images under each."""
+    """Accuracy under each of the fifteen corruptions; and the first images under each."""
     accuracies, examples = {}, {}
     for name in corruptions.KINDS:
         changed = corruptions.corrupt(images.numpy(), name, seed)

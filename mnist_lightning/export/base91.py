@@ -1,14 +1,14 @@
-"""Bytes as text that JSON and HTML take as it is, in 1.23 characters per byte; base64 takes 1.33.
+"""Bytes as text that JSON and HTML can hold unescaped, in 1.23 characters per byte; base64 takes 1.33.
 
 basE91 (J. Henke, 2005) with another alphabet. `service/page/engine/base91.js` reads it.
 """
 
 ALPHABET = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\<')
-"""All 91 printable ASCII characters but those that end a JSON string, begin an escape in it, or begin an HTML tag."""
+"""The 91 printable ASCII characters that neither end a JSON string, nor begin an escape in it or an HTML tag."""
 
 
 def encode(data: bytes) -> str:
-    """The text of some bytes."""
+    """Bytes as text."""
     pairs: list[str] = []
     value = bits = 0
     for byte in data:
@@ -30,7 +30,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes of a text that `encode` has made."""
+    """The bytes of a text made by `encode`."""
     found = bytearray()
     value = bits = 0
     for place in range(0, len(text) - 1, 2):

@@ -1,8 +1,8 @@
 """JavaScript modules joined into one script, for a page that has no server to load them from.
 
-Understands the modules of this project and no more: `import { a, b as c } from "./file.js";` and `export` in front of
+Understands only what the modules of this project use: `import { a, b as c } from "./file.js";` and `export` in front of
 `const`, `let`, `function`, `async function` and `class`. Each module becomes a function of its own, so names of
-different modules never meet.
+different modules never clash.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def bundle(root: Path, entry: str) -> str:
-    """One script that does what the module `entry`, a path below `root`, does with all that it imports.
+    """One script made of the module `entry`, a path below `root`, and all that it imports.
 
     Raises:
-        ValueError: a module imports or exports in another form, or imports go in a circle.
+        ValueError: a module imports or exports in another form, or imports are circular.
     """
     modules: dict[str, str] = {}
     _collect(root.resolve(), (root / entry).resolve(), modules, ())
@@ -53,9 +53,9 @@ def _collect(root: Path, path: Path, modules: dict[str, str], importers: tuple[s
 
 
 def _without_comments(text: str) -> str:
-    """Without indentation and comments, a third of the bytes.
+    """Remove indentation and comments, a third of the bytes.
 
-    A comment stays where it holds a quotation mark and the code before it does, too: it may be part of a string.
+    A comment stays if both it and the code before it hold a quotation mark: it may be part of a string.
     """
     text = re.sub(r"^\s*/\*\*.*?\*/\n", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"[ ]+// [^'\"`\n]*$", "", text, flags=re.MULTILINE)

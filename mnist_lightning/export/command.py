@@ -1,4 +1,4 @@
-"""export(): a trained network into a file for other programs, checked before it gets its name."""
+"""export(): write a trained network as a file for other programs, checked before it gets its name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def export(
     """Write a network as a file for other programs.
 
     The file is written under a temporary name, compared with the original on 1,000 images (the same digit, and
-    probabilities within 1e-4; an 8-bit network may read one image in a hundred otherwise), and then renamed.
+    probabilities within 1e-4; an 8-bit network may read one image in a hundred differently), and then renamed.
 
     Args:
         ckpt: as everywhere (see `runs.find_checkpoint`); a `.ckpt` or `.safetensors` file.
@@ -47,8 +47,8 @@ def export(
         quantize: int8 for weights and activations of 8 bits, or None.
         engine: of format=web, what runs the network in the browser.
         output: the file to write; None for the export folder of the run, or the current folder for other networks.
-        sure: probability from which on a digit counts as sure, written into the card; None for the card's or
-            the default.
+        sure: smallest probability at which a digit counts as sure, written into the card; None for the card's
+            or the default.
         outputs: folder that `latest` is looked up in.
         data: settings of `conf/data/`, for the images that it is checked and calibrated on.
 
@@ -134,22 +134,22 @@ class _Images:
         return self._loaded
 
     def calibration(self) -> np.ndarray:
-        """Every so-manyth training image, a thousand in all."""
+        """A thousand training images, evenly spaced."""
         images, _ = self._train()
         return images[:: max(1, len(images) // CALIBRATION)][:CALIBRATION]
 
     def checked(self) -> tuple[np.ndarray, np.ndarray]:
-        """A thousand others, and their labels."""
+        """A thousand other images, and their labels."""
         images, labels = self._train()
         step = max(1, len(images) // CHECKED)
         return images[step // 2 :: step][:CHECKED], labels[step // 2 :: step][:CHECKED]
 
 
 def _check(given: Export, read: Any, images: np.ndarray, labels: np.ndarray) -> None:
-    """Compare a file with the network it was made of.
+    """Compare a file with the network it was made from.
 
     Raises:
-        RuntimeError: it reads other digits, or its probabilities differ by more than it may.
+        RuntimeError: it reads other digits, or its probabilities differ by more than is allowed.
     """
     import numpy as np
     import torch

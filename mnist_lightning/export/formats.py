@@ -22,8 +22,8 @@ class Export:
         card: its card, with `temperature`, `sure`, and under `export` where it comes from.
         path: the file to write; a temporary name.
         quantize: "int8" or None.
-        calibration: training images, uint8 [1000, H, W], to set the ranges of 8-bit numbers by; loaded when called.
-        options: settings that one format alone has, such as `engine`.
+        calibration: training images, uint8 [1000, H, W], that set the ranges of 8-bit numbers; loaded when called.
+        options: settings that only one format has, such as `engine`.
     """
 
     network: nn.Module
@@ -65,8 +65,8 @@ READERS: dict[str, Callable[[Path], Callable[[np.ndarray], np.ndarray]]] = {
     "torch_export": _in("to_torch", "read_torch_export"),
     "torchscript": _in("to_torch", "read_torchscript"),
 }
-"""Each gives the written file as a function: images uint8 [N, H, W] -> probabilities [N, C]. A format without a reader
-checks itself."""
+"""Each returns the written file as a function: images uint8 [N, H, W] -> probabilities [N, C]. A format without a
+reader checks itself."""
 
 SUFFIXES = {
     "onnx": ".onnx",
@@ -76,4 +76,4 @@ SUFFIXES = {
     "web": ".html",
 }
 QUANTIZED = ("onnx", "web")
-"""Formats that `quantize=int8` is for."""
+"""Formats that support `quantize=int8`."""

@@ -26,7 +26,7 @@ def files() -> dict[str, str]:
 
     Raises:
         UserError: npm is missing, or cannot fetch the package.
-        RuntimeError: the package is not the one that is expected.
+        RuntimeError: the package is not the expected one.
     """
     if (npm := shutil.which("npm")) is None:
         raise UserError("engine=onnxruntime-web fetches its runtime with npm, which is not installed: install Node.js.")

@@ -1,4 +1,4 @@
-"""An ONNX model of 8 bits: ONNX Runtime's static quantisation."""
+"""An 8-bit ONNX model: ONNX Runtime's static quantisation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Images(CalibrationDataReader):
 
 
 def to_int8(model: onnx.ModelProto, images: np.ndarray, batch: str) -> onnx.ModelProto:
-    """Quantise a model statically: weights int8 per channel, activations uint8, in the QDQ form.
+    """Quantise a model statically: weights int8 per channel, activations uint8, in the QDQ format.
 
     Args:
         model: float32.
@@ -43,7 +43,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray, batch: str) -> onnx.Mode
             model, path, _Images(model.graph.input[0].name, images), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            # Logits of 8 bits would make steps in the probabilities.
+            # 8-bit logits would make steps in the probabilities.
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
         )  # fmt: skip
         quantised = onnx.load(path)

@@ -19,7 +19,7 @@ INPUT, OUTPUT, BATCH = "images", "logits", "batch"
 
 
 def write(export: Export) -> None:
-    """Write `export.path`, an ONNX file; with `quantize=int8` its convolutions and products are of 8 bits."""
+    """Write `export.path`, an ONNX file; with `quantize=int8` its convolutions and products have 8 bits."""
     model = to_onnx(export)
     if export.quantize:
         from mnist_lightning.export.quantize import to_int8
@@ -50,7 +50,7 @@ def to_onnx(export: Export) -> onnx.ModelProto:
 
 
 def _clean(model: onnx.ModelProto) -> None:
-    """Name the batch dimension, and remove what the exporter notes on its own work: traces, paths, inferred shapes."""
+    """Name the batch dimension, and remove the exporter's notes on its own work: traces, paths, inferred shapes."""
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     del model.graph.value_info[:], model.metadata_props[:], model.functions[:]
@@ -64,7 +64,7 @@ def _clean(model: onnx.ModelProto) -> None:
 
 
 def add_metadata(model: onnx.ModelProto, card: dict[str, Any]) -> None:
-    """Put the card into a model's metadata, and what other programs need of it under names of its own."""
+    """Put the card into a model's metadata, and what other programs need of it under separate names."""
     network = card["network"]
     entries = {
         CARD: dump_card(card),

@@ -26,7 +26,7 @@ Read = Callable[[np.ndarray], np.ndarray]
 
 
 def write_safetensors(export: Export) -> None:
-    """Weights and card without pickle; the form in which a network is best given to others."""
+    """Weights and card without pickle; the best format to share a network in."""
     export.path.write_bytes(safetensors.dump(export.network.state_dict(), export.card))
 
 

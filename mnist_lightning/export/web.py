@@ -1,7 +1,7 @@
-"""A network as one HTML file: page, engine and weights, for a browser without any network.
+"""A network as one HTML file: page, engine and weights, for a browser without a network connection.
 
-The page is the one that the service shows (`service/page/`); in the file its modules stand one after the other, and
-the engine runs in a worker that is made of the file's own text.
+The page is the one that the service shows (`service/page/`); in the file its modules follow one another, and the
+engine runs in a worker that is made from the file's own text.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def write(export: Export) -> None:
 
 
 def page(network: dict[str, Any], worker: str, engine: str = "own") -> str:
-    """The page as one text, with what the engine reads in it."""
+    """The page as one text, including the data that the engine reads."""
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     style = (PAGE / "page.css").read_text(encoding="utf-8")
     icon = base64.b64encode((PAGE / "icon.svg").read_bytes()).decode()
@@ -87,12 +87,12 @@ def page(network: dict[str, Any], worker: str, engine: str = "own") -> str:
 
 
 def _inert(text: str) -> str:
-    """Text that does not end the script element it stands in."""
+    """Text that does not end the script element that it is in."""
     return text.replace("</", "<\\/").replace("<!--", "\\u003c!--")
 
 
 def _common(card: dict[str, Any]) -> dict[str, Any]:
-    """What every engine gets of a card."""
+    """The parts of a card that every engine gets."""
     network = dict(card["network"])
     kind = str(network.get("name") or network.get("_target_", "network")).rpartition(".")[2].lower()
     shown = {"title": f"{kind}, trained on {card.get('dataset', 'other images')}", "network": network}
@@ -117,7 +117,7 @@ def _own(export: Export) -> dict[str, Any]:
 
 
 def _check(export: Export, rounded: nn.Module) -> None:
-    """Raise UserError where weights of 8 bits change the answers of the network."""
+    """Raise UserError if 8-bit weights change too many answers of the network."""
     import torch
 
     from mnist_lightning.models.network import to_input

@@ -1,6 +1,6 @@
-"""A network as the page's own engine reads it: layers by name, and weights of 8 bits.
+"""A network as the page's own engine reads it: layers by name, and 8-bit weights.
 
-Weights of convolutions and linear layers are int8 with one scale for each output (symmetric, round to nearest); the
+Weights of convolutions and linear layers are int8 with one scale per output (symmetric, round to nearest); the
 engine multiplies in float32. What comes before the first layer, biases and batch norms stay float32.
 """
 
@@ -57,7 +57,7 @@ class Weights:
 
 
 def row_scales(rows: np.ndarray) -> np.ndarray:
-    """Float32 [outputs, 1]: the step between two of the 255 values that a row of weights [outputs, n] may have."""
+    """Float32 [outputs, 1]: the step between adjacent values of the 255 that a row of weights [outputs, n] may have."""
     return np.maximum(np.abs(rows).max(axis=1, keepdims=True) / 127, 1e-12).astype(np.float32)
 
 
@@ -74,7 +74,7 @@ def describe(network: nn.Module) -> dict[str, Any]:
 
 
 def rounded(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights in `state` as the engine sees them: those that it keeps in 8 bits rounded to them."""
+    """The weights in `state` as the engine sees them: those that it keeps in 8 bits are rounded accordingly."""
     eight = {f"{name}.weight" for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
     return {name: _round(value) if name in eight else value for name, value in state.items()}
 

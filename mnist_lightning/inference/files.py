@@ -31,15 +31,15 @@ def predict_files(
 ) -> None:
     """Print what a network reads in image files: the settings are those of conf/predict.yaml.
 
-    Every file is decoded once before the first line is printed, so a damaged one leaves no half result.
+    Every file is decoded once before the first line is printed, so a damaged one leaves no partial output.
 
     Args:
         image: a file, or a glob such as `photos/*.png`; `~` is the home folder.
-        ckpt: as everywhere (see `runs.find_checkpoint`).
+        ckpt: as elsewhere (see `runs.find_checkpoint`).
         outputs: folder that `latest` is looked up in.
         device: auto, cpu, cuda or mps.
-        digits: 1 if each picture is one digit; None for as many as are on it.
-        sure: probability from which on a digit counts as sure; None for what the network's card says.
+        digits: 1 if each picture is one digit; None for as many as it shows.
+        sure: lowest probability at which a digit counts as sure; None for what the network's card says.
         allow: modules outside of this package whose networks may be built.
 
     Raises:
@@ -93,7 +93,7 @@ def describe(reading: Reading, scale: float = 1) -> dict[str, Any]:
 
     Args:
         reading: of a picture.
-        scale: pixels of the file for each of the picture that was read.
+        scale: pixels of the file per pixel of the picture that was read.
 
     Returns:
         `number`: all digits, likeliest class each, with a space between rows; "" if the sheet is empty. `sure`: whether

@@ -1,6 +1,6 @@
-"""Checks an ONNX file before a session is made of it. Knows the file format, not the runtime.
+"""Checks an ONNX file before a session is created from it. Knows the file format, not the runtime.
 
-ONNX Runtime accepts a file of a kilobyte that makes a tensor of 160 GB, and reads weights from any file that the model
+ONNX Runtime accepts a one-kilobyte file that creates a 160 GB tensor, and reads weights from any file that the model
 names. So a model must consist of known operators, hold all its weights, and have shapes that are known and small.
 """
 
@@ -34,9 +34,9 @@ _NAMES = (
     "Unsqueeze Where "
 )
 OPERATORS = frozenset(_NAMES.split())
-"""Operators of networks that read images. None has a subgraph, random numbers or a size that its values decide."""
+"""Operators of networks that read images. None has a subgraph, random numbers or a size that depends on its values."""
 
-_EXAMPLES = (2, 64)  # batch sizes with which shapes are inferred: of two, because sizes may grow with its square
+_EXAMPLES = (2, 64)  # batch sizes for which shapes are inferred: two, because sizes may grow with the batch's square
 
 
 def read(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
@@ -138,7 +138,7 @@ def _fault_of_shapes(model: onnx.ModelProto, classes: int) -> str | None:
 
 
 def _fault_of_batch(model: onnx.ModelProto, classes: int, batch: int) -> str | None:
-    """What is wrong with them for a batch of so many images."""
+    """What is wrong with the sizes for a batch of `batch` images."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     del fixed.graph.value_info[:]
@@ -159,7 +159,7 @@ def _fault_of_batch(model: onnx.ModelProto, classes: int, batch: int) -> str | N
             shape = _shape(known[name]) if name in known else [None]
             if None not in shape:
                 sizes[name] = math.prod(shape)  # type: ignore[arg-type]
-            elif node.op_type == "Reshape" and node.input[0] in sizes:  # to whatever shape, it holds the same numbers
+            elif node.op_type == "Reshape" and node.input[0] in sizes:  # in any shape, it holds the same numbers
                 sizes[name] = sizes[node.input[0]]
             else:
                 return f"the size of its tensor {name[:60]!r} cannot be told in advance"

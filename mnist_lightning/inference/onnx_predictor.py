@@ -23,12 +23,12 @@ class OnnxPredictor(Predictor):
     """A network in an ONNX file as a function of images."""
 
     def __init__(self, model: onnx.ModelProto, card: dict[str, Any], threads: int = 0) -> None:
-        """Make a session of a model that `onnx_file.read` has checked.
+        """Create a session for a model that `onnx_file.read` has checked.
 
         Args:
             model: the model; it is kept for `feature_maps`.
             card: the card in its metadata.
-            threads: that multiply; 0 for one per core.
+            threads: how many compute; 0 for one per core.
         """
         super().__init__(card)
         self._model, self._threads = model, threads
@@ -50,7 +50,7 @@ class OnnxPredictor(Predictor):
         """Load an ONNX file; see `Predictor.load`.
 
         Raises:
-            UserError: the file does not pass the checks of `onnx_file`, or asks for what only a checkpoint can do.
+            UserError: the file does not pass the checks of `onnx_file`, or only a checkpoint can do what is asked for.
         """
         for name, value, allowed in (
             ("device", device, ("auto", "cpu")),
@@ -67,7 +67,7 @@ class OnnxPredictor(Predictor):
             return cls(model, card, threads or 0)
         except UserError as error:
             raise UserError(f"{path} is not read: {error}") from None
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise UserError(
                 f"{path} is not read: ONNX Runtime refuses it ({str(error).splitlines()[0][:200]})."
             ) from None
@@ -105,7 +105,7 @@ def session(model: onnx.ModelProto, threads: int = 0) -> onnxruntime.InferenceSe
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits without taking a core
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits without occupying a core
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -115,7 +115,7 @@ def to_input(images: np.ndarray) -> np.ndarray:
 
 
 def map_outputs(model: onnx.ModelProto) -> list[str]:
-    """The tensors that each convolution ends in: behind the activation, norm, pooling and rounding that follow it."""
+    """The tensors that each convolution ends in: after the activation, norm, pooling and rounding that follow it."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:

@@ -79,7 +79,7 @@ class StrokePart:
 
 
 class InkPart:
-    """Ink of a picture, uint8 [h, w] on exact 0, whose upper left corner is at `left`, `top`."""
+    """Ink of a picture, uint8 [h, w] on exactly 0, whose upper left corner is at `left`, `top`."""
 
     def __init__(self, pixels: np.ndarray, left: int = 0, top: int = 0) -> None:
         self.strokes: tuple[Stroke, ...] = ()

@@ -1,6 +1,6 @@
 """One Predictor for every trained network: images in, logits or probabilities out.
 
-The front of two engines: PyTorch reads `.ckpt` and `.safetensors` files, ONNX Runtime reads `.onnx` files. Each is
+The front end of two engines: PyTorch reads `.ckpt` and `.safetensors` files, ONNX Runtime reads `.onnx` files. Each is
 imported when a file of its kind is loaded. Needs no config and no Lightning; the card in the file holds everything.
 """
 
@@ -42,11 +42,11 @@ class Predictor:
         class_names: one name per class, in the order of the logits.
         card: the card in the file (see `models/card.py`).
         temperature: the logits are divided by it before the softmax (see `evaluation/calibration.py`).
-        precision: Lightning's name of it: `32-true`; `bf16-mixed` or `16-mixed`, as training multiplies with it, which
-            is several times as fast where the hardware has it, and moves probabilities by some thousandths.
+        precision: Lightning's name for it: `32-true`; or `bf16-mixed` or `16-mixed`, as in training, which is
+            several times as fast where the hardware supports it, and changes probabilities by a few thousandths.
         tta: settings of `conf/tta/`; empty where each image is read once.
         network: the `torch.nn.Module`, which reads an image once; None for an ONNX file.
-        device: the `torch.device`; None for an ONNX file, which is read by the CPU.
+        device: the `torch.device`; None for an ONNX file, which runs on the CPU.
     """
 
     network: Any = None
@@ -74,9 +74,9 @@ class Predictor:
             path: the file.
             device: auto, cpu, cuda or mps.
             tta: settings of `conf/tta/`, to read each image several times.
-            precision: as the attribute, or auto: the fastest that this machine trains in.
-            threads: that multiply, of the whole process; None leaves the choice to the engine. One digit at a time is
-                read fastest by 1.
+            precision: as the attribute, or auto for the fastest that this machine trains in.
+            threads: how many compute, in the whole process; None leaves the choice to the engine. One digit at a time
+                is read fastest with 1.
             allow: modules outside of this package whose networks may be built.
 
         Raises:
@@ -94,9 +94,9 @@ class Predictor:
 
         Args:
             picture: the path of an image file; a PIL image; an array uint8 [H, W] or [H, W, 3 or 4]; or a batch of
-                images as MNIST's, uint8 [N, 28, 28], as an array or a tensor.
-            digits: 1 if the picture shows one digit; None for as many as are on it.
-            sure: probability from which on a digit counts as sure; None for what the card says.
+                images like MNIST's, uint8 [N, 28, 28], as an array or a tensor.
+            digits: 1 if the picture shows one digit; None for as many as it shows.
+            sure: lowest probability at which a digit counts as sure; None for what the card says.
 
         Returns:
             A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with boxes); for a batch a list of them.

@@ -1,7 +1,7 @@
 """Strokes on a sheet, or a picture -> the number that is on it, digit by digit.
 
 Knows neither windows nor files. Cutting into digits and preparing each is `ink`'s work, reading one is the
-`Predictor`'s; here is what lies between: one batch, no digit twice, cuts that are made where the reading gets surer,
+`Predictor`'s; this module does the rest: one batch, no digit read twice, cuts where they make the reading surer,
 and an honest "not sure". Window, files, service and page all read through here.
 """
 
@@ -23,7 +23,7 @@ from mnist_lightning.ink.extract import find_ink
 from mnist_lightning.ink.segment import segment_ink_rows, segment_stroke_rows
 from mnist_lightning.ink.strokes import Stroke
 
-if TYPE_CHECKING:  # a window that is still loading torch knows readings already
+if TYPE_CHECKING:  # a window that is still loading torch already knows readings
     from mnist_lightning.inference.predictor import Predictor
 
 __all__ = ["NO_DIGIT", "UNSURE", "DigitReading", "Reader", "Reading"]
@@ -31,10 +31,10 @@ __all__ = ["NO_DIGIT", "UNSURE", "DigitReading", "Reader", "Reading"]
 LEAST = 0.35  # the probability of its likeliest class below which something is not a digit
 
 CERTAIN = 0.9
-"""The probability from which on a digit is neither looked at again nor cut."""
-_SURER = 0.8  # the least that each digit must be after it was cut or joined
+"""The lowest probability at which a digit is neither looked at again nor cut."""
+_SURER = 0.8  # lowest probability that each digit must have after it was cut or joined
 _BROAD = 1.6  # widest digit, share of its height
-_GAIN = 0.1  # by which two digits, one above the other, must be likelier than one of both
+_GAIN = 0.1  # by which two digits, one above the other, must be likelier than one made of both
 _NEAR = 0.35  # widest gap between two parts of a digit, share of the height of both
 _WIDE = 0.7  # ink is cut if it is wider than this share of its height
 _HIGH = 0.5  # lowest digit that is cut off a part, share of its height
@@ -43,15 +43,15 @@ _ROUNDS = 6  # of joining and cutting
 
 
 class Reader:
-    """Reads sheets that change a little at a time, as one that is being drawn on does, and pictures.
+    """Reads pictures, and sheets that change a little at a time, such as one that is being drawn on.
 
     A digit whose strokes are the same objects as at the last reading, with as many points each, is not read again.
     """
 
     def __init__(self, predictor: Predictor, sure: float, least: float = LEAST) -> None:
-        """`sure` is the probability, 0 to 1, from which on a digit counts as sure; below `least` it is not a digit."""
+        """`sure` is the lowest probability, 0 to 1, at which a digit counts as sure; below `least` it is not one."""
         self.predictor, self.sure, self.least = predictor, sure, min(least, sure)
-        # Each part holds its strokes, so no identity is given out anew.
+        # Each part holds its strokes, so no identity is reused.
         self._known: dict[Hashable, tuple[Part, DigitReading]] = {}
         self._asked: set[Hashable] = set()
         self._explained: WeakKeyDictionary[DigitReading, np.ndarray] = WeakKeyDictionary()
@@ -125,7 +125,7 @@ class Reader:
         return parts
 
     def _ways(self, parts: list[Part]) -> list[tuple[int, int, list[Part]]]:
-        """What may stand in place of parts[start:past]: two joined, or one cut."""
+        """What may replace parts[start:past]: two joined, or one cut."""
         ways: list[tuple[int, int, list[Part]]] = []
         for index, (part, after) in enumerate(pairwise(parts)):
             # Strokes lie together or do not; ink breaks, and both parts of a digit may look like one.
@@ -180,7 +180,7 @@ class Reader:
         return [[joined]] if self._least([joined]) >= max(self.sure, self._least([upper, lower]) - _GAIN) else rows
 
     def _as_one(self, rows: list[list[Part]], whole: Part) -> list[list[Part]]:
-        """All ink of a picture as one digit, if it is surer so: a digit whose ink is broken."""
+        """All ink of a picture as one digit, if that is surer: a digit whose ink is broken."""
         if _breadth(whole) > _BROAD:
             return rows
         self._look_at([whole])
@@ -192,7 +192,7 @@ class Reader:
         return min(self._known[part.key][1].confidence * (0.5 if _breadth(part) > _BROAD else 1) for part in parts)
 
     def _look_at(self, parts: Iterable[Part]) -> None:
-        """Read parts in one batch, those that are not known yet."""
+        """Read those parts that are not known yet, in one batch."""
         wanted = {part.key: part for part in parts}
         self._asked |= wanted.keys()
         fresh = [part for key, part in wanted.items() if key not in self._known]
@@ -219,7 +219,7 @@ class Reader:
 
 
 def _is_surer(after: float, before: float) -> bool:
-    """Whether one way to see some ink leaves less than half of the doubt that another leaves."""
+    """Whether one way to read some ink leaves less than half of the doubt that another leaves."""
     return 1 - after < (1 - before) / 2
 
 

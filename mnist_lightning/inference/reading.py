@@ -27,7 +27,7 @@ class DigitReading:
         probabilities: float32 [C], add up to 1.
         sure: whether `confidence` reaches what the reader asks for.
         image: uint8 [28, 28], what the network saw.
-        box: left, top, right, bottom: of the pen's path, in the unit of the strokes; in a picture of the ink, in its
+        box: left, top, right, bottom: of the pen's path, in the unit of the strokes; in a picture, of the ink, in its
             pixels, right and bottom exclusive.
         strokes: the strokes that are this digit; none in a picture.
         is_digit: whether any class is likely enough to be worth naming; a letter, a sign or a scribble is not a digit.

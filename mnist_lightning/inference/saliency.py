@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 STEPS = 16  # of the path from the empty image to this one, equally long
 FAINT_STEPS = 32  # of the same path, most of them near the empty image
-FAINT = 0.03  # share of the way after which a network that standardises its images sees most of their contrast
+FAINT = 0.03  # share of the path after which a network that standardises its images sees most of their contrast
 PATCH = 3  # side of the square that occlusion erases, pixels
 
 
@@ -33,11 +33,11 @@ def saliency(predictor: Predictor, image: np.ndarray) -> np.ndarray:
 
 
 def integrated_gradients(predictor: Predictor, image: np.ndarray) -> np.ndarray:
-    """The gradient, averaged along the straight way from the empty image to this one and multiplied by the pixel.
+    """The gradient, averaged along the straight path from the empty image to this one and multiplied by the pixel.
 
     The sum over all pixels is what the ink as a whole adds (Sundararajan, Taly and Yan, "Axiomatic attribution for
-    deep networks", 2017). To a network that standardises its images most of the way lies in its
-    first few hundredths, so most steps do too. Arguments and result are those of `saliency`.
+    deep networks", 2017). For a network that standardises its images, most of the change lies in
+    the first few hundredths of the path, so most steps do too. Arguments and result are those of `saliency`.
     """
     import torch
 

@@ -1,7 +1,7 @@
 """A second look at images that the network is not certain of: the same image turned a little either way.
 
 The mean log-probability of the three looks counts. What the network is certain of at first is left as it is, so a few
-of a hundred digits take three readings. The page's `engine/second_look.js` does the same.
+digits in a hundred take three readings. The page's `engine/second_look.js` does the same.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def probabilities(predictor: Predictor, images: np.ndarray, certain: float) -> n
 
 
 def turned(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Square images turned about their middle, uint8 [N, S, S], clockwise; black comes in at the corners."""
+    """Square images turned about their middle, uint8 [N, S, S], clockwise; black fills the corners."""
     corners, weights = _corners(images.shape[-1], degrees)
     flat = images.reshape(len(images), -1)
     total = sum(flat[:, corner] * weight for corner, weight in zip(corners, weights, strict=True))

@@ -1,6 +1,6 @@
-"""What lies on paper and is no writing: ruled lines, the outline of a cell, underlines, slivers at the rim, specks.
+"""What is on paper but is not writing: ruled lines, the outline of a cell, underlines, slivers at the rim, specks.
 
-Works on ink, uint8 [h, w], bright on exact 0; nothing is moved, what is no writing becomes 0.
+Works on ink, uint8 [h, w], bright on exactly 0; nothing is moved, what is not writing becomes 0.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from mnist_lightning.ink.width import even_ink, measure_stroke_width
 _INK = 64  # of 255; ink above it makes up a line or a piece
 _LINE = 25  # of 255; ink above it makes up a ruled line, which may be pale
 _PALE = 160  # of 255; a line with less ink than this is paler than the strokes that cross it
-_COVERED = 0.85  # share of a picture's width that a ruled line covers at least
+_COVERED = 0.85  # least share of a picture's width that a ruled line covers
 _SLOPE = 0.08  # steepest ruled line, height over width: 4.6 degrees
 _SLOPES = 33  # slopes that are tried, at most
 _THICKEST = 0.08  # of a ruled line, share of the picture's height
-_STRIP = 0.12  # share of a side: what lies nearer to the rim, all of it, and touches it is a sliver
+_STRIP = 0.12  # share of a side: a piece that touches the rim and lies entirely nearer to it is a sliver
 _SPECK = 0.03  # share of the ink of the largest piece below which another may be a speck
 
-_MINOR, _FAR = 0.45, 0.3  # shares of the tallest piece's height: smaller, and farther away, is no writing
+_MINOR, _FAR = 0.45, 0.3  # shares of the tallest piece's height: what is smaller, and farther away, is not writing
 
 
 def remove_clutter(ink: np.ndarray) -> np.ndarray:
-    """Ink without what is no writing; as it is where nothing would be left."""
+    """Ink without what is not writing; unchanged where nothing would be left."""
     if min(ink.shape) < 8:
         return ink
     kept = _remove_inner_rules(remove_rules(ink))
@@ -43,7 +43,7 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
 
 
 def _remove_inner_rules(ink: np.ndarray) -> np.ndarray:
-    """Ink without the lines of a ruled sheet that the picture shows a margin of the paper's colour around."""
+    """Ink without the lines of a ruled sheet that is surrounded by a margin of the paper's colour."""
     left, top, across, down = cv2.boundingRect(cv2.threshold(ink, _LINE, 255, cv2.THRESH_BINARY)[1])
     if min(across, down) < 8 or (down, across) == ink.shape:
         return ink
@@ -66,7 +66,7 @@ class _Pieces:
 
     def __init__(self, ink: np.ndarray) -> None:
         self.height, self.width = ink.shape
-        # Evened, or a pale digit would be in pieces.
+        # Evened, otherwise a pale digit would be in pieces.
         self.mask = cv2.threshold(even_ink(ink, 2), _INK, 1, cv2.THRESH_BINARY)[1]
         self.labels, stats = _label(self.mask)
         self.left, self.top, across, down, self.area = stats.T.astype(int)
@@ -74,7 +74,7 @@ class _Pieces:
         self.size = np.maximum(across, down)
 
     def outlined(self) -> tuple[int, int, int, int]:
-        """The box of a rectangle drawn around all else, such as a cell of a form; the whole picture if none is."""
+        """The box of a rectangle drawn around everything else, such as a cell of a form; else the whole picture."""
         wide, high = self.right - self.left, self.bottom - self.top
         large = (
             (self.area < 0.35 * wide * high)
@@ -122,7 +122,7 @@ class _Pieces:
         return at_rim & (core[1:] == 0)
 
     def _distances(self, main: np.ndarray) -> np.ndarray:
-        """From the box of each piece to the nearest box of those in `main`, pixels; infinite without any."""
+        """Distance from the box of each piece to the nearest box in `main`, pixels; infinite if there is none."""
         dx = np.maximum(self.left[main] - self.right[:, None], self.left[:, None] - self.right[main])
         dy = np.maximum(self.top[main] - self.bottom[:, None], self.top[:, None] - self.bottom[main])
         return np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)).min(axis=1, initial=np.inf)
@@ -144,7 +144,7 @@ class _Pieces:
 
 
 def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The number of its piece at each pixel [h, w], 0 for none, and [n, 5]: left, top, width, height, area of each."""
+    """The number of the piece at each pixel [h, w], 0 for none, and [n, 5]: left, top, width, height, area of each."""
     _, levels = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if levels is not None and np.count_nonzero(levels[0, :, 3] < 0) == 1:  # one piece: twenty times as fast
         return mask, np.array([[*cv2.boundingRect(mask), cv2.countNonZero(mask)]])
@@ -159,7 +159,7 @@ def remove_rules(ink: np.ndarray) -> np.ndarray:
     both, are_rules_too = _without_upright_rules(level) if all(touched[2:]) else (level, False)
     if both is ink:
         return ink
-    # A digit that fills the picture may have bars as long; what is left of it then reaches the rim.
+    # A digit that fills the picture may have bars that long; what is left of it then reaches the rim.
     left, top, across, down = cv2.boundingRect(cv2.threshold(both, _INK, 255, cv2.THRESH_BINARY)[1])
     is_level = are_rules or (across > 0 and left >= 1 and left + across < ink.shape[1])
     is_upright = are_rules_too or (down > 0 and top >= 1 and top + down < ink.shape[0])
@@ -177,9 +177,9 @@ def _without_upright_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _without_level_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Ink without the lines that go from its left rim to its right one, nearly level; whether they are the paper's.
+    """Ink without the nearly level lines from its left rim to its right one; and whether they are the paper's.
 
-    Four lines, or three that are paler than the ink, are: digits have three bars at most.
+    Four lines are, or three that are paler than the ink: digits have three bars at most.
     """
     height, width = ink.shape
     covered, shift = _covered(ink, _INK)
@@ -201,12 +201,12 @@ def _without_level_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _covered(ink: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each row that has ink above `least`, under the slope at which it is most; and the slope, rows [w]."""
+    """Share of each row that has ink above `least`, at the slope where it is largest; and that slope, in rows [w]."""
     height, width = ink.shape
     rows, columns = np.nonzero(ink > least)
     steps = min(round(_SLOPE * width), _SLOPES // 2)
     covered, shift = np.zeros(1), np.zeros(width, int)
-    for step in sorted(range(-steps, steps + 1), key=abs):  # the slope under which a line covers most of a row
+    for step in sorted(range(-steps, steps + 1), key=abs):  # the slope at which a line covers most of a row
         drop = np.rint(step / max(steps, 1) * _SLOPE * (np.arange(width) - width / 2)).astype(int)
         drop -= drop.max()
         share = np.bincount(rows - drop[columns], minlength=height) / width
@@ -221,9 +221,9 @@ def _runs(where: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int, level: float) -> None:
-    """Take a line out of `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`.
+    """Remove a line from `kept`, in place: `thick` pixels from row tops[x] on in each column x of `ink`.
 
-    The line has `level` of ink, of 255.
+    `level` is the line's ink, of 255.
     """
     height, width = ink.shape
     columns = np.arange(width)
@@ -251,7 +251,7 @@ def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int, leve
 
 
 def _arc_between(near: np.ndarray, far: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Where a bow that a line covers must have run: between two ends that come closer to each other towards the line.
+    """Where an arc that a line covers must have run: between two ends that approach each other towards the line.
 
     Args:
         near: ink [w] beside the line; `far`, some pixels farther on the same side; `behind`, on the other side.

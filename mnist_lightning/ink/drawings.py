@@ -1,6 +1,6 @@
 """A folder of labelled drawings: one line per drawing, in the format of the stroke files.
 
-`ink.strokes.read_digits` reads it back. Several windows may add to one folder at a time.
+`ink.strokes.read_digits` reads it back. Several windows may add to one folder at the same time.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ WRITER = "me"
 
 
 def new_id() -> str:
-    """An identity for a drawing, which no other has."""
+    """A unique identity for a drawing."""
     return secrets.token_hex(8)
 
 
 def append(
     folder: str | Path, strokes: Sequence[Stroke], label: int, writer: str = WRITER, identity: str | None = None
 ) -> int:
-    """Add a drawing to `<folder>/drawings.jsonl`; the folder is made where it is missing.
+    """Add a drawing to `<folder>/drawings.jsonl`; the folder is created if it is missing.
 
     The line is one write to a file opened for appending, so it stays whole whoever else writes. Half a line at
-    the end, of a writer that was killed or had no more disk, is wiped out first.
+    the end, from a writer that was killed or ran out of disk space, is blanked out first.
 
     Args:
         folder: of the drawings.
@@ -55,15 +55,15 @@ def append(
     path = Path(folder) / FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a pipe might take it in for ever
+        if path.exists() and not path.is_file():  # writing to a pipe might block forever
             raise OSError(errno.EINVAL, "not a file")
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
             _wipe_half_a_line(file, path)
             content = (line + "\n").encode()
             if os.write(file, content) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the half line is wiped out the next time
-            os.fsync(file)  # or a power cut takes the drawing
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the half line is blanked out next time
+            os.fsync(file)  # otherwise a power cut may lose the drawing
         finally:
             os.close(file)
         with path.open("rb") as lines:
@@ -73,7 +73,7 @@ def append(
 
 
 def relabel(folder: str | Path, identity: str, label: int) -> bool:
-    """Give a drawing another label, in place: what others append meanwhile stays.
+    """Give a drawing another label, in place: what others append meanwhile is kept.
 
     Returns:
         Whether there is such a drawing.
@@ -85,7 +85,7 @@ def relabel(folder: str | Path, identity: str, label: int) -> bool:
 
 
 def remove(folder: str | Path, identity: str) -> bool:
-    """Take a drawing out of the file: its line becomes blank, and readers skip it.
+    """Remove a drawing from the file: its line becomes blank, and readers skip it.
 
     Returns:
         Whether there was such a drawing.
@@ -114,7 +114,7 @@ def last(folder: str | Path, count: int) -> list[WrittenDigit]:
 
 
 _LABEL = re.compile(rb'("label"\s*:\s*)\d')
-_TAIL = 1 << 22  # bytes of the file's end that are looked through for the last drawings
+_TAIL = 1 << 22  # bytes at the file's end that are searched for the last drawings
 
 
 def _last_lines(path: Path, most: int) -> list[bytes]:
@@ -150,14 +150,14 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def _wipe_half_a_line(file: int, path: Path) -> None:
-    """Turn what stands behind the last line end into a blank line, which readers skip."""
+    """Turn what follows the last line end into a blank line, which readers skip."""
     size = os.fstat(file).st_size
     if size == 0 or _last_byte(file, size) == b"\n":
         return
     time.sleep(0.1)  # another window may be in the middle of its write
     if os.fstat(file).st_size != size:
         return
-    # In place and not by truncating the file: what others append meanwhile lies behind it and stays.
+    # In place, without truncating the file: what others append meanwhile follows it and is kept.
     with path.open("r+b") as whole:
         begin = _begin_of_line(whole, size)
         whole.seek(begin)
@@ -165,7 +165,7 @@ def _wipe_half_a_line(file: int, path: Path) -> None:
 
 
 def _begin_of_line(file: IO[bytes], end: int) -> int:
-    """Where the line that reaches to `end` begins."""
+    """Start of the line that extends to `end`."""
     begin = end
     while begin > 0:
         start = max(begin - (1 << 16), 0)

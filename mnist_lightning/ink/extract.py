@@ -1,4 +1,4 @@
-"""Picture -> ink: whatever is drawn, bright on exact 0. Finds polarity, background and paper by itself.
+"""Picture -> ink: everything drawn, bright on exactly 0. Finds polarity, background and paper by itself.
 
 Knows nothing of digits or of 28x28. A clean drawing (a flat background) keeps every pixel of its ink; in a
 photograph or a scan the paper is estimated around each pixel and its noise cut off.
@@ -17,11 +17,11 @@ from mnist_lightning.ink.frame import colour_distance, inside_frame
 from mnist_lightning.ink.sheet import only_sheet
 from mnist_lightning.ink.width import stretch
 
-FAINT = 25  # ink up to this (of 255) counts only right beside stronger ink: JPEG rings around strokes
+FAINT = 25  # ink up to this (of 255) counts only right next to stronger ink: JPEG rings around strokes
 _THUMBNAIL = 40  # longest side of a picture too small to be a photograph, pixels
 _DRAWING_SIDE = 320  # side of the square whose area larger drawings are shrunk to, pixels
-_PHOTO_SIDE = 256  # the same of photographs
-_PAPER_SIDE = 96  # and of the picture that their paper is estimated in
+_PHOTO_SIDE = 256  # the same for photographs
+_PAPER_SIDE = 96  # and for the picture in which their paper is estimated
 _MIN_CONTRAST = 20.0  # of ink in a photograph, of 255; below it a sheet counts as empty
 _MIN_SPECK = 0.03  # share of the largest piece of ink below which another is dirt
 
@@ -31,8 +31,8 @@ class Ink:
     """Ink, and where it stood in the picture.
 
     Attributes:
-        pixels: uint8 [h, w], bright ink (its strongest at 255) on exact 0; all zeros if there is none.
-        left, top: of `pixels` in the picture, its pixels.
+        pixels: uint8 [h, w], bright ink (its strongest at 255) on exactly 0; all zeros if there is none.
+        left, top: position of `pixels` in the picture, in its pixels.
         shrunk: how many pixels of the picture, along each side, became one of `pixels`.
     """
 
@@ -67,7 +67,7 @@ def find_ink(image: np.ndarray) -> Ink:
     inner = np.ascontiguousarray(small[top:bottom, left:right])
     distance = colour_distance(inner, _rim_median(inner))
     peak = int(cv2.minMaxLoc(distance)[1])
-    if not _is_clean(distance, peak):  # for its grain and its light, or for the lines on the paper
+    if not _is_clean(distance, peak):  # because of its grain and light, or the lines on the paper
         lineless = remove_rules(cv2.LUT(distance, stretch(peak)))
         is_ruled = _is_clean(lineless, 255)
         pixels = _drawn_ink(lineless, 255) if is_ruled else _photo_ink(only_sheet(inner))
@@ -80,7 +80,7 @@ def find_ink(image: np.ndarray) -> Ink:
 
 
 def _drawn_ink(distance: np.ndarray, peak: int) -> np.ndarray:
-    """Ink of a clean drawing, from how far each of its pixels is from the background, `peak` at most."""
+    """Ink of a clean drawing, from the distance of each pixel to the background, at most `peak`."""
     if peak < 250:
         distance = cv2.LUT(distance, stretch(peak))
     strong = cv2.threshold(distance, FAINT, 255, cv2.THRESH_BINARY)[1]
@@ -102,7 +102,7 @@ def _drop_alpha(image: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)[opaque]
     if 2 * len(grey) > alpha.size:  # a sheet with holes: fill them with paper
         paper = np.median(colour[opaque], axis=0)
-    else:  # ink on nothing
+    else:  # ink on transparency
         paper = np.full(3, 0 if len(grey) and grey.mean() > 127 else 255)
     share = alpha[:, :, None] / np.float32(255)
     return (share * colour + (1 - share) * paper + 0.5).astype(np.uint8)
@@ -115,7 +115,7 @@ def _rim_median(image: np.ndarray) -> np.ndarray:
 
 
 def _is_clean(distance: np.ndarray, peak: int) -> bool:
-    """Whether a picture is flat but for its ink, judged by the distance of its pixels to the background."""
+    """Whether a picture is flat except for its ink, judged by the distance of its pixels to the background."""
     if max(distance.shape) <= _THUMBNAIL:  # smoothing like a photograph's would wipe its strokes out
         return True
     # Paper has grain, a drawing's background has none.
@@ -137,7 +137,7 @@ def _photo_ink(image: np.ndarray) -> np.ndarray:
     paper = _paper(grey)
     signed = paper - grey
     peaks = [_peak(side) for side in (signed, -signed)]
-    # Both ink and chalk change a share of the light that falls on the sheet: in a shadow it is less of it.
+    # Both ink and chalk change a share of the light that falls on the sheet: in a shadow that is less light.
     contrast = (signed if peaks[0] >= peaks[1] else -signed) * (255 / np.maximum(paper, 32))
     peak = _peak(contrast)
     noise = 1.48 * float(np.median(np.abs(contrast)))
@@ -150,7 +150,7 @@ def _photo_ink(image: np.ndarray) -> np.ndarray:
 
 
 def _shrink(image: np.ndarray, side: int) -> np.ndarray:
-    """A picture with at most the area of a square of this side: a long row of digits stays as high as it is needed."""
+    """A picture shrunk to at most the area of a square of this side: a long row of digits stays as high as needed."""
     height, width = image.shape[:2]
     factor = side / math.sqrt(height * width)
     if factor >= 1:
@@ -173,7 +173,7 @@ def _paper(grey: np.ndarray) -> np.ndarray:
 def _wide_median(small: np.ndarray) -> np.ndarray:
     """Median over half the side of float32 [h, w], rounded to whole grey levels."""
     reach = max(1, max(small.shape) // 4)
-    # Beyond the rim the light goes on as it came: mirrored and turned over.
+    # Beyond the rim the light continues as it was: mirrored and inverted.
     pad = [(min(reach, side - 1),) * 2 for side in small.shape]
     wide = np.pad(small, pad, mode="reflect", reflect_type="odd")
     offset = 128 - float(np.median(small))  # into the middle of the 8 bits that OpenCV's wide median takes
@@ -202,7 +202,7 @@ def _peak(contrast: np.ndarray) -> float:
 
 
 def _digit_mask(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
-    """Pieces of `weak` (uint8 0 or 1) that hold `strong` ink and are no dirt, and not what juts in at the rim."""
+    """Pieces of `weak` (uint8 0 or 1) that hold `strong` ink, without dirt and what reaches in from the rim."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
     area = np.bincount(labels[strong], minlength=count)
     area[0] = 0

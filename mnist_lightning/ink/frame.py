@@ -13,12 +13,12 @@ import numpy as np
 
 _TOLERANCE = 40  # colours (of 255) closer than this are one colour
 _FAINT_TOLERANCE = 16  # the same where a side of the picture is flat: a pale frame
-_SOME = 0.5  # lines inside have at least this share of the most pixels of a line that have another colour
-_STRAIGHT = 0.8  # the same of the inner rectangle's edges
-_FULL = 0.6  # the same of all its pixels
+_SOME = 0.5  # lines inside have at least this share of the other-coloured pixels of the line with the most
+_STRAIGHT = 0.8  # the same for the inner rectangle's edges
+_FULL = 0.6  # the same for all its pixels
 _ALL = 0.95  # share of what does not have the frame's colour that must lie inside
-_CONTENT = 0.005  # share of the pixels inside that what is drawn there covers, at least
-_NESTED = 4  # frames in frames that are looked for
+_CONTENT = 0.005  # least share of the pixels inside that what is drawn there covers
+_NESTED = 4  # nested frames that are looked for
 _SOFT = 2  # lines over which the edge of a frame may be blurred
 _MIN_SIDE = 8  # of what is left, pixels
 
@@ -66,7 +66,7 @@ def _inner(image: np.ndarray) -> Box | None:
             flat.append(bool(np.abs(rim - middle).max() <= _FAINT_TOLERANCE))
     distances = [colour_distance(image, colour) for colour in colours]
     for tolerance in (_TOLERANCE, _FAINT_TOLERANCE):
-        # A pale frame counts if it is flat: else it may be the light on the paper.
+        # A pale frame counts if it is flat: otherwise it may be the light on the paper.
         apart = [
             cv2.threshold(distance, tolerance, 255, cv2.THRESH_BINARY)[1]
             for distance, even in zip(distances, flat, strict=True)
@@ -119,7 +119,7 @@ def _edge_shares(mask: np.ndarray) -> list[float]:
 def _is_full(mask: np.ndarray) -> bool:
     """Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes.
 
-    What a sheet of the frame's colour lies on is such a piece, and the writing on the sheet the others.
+    What lies under a sheet of the frame's colour is such a piece, and the writing on the sheet is the others.
     """
     if cv2.countNonZero(mask) >= _FULL * mask.size:
         return True

@@ -1,4 +1,4 @@
-"""Image files -> arrays, from whoever they come: the right way up, in eight bits, within limits. Knows no digits."""
+"""Image files from any source -> arrays: the right way up, in eight bits, within limits. Knows nothing of digits."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 MAX_BYTES = 100_000_000  # of a file
 MAX_PIXELS = 36_000_000  # of a picture: a page scanned at 600 dots per inch has fewer
 MAX_PIXELS_OF = {"JPEG": 170_000_000, "MPO": 170_000_000, "HEIF": 52_000_000, "JPEG2000": 20_000_000}
-"""JPEGs are shrunk while they are decoded; telephones have 50 million pixels; JPEG 2000 takes long."""
+"""JPEGs are shrunk while they are decoded; phones take 50 million pixels; JPEG 2000 is slow to decode."""
 _MAX_PROGRESSIVE = 52_000_000  # pixels of a JPEG that is decoded as a whole before it is shrunk
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "HEIF")  # none runs a program
 
 _LARGEST = 2048  # a picture is shrunk by a whole number until its longest side is below twice this, pixels
-_MAX_DEEP = 16_000_000  # pixels of a picture with 16 bits a colour; of a larger one the upper eight are read
+_MAX_DEEP = 16_000_000  # pixels of a picture with 16 bits per colour; of a larger one the upper eight are read
 _COLOURS = {"L": "L", "1": "L", "RGB": "RGB", "RGBA": "RGBA", "LA": "RGBA", "La": "RGBA", "RGBa": "RGBA", "PA": "RGBA"}
 _ORIENTATION = 0x0112  # the number of EXIF's tag
 
@@ -92,7 +92,7 @@ def decode_picture(data: bytes, name: str = "the image") -> Picture:
     if len(data) > MAX_BYTES:
         raise UserError(f"{name} has {len(data) / 1e6:,.0f} MB: an image file may have {MAX_BYTES / 1e6:.0f} MB.")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow's decoders, about files that they read all the same
+        warnings.simplefilter("ignore")  # from Pillow's decoders, about files that they read anyway
         try:
             return _decode(data, name)
         except UserError:
@@ -120,7 +120,7 @@ def _decode(data: bytes, name: str) -> Picture:
     except Image.UnidentifiedImageError:
         if data[:4] not in (b"II*\0", b"MM\0*"):
             raise
-        return Picture(_decode_deep_tiff(data, name))  # floating point in colour, which Pillow does not know
+        return Picture(_decode_deep_tiff(data, name))  # floating point in colour, which Pillow does not support
     with image:
         limit = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
         if image.info.get("progressive"):
@@ -143,7 +143,7 @@ def _known_formats() -> list[str]:
 
 
 def _register_heif() -> None:
-    """HEIC, the format of many telephones, where its package is installed."""
+    """HEIC, the format of many phones, where its package is installed."""
     try:
         import pillow_heif
     except ImportError:
@@ -184,7 +184,7 @@ def _has_sixteen_bit_colours(image: Image.Image, data: bytes) -> bool:
 
 
 def _decode_sixteen_bits(data: bytes) -> np.ndarray:
-    """Colours of 16 bits, or of floating point, as uint8 [H, W, 3 or 4]."""
+    """16-bit or floating-point colours as uint8 [H, W, 3 or 4]."""
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None:
         raise ValueError("its pixels are damaged")
@@ -221,7 +221,7 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """A picture the right way up, by EXIF's number of how the camera was held."""
+    """A picture the right way up, by EXIF's number for how the camera was held."""
     if orientation in (2, 4, 5, 7):
         pixels = pixels[:, ::-1]
     return np.rot90(pixels, {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0))
@@ -233,6 +233,6 @@ def _has_more(image: Image.Image) -> bool:
         return False
     try:
         image.seek(1)
-    except Exception:  # EOFError; and what is behind the first page is not needed
+    except Exception:  # EOFError; and what follows the first page is not needed
         return False
     return True

@@ -3,7 +3,7 @@
 Knows nothing of strokes, windows or networks: an array goes in, an array comes out. The recipe is that
 of LeCun, Cortes and Burges (http://yann.lecun.com/exdb/mnist): the ink is shrunk into a 20x20 box with
 its aspect kept and area anti-aliasing, then shifted by whole pixels until its centre of mass lies on the
-pixel (14, 14) of a 28x28 field. An image that already is in that form is a fixed point.
+pixel (14, 14) of a 28x28 field. An image that is already in that form is a fixed point.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BOX = 20  # longest side of the ink in it, pixels
 CENTRE = 14  # index of the pixel on which MNIST puts the centre of mass (measured: 13.5 to 14.5 in all)
 
 STROKE_WIDTH_RANGE = (2.0, 3.5)  # pixels of the 28x28 field; the middle 80 % of MNIST's training set
-_MNIST_WIDTHS = (1.3, 4.9)  # 1st and 99th percentile there; what has MNIST's size already may have these
+_MNIST_WIDTHS = (1.3, 4.9)  # 1st and 99th percentile there; what already has MNIST's size may have these
 
 _FINE = 4  # oversampling of the box where stroke width is measured and changed
 _REACH = 4  # of a pixel's neighbourhood there, fine pixels: half of a stroke's width
@@ -42,7 +42,7 @@ def normalise(image: np.ndarray, *, stroke_width: tuple[float, float] | None = S
 
 
 def normalise_ink(ink: np.ndarray, stroke_width: tuple[float, float] | None = STROKE_WIDTH_RANGE) -> np.ndarray:
-    """As `normalise`, for a picture that is known to be ink, uint8 [H, W], bright on exact 0."""
+    """As `normalise`, for a picture that is already ink, uint8 [H, W], bright on exactly 0."""
     # The faint rim of a stroke may be JPEG's ringing: it is kept, but the box does not follow it.
     box = bounding_box(cv2.threshold(ink, FAINT, 255, cv2.THRESH_BINARY)[1]) if ink.size else None
     if box is None:
@@ -61,7 +61,7 @@ def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 def centre(ink: np.ndarray) -> np.ndarray:
-    """Lay ink [h, w] (at most 28x28, or 20x20 at its best) on a 28x28 field by its centre of mass.
+    """Lay ink [h, w] (at most 28x28, ideally 20x20) on a 28x28 field by its centre of mass.
 
     Whole-pixel shifts only, as in MNIST: nothing is blurred. Ink that would leave the field is kept in it.
     """
@@ -78,12 +78,12 @@ def centre(ink: np.ndarray) -> np.ndarray:
 
 
 def _fit(ink: np.ndarray, stroke_width: tuple[float, float] | None) -> np.ndarray | None:
-    """Shrink (or blow up) tightly cropped ink so that its longest side is 20; None if nothing is to do."""
+    """Shrink (or blow up) tightly cropped ink so that its longest side is 20; None if there is nothing to do."""
     is_fitted = max(ink.shape) == BOX
     if stroke_width is None:
         return None if is_fitted else _resize(ink, BOX)
     fine = ink
-    if max(ink.shape) > _LARGEST:  # a hairline keeps little of its grey level: it is given back before it is lost
+    if max(ink.shape) > _LARGEST:  # a hairline keeps little of its grey level: restored before it is lost
         fine = _resize(fine, _LARGEST)
         fine = cv2.LUT(fine, stretch(int(cv2.minMaxLoc(fine)[1])))
         if not is_even(fine, _REACH):

@@ -27,7 +27,7 @@ def smooth_path(points: np.ndarray, spacing: float, start: int = 0, end: int | N
     length = np.hypot(*np.diff(inside, axis=0).T)
     if length.size == 0 or length.max() <= spacing:
         return inside
-    # Beyond its ends the path goes on as its first and last step did.
+    # Beyond its ends the path continues like its first and last step.
     before = points[start - 1] if start > 0 else 2 * points[0] - points[1]
     after = points[last + 1] if last + 1 < len(points) else 2 * points[last] - points[last - 1]
     padded = np.concatenate([before[None], inside, after[None]])
@@ -56,7 +56,7 @@ def cut_path(path: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float)
     """The runs of points of `path` that are farther than `reach` from the line from `start` to `end`.
 
     Args:
-        path: [n, 2], with steps short against `reach`.
+        path: [n, 2], with steps short compared with `reach`.
         start: [2], where the eraser was.
         end: [2], where it is now.
         reach: above 0.

@@ -1,7 +1,7 @@
 """Strokes -> anti-aliased grey images.
 
 Two pictures of the same strokes: `Layer` is the sheet that a person looks at, at any resolution and with
-the pen's own width, kept up to date stroke by stroke; `draw_digit` is what `normalise` is given, free of
+the pen's own width, kept up to date stroke by stroke; `draw_digit` is what `normalise` is given, independent of
 where, how large and with what pen the digit was drawn.
 """
 
@@ -16,7 +16,7 @@ from mnist_lightning.ink.normalise import BOX
 from mnist_lightning.ink.paths import smooth_path
 from mnist_lightning.ink.strokes import Stroke
 
-STROKE_WIDTH = 2.3  # of a digit drawn for the network, pixels of the 28x28 field; measures as MNIST's median
+STROKE_WIDTH = 2.3  # of a digit drawn for the network, pixels of the 28x28 field; measures the same as MNIST's median
 
 _FINE = 4  # oversampling of that field
 _SHIFT = 4  # OpenCV draws at coordinates in 1/16 pixel
@@ -24,9 +24,9 @@ _SPACING = 4.0  # longest straight piece of a curve, pixels
 
 
 def draw_digit(strokes: Sequence[Stroke], width: float = STROKE_WIDTH) -> np.ndarray:
-    """Draw strokes as `normalise` likes them: four times MNIST's size, with MNIST's stroke width.
+    """Draw strokes in the form that suits `normalise`: four times MNIST's size, with MNIST's stroke width.
 
-    Because the pen's path is known, its width need not be guessed and mended in the pixels: the picture
+    Because the pen's path is known, its width need not be estimated and corrected in the pixels: the picture
     is the same wherever, however large and with whatever pen the digit was drawn.
 
     Args:
@@ -82,7 +82,7 @@ class Layer:
         """Bring the sheet up to date.
 
         Costs the new points only, as long as strokes are added or the last one grows; anything else
-        (undo, erase, clear) draws all again.
+        (undo, erase, clear) redraws everything.
 
         Returns:
             uint8 [height, width], ink 255 on 0, anti-aliased; not to be written to, valid until the next call.

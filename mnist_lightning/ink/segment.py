@@ -2,7 +2,7 @@
 
 Works on strokes, where it is known what the pen did in one go, and on pixels, where only what touches is
 known. Both are cut into pieces (a stroke, a connected component), and pieces that lie over one another,
-or are too short to be digits, are joined; all by their boxes and by how high the writing is. Knows nothing
+or are too short to be digits, are joined, all by their boxes and the height of the writing. Knows nothing
 of what a digit looks like. Digits that touch in pixels, or are written in one stroke, are not cut.
 """
 
@@ -20,14 +20,14 @@ from mnist_lightning.ink.width import measure_stroke_width
 
 # Shares of the height of the two pieces together, or of the narrower one's width.
 _SHORT = 0.75  # a digit is about as high as its neighbour; a piece lower than this may be half a digit
-_NEAR = 0.14  # widest gap between the halves of a digit, as the two strokes of an open 4
+_NEAR = 0.14  # widest gap between the halves of a digit, such as the two strokes of an open 4
 _OVERLAP = 0.3  # digits of the same height may lean over one another by this much of the narrower one
-_SPECK = 0.2  # a piece smaller than this share of the tallest, in both directions, is no digit of its own
-_TALL = 0.6  # a piece at least as high as this share of the tallest makes a row; others go to one
-_BESIDE = 0.3  # share of the lower one's height that two pieces of a row overlap in
+_SPECK = 0.2  # a piece smaller than this share of the tallest, in both directions, is not a digit of its own
+_TALL = 0.6  # a piece at least as high as this share of the tallest makes a row; others are added to one
+_BESIDE = 0.3  # share of the lower one's height by which two pieces of a row overlap
 _SLANTS = 0.0, -0.25, 0.25  # of a cut through touching digits, width over height
-_APART = 0.1  # shares of the height that cuts are apart at least
-_MOST = 64  # pieces looked at, the largest; a number has fewer, a scribble or noise may have thousands
+_APART = 0.1  # least distance between cuts, share of the height
+_MOST = 64  # most pieces looked at, the largest ones; a number has fewer, a scribble or noise may have thousands
 
 
 def segment_strokes(strokes: Sequence[Stroke]) -> list[list[Stroke]]:
@@ -61,7 +61,7 @@ def segment_ink_rows(ink: np.ndarray) -> list[list[np.ndarray]]:
     """Cut a picture of several digits into pictures of one.
 
     Args:
-        ink: uint8 [h, w], bright on exact 0, as `extract_ink` returns it.
+        ink: uint8 [h, w], bright on exactly 0, as `extract_ink` returns it.
 
     Returns:
         The rows from the top; for each digit, left to right, a copy of `ink` [h, w] with all other ink removed.
@@ -102,7 +102,7 @@ def _mean_cost(valleys: list[tuple[float, int]]) -> float:
 
 
 def _valleys(ink: np.ndarray, slant: float, most: int) -> list[tuple[float, int]]:
-    """Ink that a cut in a column goes through, and the column, for those where it is less than beside; least first."""
+    """Ink that a cut in a column goes through, and the column, where it is less than on either side; least first."""
     height, width = ink.shape
     shift = np.rint(slant * (np.arange(height) - height / 2)).astype(int)[:, None]
     x = np.arange(width) + shift
@@ -208,7 +208,7 @@ def _join(
     extents: np.ndarray,
     belong: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> tuple[list[list[int]], np.ndarray]:
-    """Join groups that belong together, the closest in x first: a bar between two digits is the nearer one's."""
+    """Join groups that belong together, the closest in x first: a bar between two digits goes to the nearer."""
     while True:
         a, b = extents[:, None], extents[None, :]
         together = belong(a, b) & ~np.eye(len(extents), dtype=bool)

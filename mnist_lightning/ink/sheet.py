@@ -1,4 +1,4 @@
-"""The sheet of paper in a photograph that shows what it lies on, too."""
+"""The sheet of paper in a photograph that also shows what it lies on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SIDE = 96  # longest side of the picture that the sheet is looked for in, pixel
 _SHARE = 0.1, 0.95  # of the picture that a sheet covers, at least and at most
 _RECTANGLE = 0.85  # share of the smallest rectangle around it that a sheet fills
 _EVEN = 0.6  # share of a sheet that is paper
-_APART = 25.0  # grey levels between a sheet and what it lies on, at least
+_APART = 25.0  # least difference in grey level between a sheet and what it lies on
 _INSET = 0.03  # share of a sheet's sides that is left out, with its soft edge and its shadow
 
 
@@ -20,7 +20,7 @@ def only_sheet(image: np.ndarray) -> np.ndarray:
         image: uint8, grey [H, W] or BGR [H, W, 3], a photograph.
 
     Returns:
-        A picture of the same shape; `image` itself if no sheet with all its corners is to be seen.
+        A picture of the same shape; `image` itself if no sheet with all its corners is visible.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))

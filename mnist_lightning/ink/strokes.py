@@ -20,18 +20,18 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.ink.paths import cut_path, smooth_path
 from mnist_lightning.run.untrusted import parse_json, short, text_fault
 
-PEN_WIDTH = 20.0  # of a stroke that does not say its own, in units of its coordinates
-MOST_UNDOS = 500  # gestures that can be taken back; older ones are forgotten, or a long session would keep all its ink
+PEN_WIDTH = 20.0  # of a stroke that does not state its own, in units of its coordinates
+MOST_UNDOS = 500  # gestures that can be taken back; older ones are dropped, or a long session would keep all its ink
 MAX_POINTS = 100_000  # of one drawing read from outside; an hour of drawing has fewer
 MAX_STROKES = 1_000  # of one drawing read from outside
 
-# Limits of a stroke file. A person's file meets none of them: its longest line has some kilobytes, and gzip makes a
-# drawing four times as small, not a hundred times.
+# Limits of a stroke file. A person's file reaches none of them: its longest line has a few kilobytes, and gzip shrinks
+# a drawing by a factor of four, not of a hundred.
 _LONGEST_LINE = 4 << 20  # bytes
-_MOST_BLANK_LINES = 1 << 19  # one after another: half a line that was wiped out may be one per byte
+_MOST_BLANK_LINES = 1 << 19  # in a row: half a line that was blanked out may be one per byte
 _MOST_EXPANSION = 100  # bytes that come out of a byte of a .gz file ...
 _EXPANSION_CHECKED = 2 << 20  # ... from so many bytes on
-_LONGEST_NAME = 200  # letters of an id or a writer
+_LONGEST_NAME = 200  # characters of an id or a writer
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Drawing:
         return self._step(self._past, self._future)
 
     def redo(self) -> bool:
-        """Do again what `undo` took back; False if there is nothing, or something was drawn since."""
+        """Redo what `undo` took back; False if there is nothing, or something was drawn since."""
         return self._step(self._future, self._past)
 
     @property
@@ -119,7 +119,7 @@ class Drawing:
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a gesture to do again."""
+        """Whether there is a gesture to redo."""
         return bool(self._future)
 
     def to_data(self) -> dict[str, Any]:
@@ -185,8 +185,8 @@ def read_digits(path: str | Path) -> Iterator[WrittenDigit]:
     down; `id`, `writer` and `widths` (one per stroke) may be missing. Blank lines are skipped.
 
     Raises:
-        UserError: there is no such file, a line is not in this form (the text names the line), or the file is larger
-            inside than any file of strokes.
+        UserError: there is no such file, a line is not in this form (the text names the line), or the file unpacks
+            to more than any file of strokes.
     """
     path = Path(path)
     if not path.is_file():

@@ -10,9 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_FLOOR = 0.2  # share of the strongest ink; ink is not evened above this share, or dirt would become strokes
+_FLOOR = 0.2  # share of the strongest ink; weaker ink is not fully evened, or dirt would become strokes
 _THINNEST = 3.0  # half the width that thinning leaves a stroke, pixels
-_REACH = 6  # of the neighbourhood in which the width of a stroke is looked for then, pixels
+_REACH = 6  # of the neighbourhood in which the width of a stroke is then looked for, pixels
 _FAINT = 25  # of 255; ink below it is a rim, or noise
 
 

@@ -1,7 +1,7 @@
 """The card of a network: what a file says about the network in it. Plain data, no torch.
 
-A card lies in a checkpoint, and as JSON in the metadata of a `.safetensors` or `.onnx` file. Whoever reads one of them
-checks the card here first.
+A card is stored in a checkpoint, and as JSON in the metadata of a `.safetensors` or `.onnx` file. Code that reads one
+of them checks the card here first.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.run.untrusted import parse_json, plain_data_fault, short, text_fault
 
 CARD = "mnist_lightning"
-"""Key under which the card lies in a checkpoint, and in the metadata of a .safetensors or .onnx file."""
+"""Key under which the card is stored in a checkpoint, and in the metadata of a .safetensors or .onnx file."""
 
 FORMAT = 1
 """Version of the card's form."""
 
 SURE = 0.5
-"""Probability from which on a digit counts as sure, where neither the card nor the user says otherwise."""
+"""Lowest probability at which a digit counts as sure, where neither the card nor the user says otherwise."""
 
 SURE_WHERE_CALIBRATED = 0.8
 """The same for a network with a temperature: its probabilities are higher, and mean what they say."""
@@ -33,8 +33,8 @@ MOST_MEMBERS = 100  # networks in an ensemble
 MOST_LAYERS = 200  # entries in a list of a network's arguments, such as `channels`
 LARGEST_NUMBER = 1e9  # of a network's arguments
 
-_LONGEST = 1_000_000  # letters of a card in a file's metadata
-_LONGEST_NAME = 200  # letters of the name of a class, a data set or a network
+_LONGEST = 1_000_000  # characters of a card in a file's metadata
+_LONGEST_NAME = 200  # characters of the name of a class, a data set or a network
 _MOST_VALUES = {"network": 5_000}  # of one entry of the card; an ensemble of a hundred networks has 2,500
 _MOST_OTHER_VALUES = 100_000
 
@@ -66,7 +66,7 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
 
 
 def sure_from(card: Mapping[str, Any], asked: float | None = None) -> float:
-    """The probability from which on a digit counts as sure: what was asked for, what the card says, or the default."""
+    """Lowest probability at which a digit counts as sure: what was asked for, what the card says, or the default."""
     if asked is not None:
         return asked
     return float(card.get("sure", SURE_WHERE_CALIBRATED if card.get("temperature", 1.0) != 1.0 else SURE))
@@ -92,7 +92,7 @@ def dump_card(card: Mapping[str, Any]) -> str:
 
 
 def _fault(key: str, card: Mapping[str, Any]) -> str | None:
-    """What is wrong with an entry, as half a sentence; None if nothing is."""
+    """What is wrong with an entry, as part of a sentence; None if nothing is."""
     check, required = _CHECKS.get(key, (None, False))
     if key not in card:
         return "is missing" if required else None
@@ -131,7 +131,7 @@ def _check_network(network: Any) -> str | None:
 
 
 def _networks(network: dict[str, Any], depth: int = 0) -> list[tuple[dict[str, Any], int]]:
-    """The network, and those that it is made of, each with how deep it lies."""
+    """The network, and those that it is made of, each with its depth."""
     members = network.get("members", ())
     inside = [each for each in members if isinstance(each, dict)] if isinstance(members, list | tuple) else []
     return [(network, depth), *(part for each in inside if depth < 4 for part in _networks(each, depth + 1))]
@@ -179,7 +179,7 @@ def _number(low: float, high: float) -> Callable[[Any], str | None]:
     return check
 
 
-# For each known entry what is wrong with a value of it, and whether it must be there. Other entries are plain data.
+# For each known entry, the check of its value and whether it is required. Other entries are plain data.
 _CHECKS: dict[str, tuple[Callable[[Any], str | None], bool]] = {
     "format": (_whole(0, FORMAT), False),
     "network": (_check_network, True),

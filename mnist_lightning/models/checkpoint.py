@@ -1,7 +1,7 @@
-"""A checkpoint as plain data: what goes in beside the weights, and how a network comes out again.
+"""A checkpoint as plain data: what it holds in addition to the weights, and how a network is restored.
 
 A file is read with `weights_only=True`, and a network is built only if this package offers it or the user allows it by
-name (see `build.py`): a file from a stranger runs nothing.
+name (see `build.py`): a file from a stranger runs no code.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def card_of(network: nn.Module, datamodule: Any) -> dict[str, Any] | None:
     """The card of a network that was not built from a config; None where it does not know its own arguments.
 
     Args:
-        network: its `arguments` attribute, which `Network` brings, rebuilds it.
+        network: its `arguments` attribute, which `Network` provides, rebuilds it.
         datamodule: whose `name`, `class_names` and `split_facts` say what it was trained on, where it has them.
     """
     given: dict[str, Any] | None = getattr(network, "arguments", None)  # type: ignore[assignment]
@@ -90,7 +90,7 @@ def read(path: Path) -> dict[str, Any]:
 def write(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint file, whole or not at all.
 
-    It is put together in memory: where a disk is full, torch raises an error of its own that says nothing of it.
+    It is assembled in memory: when a disk is full, torch raises an error of its own that does not say so.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.

@@ -27,7 +27,7 @@ from mnist_lightning.models.schedule import Schedule, as_schedule, onecycle
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What a network said of labelled images, after `Trainer.test`.
+    """What a network predicted for labelled images, after `Trainer.test`.
 
     Attributes:
         images: uint8 [N, H, W].
@@ -49,9 +49,9 @@ class Classifier(pl.LightningModule):
         scheduler: a Schedule; or from an optimizer to a schedule of `torch.optim.lr_scheduler`, stepped per epoch; or
             None. Left out, it is `onecycle()`.
         loss: what training minimises; see `Loss`.
-        distillation: a teacher to learn from besides the labels; not with `loss.outliers`.
+        distillation: a teacher to learn from in addition to the labels; cannot be combined with `loss.outliers`.
         card: plain data that goes into each checkpoint and rebuilds the network. Left out, it is made of
-            `network.arguments` and what the Trainer's DataModule knows of its classes.
+            `network.arguments` and what the Trainer's DataModule knows about its classes.
 
     Attributes:
         scored: what the last `Trainer.test` read, else None.
@@ -106,11 +106,11 @@ class Classifier(pl.LightningModule):
             self.distillation.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the sums of the epoch anew."""
+        """Reset the sums of the epoch."""
         self._train = _Sums(self.device)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin the sums of the validation anew."""
+        """Reset the sums of the validation."""
         self._val = _Sums(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -130,7 +130,7 @@ class Classifier(pl.LightningModule):
 
     @property
     def train_loss_so_far(self) -> float:
-        """The mean training loss of the epoch's images so far, of this process; reading it waits for the device."""
+        """The mean training loss of the epoch's images so far, in this process; reading it waits for the device."""
         loss, _, images = self._train.packed().tolist()
         return loss / max(images, 1)
 
@@ -150,14 +150,14 @@ class Classifier(pl.LightningModule):
         self._val.images += len(labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means; validation closes every epoch, so the training loss is complete here too."""
+        """Log the means; validation ends every epoch, so the training loss is complete here too."""
         trained = self._train if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking else None
         self._log_means(train=trained, val=self._val)
 
     def on_train_epoch_end(self) -> None:
         """Log the training means where no validation has done so, and step a schedule that watches a metric.
 
-        Lightning steps such a schedule only after the checkpoint was saved, so a resumed run would lose the step.
+        Lightning steps such a schedule only after the checkpoint is saved, so a resumed run would lose the step.
         """
         if "train_loss" not in self.trainer.callback_metrics or self.trainer.limit_val_batches == 0:
             self._log_means(train=self._train)
@@ -171,11 +171,11 @@ class Classifier(pl.LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_test_epoch_start(self) -> None:
-        """Collect anew."""
+        """Start a new collection."""
         self._read: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Collect what the network says of one batch."""
+        """Collect the network's output for one batch."""
         images, labels = batch
         self._read.append((images, labels, self.network(images).float()))
 
@@ -215,13 +215,13 @@ class Classifier(pl.LightningModule):
         fits = self.trainer.state.fn == "fit"
         self.log_dict(means, logger=False if fits else None)
         if fits and not self.trainer.sanity_checking:
-            # By hand: Lightning would draw what is measured once per epoch over steps.
+            # By hand: Lightning would plot what is measured once per epoch against steps.
             grouped = {name.replace("_", "/"): value for name, value in means.items()}
             for logger in self.loggers:
                 logger.log_metrics(grouped, self.current_epoch + 1)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer and, unless there is none, its schedule as Lightning wants it described."""
+        """The optimizer and, unless there is none, its schedule in the form that Lightning expects."""
         optimizer = build_optimizer(self.make_optimizer, self.network)
         if self.schedule is None:
             return optimizer
@@ -240,7 +240,7 @@ class Classifier(pl.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the card in."""
+        """Add the card."""
         if self.card is None:
             self.card = checkpoints.card_of(self.network, getattr(self.trainer, "datamodule", None))
         if self.card is not None:
@@ -249,7 +249,7 @@ class Classifier(pl.LightningModule):
             checkpoint[_EPOCH_SUMS] = self._train.packed().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the sums of the epoch, which a run that is resumed within one does not begin anew."""
+        """Continue the sums of the epoch, which a run that is resumed within one does not reset."""
         if (sums := checkpoint.get(_EPOCH_SUMS)) is not None:
             self._train = _Sums.unpacked(sums.to(self.device))
 
@@ -266,7 +266,7 @@ class _Sums:
 
     @classmethod
     def unpacked(cls, values: Tensor) -> _Sums:
-        """What `packed` has packed."""
+        """The inverse of `packed`."""
         sums = cls(values.device)
         sums.loss, sums.hits = values[0].clone(), values[1].clone()
         sums.images = int(values[2])

@@ -17,7 +17,7 @@ class Block(nn.Module):
     """Convolution, maximum pooling, batch norm, ReLU.
 
     Pooling comes first because the other two then touch a quarter of the values. For a norm with a positive
-    weight, as it starts, the order of the two makes no difference to what the block can compute.
+    weight, which it starts with, the order makes no difference to what the block can compute.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, pool: int, padding: int) -> None:
@@ -47,7 +47,7 @@ class CNN(Network):
         **prepare: arguments of `Network`.
 
     Raises:
-        UserError: the lists differ in length, or the blocks leave nothing of the image.
+        UserError: the lists differ in length, or the blocks shrink the image to nothing.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from mnist_lightning.errors import UserError
 class Ensemble(nn.Module):
     """Trained networks that vote with equal weights (Lakshminarayanan et al., NeurIPS 2017).
 
-    `tasks/ensemble.py` makes one of the runs of a sweep.
+    `tasks/ensemble.py` builds one from the runs of a sweep.
 
     Args:
         members: networks with the same classes.

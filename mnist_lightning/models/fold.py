@@ -1,6 +1,6 @@
 """A network of this project with its norms and its normalisation folded into its convolutions.
 
-The result computes the same but for rounding, in fewer steps, and in an order that runtimes fuse and quantise well:
+The result computes the same except for rounding, in fewer steps, and in an order that runtimes fuse and quantise well:
 convolution, ReLU, pooling.
 """
 
@@ -17,7 +17,7 @@ from mnist_lightning.models.prepare import Prepare
 
 
 class FoldedBlock(nn.Module):
-    """Convolution, ReLU, maximum pooling: `networks.Block` with its norm in the convolution.
+    """Convolution, ReLU, maximum pooling: `cnn.Block` with its norm in the convolution.
 
     ReLU and maximum pooling give the same in either order; runtimes fuse a ReLU that follows its convolution.
     """
@@ -48,8 +48,8 @@ class Crop(nn.Module):
 def fold(network: nn.Module) -> nn.Module:
     """A copy of a network in evaluation mode, folded where that changes nothing but rounding.
 
-    A norm behind a pooling can move before it only if it does not turn the order of the values over, that is, if
-    all its weights are positive. Other networks than `CNN`, and ensembles of them, are copied as they are.
+    A norm after a pooling can move before it only if it does not reverse the order of the values, that is, if all its
+    weights are positive. Networks other than `CNN`, and ensembles of those, are copied as they are.
     """
     network = copy.deepcopy(network).eval()
     if isinstance(network, Ensemble):

@@ -1,4 +1,4 @@
-"""Limits for a file of weights that somebody else may have made, checked before memory is taken.
+"""Limits for a file of weights that somebody else may have made, checked before memory is allocated.
 
 `load_plain` reads a checkpoint, `build_checked` makes its network: first on torch's meta device, where no size costs
 anything, then for real, and lets it read one empty image.
@@ -46,7 +46,7 @@ def load_plain(path: Path) -> Any:
         raise (_not_ours(path) if known else _broken(path)) from None
     except UserError:
         raise
-    except Exception:  # torch and its unpickler end in exceptions of every kind where a file is damaged
+    except Exception:  # torch and its unpickler raise exceptions of every kind on a damaged file
         raise _broken(path) from None
 
 
@@ -66,7 +66,7 @@ def check_weights(weights: Any, path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UserError(f"The checkpoint {path} is broken: {short(name)} among its weights is not a tensor.")
         plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
-        # A tensor of stride 0 has any size over a storage of one value.
+        # A tensor of stride 0 can have any size over a storage of one value.
         if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UserError(f"The checkpoint {path} is broken: {short(name)} among its weights is not a plain tensor.")
     return dict(weights)
@@ -88,7 +88,7 @@ def build_checked(
         The network with its own initial weights, in evaluation mode.
 
     Raises:
-        UserError: the card does not describe a network, one that is too large, or another one than the weights are of.
+        UserError: the card describes no network, one that is too large, or one that the weights do not belong to.
     """
     try:
         with torch.device("meta"):
@@ -101,7 +101,7 @@ def build_checked(
     count = sum(value.numel() for value in found.values())
     if count > MOST_PARAMETERS:
         raise UserError(f"The network in {path} has {count:,} parameters: at most {MOST_PARAMETERS:,} are loaded.")
-    # At most, by the kernels: pooling makes maps smaller, and padding adds no more than a kernel.
+    # An upper bound, by the kernels: pooling makes maps smaller, and padding adds no more than a kernel.
     sides = [(value.shape[0], image_size + max(value.shape[2:])) for value in found.values() if value.ndim == 4]
     if (largest := max((maps * side * side for maps, side in sides), default=0)) > _LARGEST_TRIED:
         raise _too_wide(path, largest)
@@ -114,7 +114,7 @@ def build_checked(
 
 
 def _try(network: nn.Module, image_size: int, path: Path) -> None:
-    """Raise UserError where a network cannot take an image, or computes too much of it."""
+    """Raise UserError where a network cannot take an image, or computes too much from it."""
     largest = 0
 
     def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -135,7 +135,7 @@ def _try(network: nn.Module, image_size: int, path: Path) -> None:
 
 
 def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Raise UserError where weights are NaN or infinite: such a network answers nothing."""
+    """Raise UserError where weights are NaN or infinite: such a network cannot answer anything."""
     for name, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise UserError(
@@ -145,7 +145,7 @@ def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise UserError where a `.safetensors` file announces a header that no network has.
+    """Raise UserError where a `.safetensors` file declares a header larger than any network's.
 
     The library reads headers of up to 100 MB, which take a gigabyte as Python objects.
     """
@@ -160,7 +160,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def _check_archive(file: IO[bytes], path: Path) -> None:
-    """Hold a checkpoint's archive against its size: nothing in it is compressed or stored twice."""
+    """Check a checkpoint's archive against its file size: nothing in it is compressed or stored twice."""
     size = file.seek(0, 2)
     file.seek(0)
     if not zipfile.is_zipfile(file):

@@ -15,7 +15,7 @@ OUTLIER = -1
 
 
 def classes(labels: Tensor) -> Tensor:
-    """The class of each label, int64 [N], of a soft one the likeliest; `OUTLIER` where it belongs to none."""
+    """The class of each label, int64 [N]: the likeliest of a soft one, `OUTLIER` where it belongs to none."""
     if not labels.is_floating_point():
         return labels
     return torch.where(labels.any(1), labels.argmax(1), OUTLIER)
@@ -45,8 +45,8 @@ class Loss:
                 class.
 
         Returns:
-            The mean loss; the mean plain cross-entropy of the images that belong to a class, which compares with that
-            of the validation set; and how many these images are (a tensor where only the device knows).
+            The mean loss; the mean plain cross-entropy of the images that belong to a class, which is comparable
+            with that of the validation set; and the number of these images (a tensor where only the device knows).
         """
         soft = labels.is_floating_point()
         if not self.outliers and not soft:

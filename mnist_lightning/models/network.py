@@ -1,6 +1,6 @@
 """What all networks share: they take raw pixels, and remember what they were made with.
 
-Knows neither Lightning nor Hydra, no training, no files.
+Knows nothing of Lightning, Hydra, training or files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def to_input(images: Tensor) -> Tensor:
 class Network(nn.Module):
     """Base class of the networks that this package offers, and a convenient one for networks of your own.
 
-    It brings `self.prepare` (crop and normalisation, the first module of the network) and `arguments`, the constructor
+    It has `self.prepare` (crop and normalisation, the first module of the network) and `arguments`, the constructor
     arguments as plain data, from which a checkpoint rebuilds the network.
 
     Args:
@@ -42,7 +42,7 @@ class Network(nn.Module):
     arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Network:
-        """Note the arguments; they are set here so that a subclass has nothing to do for it."""
+        """Record the arguments here, so that a subclass need not do it."""
         network = super().__new__(cls)
         network.__dict__["arguments"] = bound_arguments(cls, args, kwargs)
         return network

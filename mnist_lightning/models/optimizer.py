@@ -21,7 +21,7 @@ def build_optimizer(make: MakeOptimizer, network: nn.Module) -> Optimizer:
     Args:
         make: from parameter groups to an optimizer, such as a partial of a class of `torch.optim`. Where it has a
             `weight_decay`, biases and norms (one-dimensional weights) are left out of it.
-        network: whose weights it moves.
+        network: whose weights it updates.
 
     Raises:
         UserError: an argument is out of its range.

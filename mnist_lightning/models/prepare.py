@@ -15,7 +15,7 @@ from mnist_lightning.errors import UserError
 MNIST_MEAN = 0.1307  # mean and standard deviation of the training pixels, as fractions of white
 MNIST_STD = 0.3081
 _FAINTEST = 0.01  # images with less contrast than this are not brought to a standard deviation of 1
-_STEEPEST = 0.8  # pixels sideways per pixel upwards, the most slant that is taken out
+_STEEPEST = 0.8  # pixels sideways per pixel upwards, the most slant that is removed
 
 Input = Literal["image", "deslanted"]
 
@@ -26,7 +26,7 @@ class Prepare(nn.Module):
     Takes float [N, 1, H, W] and returns [N, channels, size, size]. `Network` documents the arguments.
 
     Raises:
-        UserError: an argument makes no sense.
+        UserError: an argument is invalid.
     """
 
     mean: Tensor
@@ -73,7 +73,7 @@ class Prepare(nn.Module):
 
 
 def pixel_centres(count: int, device: torch.device | None = None) -> Tensor:
-    """Where `count` pixels in a line have their middles, in grid_sample's coordinates from -1 to 1: float [count]."""
+    """The centres of `count` pixels in a line, in grid_sample's coordinates from -1 to 1: float [count]."""
     return (torch.arange(count, device=device) * 2 + 1) / count - 1
 
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: what Lightning has to know of one, and the four that the configs name."""
+"""Learning-rate schedules: what Lightning has to know about one, and the four that the configs name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Schedule:
 
     Args:
         make: from an optimizer to its schedule, such as a partial of a class of `torch.optim.lr_scheduler`. It also
-            gets `total_steps`, how often the schedule will be stepped in the whole run, where it takes that.
+            gets `total_steps`, how often the schedule will be stepped in the whole run, if it takes that.
         interval: stepped after each `step` or each `epoch`.
-        frequency: epochs between two looks of a schedule that watches a metric.
+        frequency: epochs between two checks by a schedule that watches a metric.
         monitor: the metric that it watches, if it watches one.
     """
 
@@ -100,7 +100,7 @@ def plateau(
 def _curve(fall: Callable[[float], float], warmup: float, start: float, interval: Interval, frequency: int) -> Schedule:
     """A schedule that rises linearly, then follows `fall`, a function of the share (0 to 1) of the rest that is done.
 
-    It is a function of the share of the run that is done: a run resumed with more epochs goes on along a longer curve.
+    The whole is a function of the share of the run that is done: a run resumed with more epochs follows a longer curve.
     """
 
     def factor(progress: float) -> float:
@@ -115,5 +115,5 @@ def _curve(fall: Callable[[float], float], warmup: float, start: float, interval
 
 
 def as_schedule(given: Any) -> Schedule | None:
-    """`given` as a Schedule: it may be one, None, or from an optimizer to a schedule of `torch.optim.lr_scheduler`."""
+    """`given` as a Schedule: it may be one, None, or a function from optimizer to one of `torch.optim.lr_scheduler`."""
     return given if given is None or isinstance(given, Schedule) else Schedule(given)

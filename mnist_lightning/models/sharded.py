@@ -1,6 +1,6 @@
 """Weights, gradients and optimiser state shared out among the ranks: PyTorch's FSDP2, under Lightning's name for it.
 
-FSDP1, which is Lightning's "fsdp", runs on GPUs only; this one runs wherever ranks do. A checkpoint is whole and plain.
+FSDP1, which is Lightning's "fsdp", runs on GPUs only; this one runs wherever ranks do. Checkpoints are whole and plain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ShardedClassifier(Classifier):
     """A Classifier whose network is sharded, layer by layer."""
 
     def configure_model(self) -> None:
-        """Shard the network where the layers hold weights; what else has some, such as norms, as one."""
+        """Shard each convolutional and linear layer by itself; the other weights, such as those of norms, together."""
         mesh = self.device_mesh["data_parallel"]  # type: ignore[index]
         self.network.to(memory_format=torch.contiguous_format)  # fully_shard takes no other
         for layer in self.network.modules():
@@ -29,7 +29,7 @@ class ShardedClassifier(Classifier):
         fully_shard(self.network, mesh=mesh)
 
     def on_validation_epoch_start(self) -> None:
-        """Let all ranks validate with the first one's batch norm statistics, which are those that are saved."""
+        """Let all ranks validate with the first one's batch norm statistics, which are the ones that are saved."""
         super().on_validation_epoch_start()
         for buffer in self.network.buffers():
             torch.distributed.broadcast(buffer, src=0)
@@ -39,7 +39,7 @@ class Sharded(ModelParallelStrategy):
     """Lightning's strategy for FSDP2, with checkpoints in one file.
 
     Args:
-        ranks: how many there are.
+        ranks: number of ranks.
     """
 
     def __init__(self, ranks: int) -> None:

@@ -1,1 +1,1 @@
-"""Pictures: numbers in, a matplotlib `Figure` out; `style.save` writes one. One figure a file."""
+"""Pictures: numbers in, a matplotlib `Figure` out; `style.save` writes one. One figure per file."""

@@ -15,8 +15,8 @@ from mnist_lightning.plots.words import percent
 def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> Figure:
     """Draw a confusion matrix: the diagonal in blue by recall, mistakes in orange by their number.
 
-    Two colour scales, because on a shared one ten mistakes vanish beside a diagonal of a thousand; and where there are
-    none no number, for the same reason.
+    Two colour scales, because on a shared one ten mistakes vanish beside a diagonal of a thousand. Cells
+    without mistakes show no number, for the same reason.
 
     Args:
         counts: [C, C] numbers of samples, row = true class, column = predicted class.

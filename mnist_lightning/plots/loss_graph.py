@@ -14,11 +14,11 @@ from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, 
 from mnist_lightning.plots.words import count, percent
 
 WIDTH, HEIGHT = 1500, 720  # pixels
-LEFT, BOTTOM, NOTE = 116, 84, 44  # of an axes' labels, and of the line that explains
+LEFT, BOTTOM, NOTE = 116, 84, 44  # space for an axes' labels, and for the line of explanation
 PANEL = (WIDTH - 2 * LEFT - MARGIN - 24) // 2  # width of one of the two panels
 LOOKS = {"training": (BLUE, "s", "--"), "validation": (VERMILLION, "o", "-")}
-BELOW = "_below"  # label of the marks of epochs that lie below the picture
-_FAR = 8  # an epoch more than this many times as far below the best one as most are lies below the picture
+BELOW = "_below"  # label of the marks of epochs that are below the picture
+_FAR = 8  # an epoch more than this many times further below the best one than most is below the picture
 Curves = Mapping[str, NDArray[np.float64]]
 """Set -> its value in each epoch; NaN leaves a gap."""
 
@@ -33,10 +33,10 @@ def loss_graph(
 
     Args:
         history: `epoch`, `train_loss`, `val_loss`, `val_accuracy`, and `train_accuracy` where it was measured
-            (fractions): lists of equal length. What is not finite (or None) leaves a gap, and the subtitle counts
-            the losses among it.
+            (fractions): lists of equal length. Values that are None or not finite leave a gap, and the subtitle
+            counts the losses among them.
         best_epoch: one of `epoch`, which gets a line and, on its validation accuracy, a star; or None.
-        label_smoothing: that training minimised with; explained below the panels where it is above 0.
+        label_smoothing: that of the training loss; explained below the panels if it is above 0.
         is_augmented: whether the training images were changed at random; explained likewise.
     """
     note = explanation(label_smoothing, is_augmented)
@@ -94,7 +94,7 @@ _HOW = ("elastic_cells", "erase_size", "erase_with")  # settings that say how, n
 
 
 def explanation(label_smoothing: float, is_augmented: bool) -> str:
-    """Why the curves may look odd, in one line; "" where nothing acts."""
+    """Why the curves may look odd, in one line; "" if there is no reason."""
     parts = []
     if is_augmented:
         parts.append("Augmented training images are harder than validation images.")
@@ -126,7 +126,7 @@ def _scale_losses(axes: Axes, curves: Curves) -> None:
     losses = np.concatenate(list(curves.values()))
     losses = losses[~np.isnan(losses)]
     logarithmic = losses.min() > 0 and losses.max() > 10 * losses.min()
-    if logarithmic:  # on a linear axis everything after the first epochs would lie on the floor
+    if logarithmic:  # on a linear axis everything after the first epochs would lie at the bottom
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -137,7 +137,7 @@ def _scale_losses(axes: Axes, curves: Curves) -> None:
 
 
 def _scale_accuracies(axes: Axes, curves: Curves) -> None:
-    """The range in which most of the epochs lie: after a poor first one, the others would all be one line."""
+    """Show the range in which most epochs lie: next to a poor first one, the others would all look like one line."""
     values = np.concatenate(list(curves.values()))
     values = values[~np.isnan(values)]
     axes.set_ylabel("accuracy", color=INK, fontsize=TEXT_SIZE)
@@ -152,7 +152,7 @@ def _scale_accuracies(axes: Axes, curves: Curves) -> None:
     axes.set_ylim(low - 0.08 * room, min(top + 0.12 * room, 1 + 0.03 * room))
     outside = {label: curve < axes.get_ylim()[0] for label, curve in curves.items()}
     for label, below in outside.items():
-        if below.any():  # where a curve comes from
+        if below.any():  # mark where a curve comes from
             x = axes.lines[list(curves).index(label)].get_xdata()
             axes.plot(
                 np.asarray(x)[below], np.full(below.sum(), axes.get_ylim()[0]), "v", color=LOOKS[label][0], ms=6,
@@ -163,7 +163,7 @@ def _scale_accuracies(axes: Axes, curves: Curves) -> None:
 def _mark(
     left: Axes, right: Axes, epochs: NDArray[np.int_], losses: Curves, accuracies: Curves, best_epoch: int
 ) -> str:  # fmt: skip
-    """A line through the best epoch, a star on its validation accuracy; what the subtitle says of it."""
+    """Draw a line through the best epoch and a star on its validation accuracy; return what the subtitle says of it."""
     index = int(np.flatnonzero(epochs == best_epoch)[-1])
     loss, accuracy = float(losses["validation"][index]), float(accuracies["validation"][index])
     for axes in (left, right):
@@ -172,7 +172,7 @@ def _mark(
         [best_epoch], [accuracy], "*", color=ORANGE, markeredgecolor=INK, markersize=16, markeredgewidth=0.8,
         label="_best epoch", zorder=3,
     )  # fmt: skip
-    # Above the frame, where no curve can run through it; leaning inwards at the left and right end.
+    # Above the frame, where no curve can run through it; aligned inwards at the left and right ends.
     place = (best_epoch - epochs[0] + 0.5) / (epochs[-1] - epochs[0] + 1)
     right.annotate(
         f"best: {percent(accuracy)}", (best_epoch, 1), xycoords=right.get_xaxis_transform(), xytext=(0, 3),

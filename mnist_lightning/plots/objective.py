@@ -1,4 +1,4 @@
-"""What a search goes by: its name, its values in words, and an axis of them."""
+"""The objective of a search: its name, its values in words, and an axis for them."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ def shown(objective: str, value: float) -> str:
 
 
 def value_range(values: NDArray[np.float64], higher: bool) -> tuple[float, float]:
-    """From where to where the axis of an objective goes: the few hopeless trials do not set the scale."""
+    """The limits of an objective's axis: a few hopeless trials do not set the scale."""
     near, far = (np.quantile(values, 0.25), values.max()) if higher else (values.min(), np.quantile(values, 0.75))
     margin = 0.08 * (far - near) or 0.01 * abs(far) or 0.01
     return float(near - margin * (4 if higher else 1)), float(far + margin * (1 if higher else 4))

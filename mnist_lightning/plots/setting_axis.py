@@ -1,4 +1,4 @@
-"""An axis along which the values of a setting stand: numbers at their place, words side by side."""
+"""An axis for the values of a setting: numbers to scale, words side by side."""
 
 import json
 import math
@@ -11,18 +11,18 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLo
 
 from mnist_lightning.plots import style
 
-MOST_TICKS = 10  # values that get a tick each; of more, round numbers get them
-_SLANT = 20  # degrees, of words that have no room side by side
+MOST_TICKS = 10  # values that get a tick each; if there are more, round numbers get the ticks
+_SLANT = 20  # degrees, for words that have no room side by side
 
 
 def place_values(axes: Axes, values: Sequence[Any], width: float, logarithmic: bool | None = None) -> list[float]:
-    """Set up the horizontal axis for a setting, and say where each of its values stands.
+    """Set up the horizontal axis for a setting, and return the position of each of its values.
 
     Args:
         axes: `width` pixels wide.
-        values: one per run, in any order: numbers, texts, truth values, lists or None.
-        width: of the axes.
-        logarithmic: whether numbers stand on a logarithmic axis; None: where they are closer to being powers.
+        values: one per run, in any order: numbers, texts, booleans, lists or None.
+        width: that of the axes.
+        logarithmic: whether numbers get a logarithmic axis; None to decide by `is_logarithmic`.
     """
     if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return _place_numbers(axes, [float(value) for value in values], width, logarithmic)
@@ -41,7 +41,7 @@ def place_values(axes: Axes, values: Sequence[Any], width: float, logarithmic: b
 
 
 def word(value: Any) -> str:
-    """A setting as it stands on a command line; numbers with three digits, if they have more."""
+    """A setting as it is written on a command line; fractional numbers are rounded to three digits."""
     if isinstance(value, list):
         return "[" + ",".join(map(word, value)) + "]"
     if isinstance(value, bool) or value is None:
@@ -64,7 +64,7 @@ def is_logarithmic(values: Sequence[float]) -> bool:
         return high >= 3 * low
     if high < 3 * low:
         return False
-    # The middle value lies nearer to the geometric mean of the ends than to the arithmetic one.
+    # The middle value is closer to the geometric mean of the ends than to the arithmetic one.
     return median(distinct) < ((low * high) ** 0.5 + (low + high) / 2) / 2
 
 
@@ -92,7 +92,7 @@ def _place_numbers(axes: Axes, values: list[float], width: float, logarithmic: b
 
 
 def _without_overlap(axes: Axes, values: list[float], width: float) -> list[str]:
-    """The label of each value, rising; "" for those that would run into the one before or the last one."""
+    """The label of each value, ascending; "" for those that would overlap the previous or the last one."""
     scale = math.log if axes.get_xscale() == "log" else float
     low, high = scale(values[0]), scale(values[-1])
     room = width / (1 + 2 * 0.1) / max(high - low, 1e-12)

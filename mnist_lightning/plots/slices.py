@@ -1,4 +1,4 @@
-"""A search, setting by setting: the value of every trial against what it had set."""
+"""A search, setting by setting: the result of every trial against its value of the setting."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,15 +24,15 @@ def slices(
     higher: bool,
     logarithmic: Mapping[str, bool] | None = None,
 ) -> Figure:
-    """Draw a panel for each setting: the value of every trial against what the trial had set.
+    """Draw a panel for each setting: the result of every trial against the trial's value of the setting.
 
     Args:
         tried: setting -> its value in each trial; None where a trial had none.
-        values: of the objective, in the trial's last epoch where it was pruned.
+        values: those of the objective, in the trial's last epoch if it was pruned.
         pruned: whether the trial was.
         objective: a name in `WORDS`.
         higher: whether a higher value is better.
-        logarithmic: whether a setting was drawn by factors; without it the values tell.
+        logarithmic: whether a setting was drawn on a logarithmic scale; if left out, its values decide.
     """
     columns = max(min(3, len(tried)), 1)
     rows = -(-len(tried) // columns) or 1

@@ -1,4 +1,4 @@
-"""The pictures of a search: its course, what mattered, and for two objectives the trade between them.
+"""The pictures of a search: its course, what mattered, and for two objectives the trade-off between them.
 
 Each function turns plain numbers into a `matplotlib.figure.Figure`. Knows nothing of Optuna or file names.
 """
@@ -27,8 +27,8 @@ def history(
     """Draw the value of each trial, and the best one so far.
 
     Args:
-        numbers: of the trials.
-        values: of the objective, in the trial's last epoch where it was pruned.
+        numbers: those of the trials.
+        values: those of the objective, in the trial's last epoch if it was pruned.
         pruned: whether the trial was.
         objective: a name in `WORDS`.
         higher: whether a higher value is better.
@@ -66,7 +66,7 @@ def importance(shares: Mapping[str, float], objective: str) -> Figure:
     """Draw how much of the variance each setting explains.
 
     Args:
-        shares: setting -> 0 to 1, adding up to 1; empty where it could not be told.
+        shares: setting -> 0 to 1, adding up to 1; empty if they could not be determined.
         objective: a name in `WORDS`.
     """
     figure = style.blank(WIDTH, HEIGHT, f"What mattered for the {WORDS[objective]}")
@@ -130,7 +130,7 @@ def pareto(
 
 
 def _name_front(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
-    """Names at the upper left of points, where a rising front leaves room; none that would cover the one before."""
+    """Put names at the upper left of points, where a rising front leaves room, unless they cover the previous one."""
     taken = np.empty((0, 2))
     for point, name in sorted(zip(points, names, strict=True), reverse=True):
         at = axes.transData.transform(point)

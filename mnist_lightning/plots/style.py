@@ -1,4 +1,4 @@
-"""How every picture looks: sizes, colours, type, and where things stand; and how one becomes a file.
+"""How every picture looks: sizes, colours, type, and where things are placed; and how one becomes a file.
 
 All layout is in pixels of the saved picture. Axes are placed by hand, because matplotlib's automatic layouts draw
 everything twice or more, and a run of seconds must not wait for its pictures. There is no pyplot here and so no
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mnist_lightning.run.files import write_atomically
 
 DPI = 150
-# Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour blindness.
+# Okabe and Ito, Color Universal Design (2008): distinguishable with every kind of colour blindness.
 BLUE, ORANGE, VERMILLION = "#0072B2", "#E69F00", "#D55E00"
 INK, GREY, FAINT = "#222222", "#767676", "#DDDDDD"
 MARGIN = 36  # around every picture
@@ -40,7 +40,7 @@ def save(figure: Figure, path: Path) -> None:
     assert isinstance(canvas, FigureCanvasAgg)  # as `blank` made it
     canvas.draw()
     pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
-    # One filter for all lines: what matplotlib uses tries five on each, which takes two to three times as long.
+    # One filter for all lines: matplotlib's encoder tries five on each, which takes two to three times as long.
     knobs = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     write_atomically(path, cv2.imencode(".png", pixels, knobs)[1].tobytes())
 
@@ -70,7 +70,7 @@ def write(figure: Figure, x: float, y: float, text: str, size: float, color: str
 
 
 class Pixels(Artist):
-    """An image, grey [H, W] or RGB [H, W, 3], each of its pixels a square of `scale`, at pixels as in `write`.
+    """An image, grey [H, W] or RGB [H, W, 3], each of its pixels a square of side `scale`, placed as in `write`.
 
     matplotlib's own images pass through resampling even where there is nothing to resample.
     """

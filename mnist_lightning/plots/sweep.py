@@ -1,4 +1,4 @@
-"""What runs show: each setting against the metric."""
+"""The results of runs: the metric against each setting."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
@@ -25,7 +25,7 @@ LABELS = {
 
 
 def settings_graph(tried: Mapping[str, Sequence[Any]], results: Sequence[float], metric: str) -> Figure:
-    """Draw a panel for each setting: every run a dot, and where values repeat a bar at their mean.
+    """Draw a panel for each setting: a dot per run, and a bar at the mean where values repeat.
 
     Args:
         tried: setting -> its value in each run.

@@ -2,7 +2,7 @@
 
 
 def percent(fraction: float) -> str:
-    """Format a fraction from 0 to 1 as percent with two decimals, never rounding a near one up to 100 %."""
+    """Format a fraction from 0 to 1 as percent with two decimals, never rounding one below 1 up to 100 %."""
     if 0.99995 <= fraction < 1:
         return ">99.99 %"
     if 0 < fraction < 0.00005:

@@ -1,1 +1,1 @@
-"""A run folder and what lies in it: files, the record, provenance. Knows no torch."""
+"""A run folder and what is in it: files, the record, provenance. Knows nothing of torch."""

@@ -1,4 +1,4 @@
-"""The one way in which files are written: whole or not at all; and how they are named by content."""
+"""The one way in which files are written, whole or not at all; and the digest that identifies them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mnist_lightning.errors import UserError
 
 
 def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], Any]) -> None:
-    """Write a file so that a reader, or a process killed at any moment, sees the old file or the new one whole.
+    """Write a file so that a reader sees either the old file or the whole new one, even if this process is killed.
 
-    It is written beside `path`, forced to the disk, and renamed.
+    It is written next to `path`, flushed to disk, and renamed.
 
     Args:
         path: the file.
-        data: its content, or what writes it into an open file.
+        data: its content, or a function that writes it into an open file.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written; the old file is still there.
+        UserError: the disk is full, or the folder cannot be written to; the old file is still there.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], Any]) -> No
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the rename to the disk, where the system can (Windows cannot open folders)."""
+    """Flush the rename to disk, where the system can do so (Windows cannot open folders)."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -51,7 +51,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal, by which others name it."""
+    """SHA-256 of a file in hexadecimal, by which others identify it."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

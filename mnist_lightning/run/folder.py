@@ -1,4 +1,4 @@
-"""The run folder: make one, find one, read and write what lies in it.
+"""The run folder: make one, find one, read and write what is in it.
 
 Knows nothing of torch, Lightning or Hydra; paths and plain data only.
 """
@@ -20,14 +20,14 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.ckpt"
 
 # The folder of the current run. In the environment, so that the worker processes of a run find the same one.
 RUN_FOLDER = "MNIST_LIGHTNING_RUN_FOLDER"
-# Within a sweep: what `latest` was when it began, "" for nothing. Its jobs neither see one another nor mark themselves.
+# Within a sweep: what `latest` was when it began, "" for nothing. No job of the sweep reads or becomes `latest`.
 LATEST = "MNIST_LIGHTNING_LATEST"
 
 
 def new_run_folder(root: str) -> str:
     """Make `<root>/<date>/<time>-<short id>` and return it; the same one for the rest of this process.
 
-    `mkdir` fails where the folder is there already, so two runs started in the same instant never share one.
+    `mkdir` fails if the folder already exists, so two runs started in the same instant never share one.
 
     Raises:
         UserError: the folder cannot be made.
@@ -58,30 +58,30 @@ def new_run_folder(root: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as one would type it here: relative where it lies below the current folder."""
+    """A path as one would type it here: relative if it is below the current folder."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def note_latest(outputs: Path) -> None:
-    """Let `latest` stay what it is now, for this process and those that it starts, until `release_latest`."""
+    """Keep `latest` as it is now, for this process and those that it starts, until `release_latest`."""
     run = latest(outputs)
     os.environ[LATEST] = str(run.absolute()) if run else ""
 
 
 def release_latest() -> None:
-    """End what `note_latest` began."""
+    """Undo `note_latest`."""
     os.environ.pop(LATEST, None)
 
 
 def forget_run_folder() -> None:
-    """Let the next `new_run_folder` make a new one, and `latest` be what it is by then."""
+    """Let the next `new_run_folder` make a new one, and undo `note_latest`."""
     os.environ.pop(RUN_FOLDER, None)
     os.environ.pop(LATEST, None)
 
 
 def remove_with_empty_parents(folder: Path) -> None:
-    """Remove a run folder, and the day's folder and the one of its kind where they are empty now."""
+    """Remove a run folder, and the folders of its day and its kind if they are empty now."""
     shutil.rmtree(folder, ignore_errors=True)
     for parent in list(folder.parents)[:2]:
         with contextlib.suppress(OSError):
@@ -89,7 +89,7 @@ def remove_with_empty_parents(folder: Path) -> None:
 
 
 def mark_latest(run: Path, outputs: Path) -> None:
-    """Let `<outputs>/latest` point to `run`: a relative link, or a text file where links are not supported.
+    """Make `<outputs>/latest` point to `run`: a relative link, or a text file where links are not supported.
 
     Does nothing within a sweep, whose best job is marked at its end.
     """
@@ -100,7 +100,7 @@ def mark_latest(run: Path, outputs: Path) -> None:
     link = outputs / "latest"
     try:
         target = os.path.relpath(run.resolve(), outputs.resolve())
-    except ValueError:  # on another drive of Windows
+    except ValueError:  # on another drive, on Windows
         target = str(run.resolve())
     temporary = outputs / f".latest.{secrets.token_hex(4)}"
     try:
@@ -115,7 +115,7 @@ def mark_latest(run: Path, outputs: Path) -> None:
 
 
 def latest(outputs: Path) -> Path | None:
-    """The last finished training run under `outputs`, or None; within a sweep, that before the sweep."""
+    """The last finished training run under `outputs`, or None; within a sweep, the one before the sweep."""
     if (noted := os.environ.get(LATEST)) is not None:
         return Path(noted) if noted else None
     outputs = outputs.expanduser()
@@ -129,7 +129,7 @@ def finished(outputs: Path, way_out: str) -> Path:
 
     Args:
         outputs: folder that it is looked up in.
-        way_out: what to do where there is none, for the message.
+        way_out: what to do if there is none, for the message.
 
     Raises:
         UserError: no run has finished there yet.
@@ -140,9 +140,9 @@ def finished(outputs: Path, way_out: str) -> Path:
 
 
 def find_checkpoint(ckpt: str | None, outputs: Path) -> tuple[Path, str]:
-    """What `ckpt=` names, and a word for it: a `.ckpt` file, a run folder (its best), `latest` or `pretrained`.
+    """What `ckpt=` names, and a description of it: a `.ckpt` file, a run folder (its best), `latest` or `pretrained`.
 
-    None takes `latest` if there is one, else `pretrained`.
+    None stands for `latest` if there is one, else for `pretrained`.
 
     Raises:
         UserError: there is no such checkpoint.

@@ -18,7 +18,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # names and numbers fro
 def keep_freed_memory() -> bool:
     """Make glibc keep freed memory instead of handing it back to the kernel.
 
-    A step of training on the CPU, or the reading of a batch, frees and takes tens of megabytes; getting them back from
+    A training step on the CPU, or reading a batch, frees and allocates tens of megabytes; getting them back from
     the kernel page by page costs up to half the time. Results stay identical. Call it before torch is imported.
 
     Returns:
@@ -51,19 +51,19 @@ def require(device: str) -> None:
         device: `cuda`, `mps` or anything else. What is not certain is left to `pick_device`.
 
     Raises:
-        UserError: it is `mps` and this is not a Mac, or `cuda` and there is no driver of a GPU.
+        UserError: it is `mps` and this is not a Mac, or `cuda` and there is no GPU driver.
     """
     if (device == "mps" and sys.platform != "darwin") or (device == "cuda" and not _has_gpu_driver()):
         raise no_such(device)
 
 
 def no_such(device: str) -> UserError:
-    """What to say where a machine lacks a device."""
+    """The error for a machine that lacks a device."""
     return UserError(f"There is no {device} device on this machine: take auto, which picks one that is there, or cpu.")
 
 
 def _has_gpu_driver() -> bool:
-    """Whether the driver of a GPU is installed: NVIDIA's library, or the device file of AMD's."""
+    """Whether a GPU driver is installed: NVIDIA's library, or the device file of AMD's."""
     if sys.platform == "darwin":
         return False
     try:
@@ -74,7 +74,7 @@ def _has_gpu_driver() -> bool:
 
 
 def pick_precision(device_type: str) -> str:
-    """Lightning's name of the fastest precision that trains well on `cpu`, `cuda` or `mps`.
+    """Lightning's name for the fastest precision that trains well on `cpu`, `cuda` or `mps`.
 
     bfloat16 where the hardware multiplies it; elsewhere it is emulated and slow.
     """

@@ -14,12 +14,12 @@ from typing import Any
 from mnist_lightning.run.files import digest, write_atomically, write_text
 
 CHANGES = "changes.diff"
-"""In a run folder: what `git diff HEAD` said, where files of the commit were changed."""
+"""In a run folder: the output of `git diff HEAD`, if files of the commit were changed."""
 PACKAGES = "packages.txt"
 """In a run folder: `name==version` of each installed package, one per line."""
 
-LARGEST_CHANGES = 1 << 20  # bytes of the diff that are kept
-_GIT = ("git", "--no-optional-locks")  # a run that is killed leaves no lock in the repository behind
+LARGEST_CHANGES = 1 << 20  # bytes of the diff that are kept, at most
+_GIT = ("git", "--no-optional-locks")  # a killed run leaves no lock behind in the repository
 
 
 def describe(device: str, precision: str) -> dict[str, Any]:
@@ -41,10 +41,10 @@ def describe(device: str, precision: str) -> dict[str, Any]:
 
 
 def keep(run: Path) -> dict[str, Any]:
-    """Write `PACKAGES`, and `CHANGES` where there are any, into a run folder.
+    """Write `PACKAGES`, and `CHANGES` if there are any, into a run folder.
 
     Returns:
-        For the record's `environment`: `packages`, the name of that file; `changes_sha256` of the diff, None without.
+        For the record's `environment`: `packages`, the name of that file; `changes_sha256` of the diff, or None.
     """
     packages = "".join(f"{each}\n" for each in installed())
     write_text(run / PACKAGES, packages)
@@ -71,7 +71,7 @@ def installed() -> list[str]:
     for place in dict.fromkeys(each for each in sys.path if not each.endswith("_vendor")):  # setuptools adds its own
         try:
             names = [path.name for path in Path(place or ".").iterdir()]
-        except OSError:  # a zip file, or a folder that is not there
+        except OSError:  # a zip file, or a folder that does not exist
             continue
         for name in names:
             stem, _, kind = name.rpartition(".")
@@ -82,7 +82,7 @@ def installed() -> list[str]:
 
 
 def changes() -> bytes:
-    """What was changed in the files of the commit since, as `git diff` says it, at most `LARGEST_CHANGES` bytes."""
+    """The changes to files of the commit since then, as `git diff` prints them, at most `LARGEST_CHANGES` bytes."""
     command = [*_GIT, "-C", str(Path(__file__).parent), "diff", "--no-ext-diff", "--no-color", "HEAD"]
     try:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -96,7 +96,7 @@ def changes() -> bytes:
 
 
 def sha256(path: Path) -> str | None:
-    """SHA-256 of a file, hexadecimal; None where it cannot be read."""
+    """SHA-256 of a file in hexadecimal; None where it cannot be read."""
     try:
         return digest(path)
     except OSError:

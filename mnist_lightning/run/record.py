@@ -12,17 +12,17 @@ from mnist_lightning.run.record_check import HISTORY, read_record
 
 METRICS_FILE = "training_metrics.json"
 SCHEMA_VERSION = 1
-NOT_HYPERPARAMETERS = ("outputs", "logger", "callbacks", "sweep", "search")  # change nothing in what is learned
+NOT_HYPERPARAMETERS = ("outputs", "logger", "callbacks", "sweep", "search")  # do not change what is learned
 
 _ROUNDED = ("history", "best", "test", "timing", "drawings")  # measured values; settings are kept as they are
 
 
 class Record:
-    """What a run has reached so far. Each transition writes the file, whole, so that it is true at every moment.
+    """What a run has reached so far. Each transition writes the whole file, so that it is correct at any moment.
 
     Args:
         folder: the run folder; None for a process that must not write (a rank that is not the first).
-        content: what an earlier run has recorded, to go on with.
+        content: what an earlier run has recorded, to continue from.
     """
 
     def __init__(self, folder: Path | None, content: Mapping[str, Any] | None = None) -> None:
@@ -41,7 +41,7 @@ class Record:
 
     @classmethod
     def open(cls, folder: Path) -> Record:
-        """The record of a run folder, or a new one where there is none that can be read."""
+        """The record of a run folder, or a new one if there is none that can be read."""
         try:
             return cls(folder, read_metrics(folder))
         except UserError:
@@ -70,7 +70,7 @@ class Record:
         self.content |= {"seed": settings.get("seed"), "hyperparameters": chosen, **facts, "status": "running"}
 
     def epoch_done(self, values: Mapping[str, float], seconds: float) -> None:
-        """An epoch has ended; `values` are those of `HISTORY`. It is written by `save`, after its checkpoint."""
+        """An epoch has ended; `values` are those of `HISTORY`. `save` writes it, after its checkpoint."""
         history = self.content["history"]
         for name in HISTORY:
             history.setdefault(name, [None] * self._length()).append(values.get(name))
@@ -100,7 +100,7 @@ class Record:
         self._end("finished")
 
     def pruned(self) -> None:
-        """The search has seen enough of this trial; what is left to do is done, the test is left out."""
+        """The search has seen enough of this trial; the rest is completed except for the test."""
         self._end("pruned")
 
     def interrupted(self, reason: str) -> None:
@@ -108,7 +108,7 @@ class Record:
         self._end("interrupted", error=reason)
 
     def failed(self, reason: str, user_error: bool = False) -> None:
-        """It cannot go on; `user_error` where the user can put it right."""
+        """It cannot go on; `user_error` if the user can put it right."""
         self._end("failed", error=reason, user_error=user_error)
 
     def _end(self, status: str, **facts: Any) -> None:
@@ -118,7 +118,7 @@ class Record:
     # ---- for a checkpoint, which carries the history
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs to go on with this record."""
+        """What a resumed run needs to continue this record."""
         timing = self.content["timing"]
         return {
             "history": {name: list(values) for name, values in self.content["history"].items()},

@@ -1,6 +1,6 @@
 """The record of a run, `training_metrics.json`, as a file that may be damaged or somebody else's.
 
-Whoever reads a record gets it from here: with the types that the record's readers rely on, or one sentence. Imports
+All code that reads a record gets it from here: with the types that it relies on, or an error of one sentence. Imports
 nothing heavy.
 """
 
@@ -60,8 +60,8 @@ def check_record(data: Any, where: str) -> dict[str, Any]:
         `data`, unchanged.
 
     Raises:
-        UserError: it is not a record: `status` is missing, or an entry has another type than in a record of ours. Only
-            `status` has to be there: a run that failed early knows little of itself.
+        UserError: it is not a record: `status` is missing, or an entry has a different type than in our records. Only
+            `status` has to be there: a run that failed early knows little about itself.
     """
     if not isinstance(data, dict):
         raise UserError(f"{where} is not the record of a run: it holds {short(data)} in place of a mapping.")
@@ -78,7 +78,7 @@ def check_record(data: Any, where: str) -> dict[str, Any]:
 
 
 def _mapping(**entries: Check) -> Check:
-    """A mapping; what is there of `entries` must pass its check, or be null."""
+    """A mapping; each of `entries` that is present must pass its check, or be null."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, dict):
@@ -115,7 +115,7 @@ def _list(inner: Check) -> Check:
 
 
 def _either(*checks: Check) -> Check:
-    """What passes one of the checks; else what is wrong by the last one."""
+    """A value that passes one of the checks; otherwise what is wrong according to the last one."""
 
     def check(value: Any) -> str | None:
         fault = None
@@ -150,7 +150,7 @@ def _flag(value: Any) -> str | None:
 def _text(value: Any) -> str | None:
     if not isinstance(value, str):
         return f"must be a text, not {short(value)}"
-    # A message of an error may have several lines.
+    # An error message may have several lines.
     return text_fault(value.replace("\n", " ").replace("\t", " ").replace("\r", " "), 100_000)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, handled for a while."""
+"""Ctrl-C and SIGTERM, handled temporarily."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def handled(handle: Callable[[int], None], *, once: bool = False) -> Iterator[None]:
-    """Within, `handle` gets the number of each of these signals that arrives; outside the main thread none does.
+    """Pass the number of each of these signals that arrives in the block to `handle`; only the main thread gets any.
 
     Args:
-        handle: called between two instructions of the main thread, whatever they are: it had better raise nothing.
-        once: whether the second signal goes where it would have gone without this.
+        handle: called between any two instructions of the main thread, so it should not raise.
+        once: whether the second signal goes to the previous handler.
     """
 
     def restore() -> None:

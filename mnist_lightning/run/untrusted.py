@@ -1,4 +1,4 @@
-"""Readers for files that somebody else may have made: every one stops at a limit that a person never meets.
+"""Readers for files that somebody else may have made: each stops at a limit that an ordinary file never reaches.
 
 Knows nothing of what the files are for. Imports nothing heavy.
 """
@@ -18,12 +18,12 @@ LARGEST_JSON = 64 << 20  # bytes of a JSON file; the record of a thousand epochs
 LARGEST_YAML = 1 << 18  # bytes of a YAML file; the largest config that Hydra composes here has 10 kB
 MOST_VALUES = 1_000_000  # values in a file; the record of a thousand epochs has 10,000
 DEEPEST = 32  # levels of lists and mappings; a config of this project has 6
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")  # the escape of a letter's half in JSON
-LONGEST_TEXT = 10_000  # letters of a text that will be shown
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")  # half a surrogate pair, as JSON escapes it
+LONGEST_TEXT = 10_000  # characters of a text that will be shown
 
 
 def short(value: Any) -> str:
-    """A value as text for a message: at most 60 letters, all of them printable."""
+    """A value as text for a message: at most 60 characters, all printable."""
     text = repr(value) if isinstance(value, str) and len(value) < 60 else reprlib.repr(value)
     text = text.encode("ascii", "backslashreplace").decode() if not text.isprintable() else text
     return text if len(text) <= 60 else text[:57] + "..."
@@ -32,8 +32,8 @@ def short(value: Any) -> str:
 def text_fault(text: Any, longest: int = LONGEST_TEXT) -> str | None:
     """What is wrong with a text that will be printed or drawn, as half a sentence; None if nothing is.
 
-    Half a surrogate pair (`"\\ud800"`) ends OpenCV's text with a segmentation fault, and control characters can move
-    the cursor of a terminal.
+    Half a surrogate pair (`"\\ud800"`) crashes OpenCV's text drawing with a segmentation fault, and control characters
+    can move the cursor of a terminal.
     """
     if not isinstance(text, str):
         return f"must be a text, not {short(text)}"
@@ -49,7 +49,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
     """The data in a JSON text of any origin.
 
     Args:
-        text: the text; its length is the caller's to limit.
+        text: the text; the caller limits its length.
         where: what to call it in the error.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
     """
     try:
         data = json.loads(text)
-        if _HALF_PAIR.search(text if isinstance(text, bytes) else text.encode()):  # looked at only where it may be one
+        if _HALF_PAIR.search(text if isinstance(text, bytes) else text.encode()):  # checked only if it may be one
             json.dumps(data, ensure_ascii=False).encode()
         return data
     except UnicodeEncodeError:
@@ -74,7 +74,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
 
     Args:
         path: the file.
-        largest: bytes that are read at most.
+        largest: the most bytes that are read.
 
     Raises:
         UserError: it cannot be read, is too large, is not JSON, is nested more than 32 levels deep, or holds more than
@@ -94,7 +94,7 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
 
     Args:
         path: the file.
-        largest: bytes that are read at most.
+        largest: the most bytes that are read.
 
     Raises:
         UserError: it cannot be read, is too large, is not YAML, or stands for too many values.
@@ -106,7 +106,7 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
     loader = None
     try:
         depth = 0
-        for event in yaml.parse(text, chosen):  # one after another: libyaml's own recursion ends in a crash
+        for event in yaml.parse(text, chosen):  # one after another: libyaml's own recursion can crash
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise RecursionError
@@ -130,8 +130,8 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
 def plain_data_fault(data: Any, most: int = MOST_VALUES, deepest: int = DEEPEST) -> str | None:
     """What is wrong with data that should be plain, as half a sentence; None if nothing is.
 
-    Plain are None, booleans, numbers, texts, lists, tuples, and mappings whose keys are texts. A list that occurs
-    twice counts twice, so that data which refers to itself ends too.
+    Plain data are None, booleans, numbers, texts, lists, tuples, and mappings whose keys are texts. A list that occurs
+    twice counts twice, so that data which refers to itself ends, too.
     """
     level, count = [data], 1  # level by level
     for depth in range(deepest + 2):
@@ -169,7 +169,7 @@ def _read(path: Path, largest: int) -> bytes:
 
 
 def _expanded(node: Any, known: dict[int, int], depth: int) -> int:
-    """How many values a YAML node stands for, aliases written out. Raises RecursionError if it is nested too deeply."""
+    """How many values a YAML node stands for, aliases expanded. Raises RecursionError if it is nested too deeply."""
     if depth > DEEPEST:
         raise RecursionError
     if id(node) not in known:

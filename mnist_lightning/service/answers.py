@@ -17,11 +17,11 @@ _BOX = ",".join(["%.2f"] * 4)
 
 
 class Words:
-    """The labels of a network, and what it is called.
+    """The labels of a network, and its name.
 
     Attributes:
         model: name, version and precision, part of each answer.
-        sure: probability from which on a digit counts as sure.
+        sure: smallest probability at which a digit counts as sure.
     """
 
     def __init__(self, class_names: Sequence[str], model: dict[str, Any], sure: float) -> None:
@@ -52,7 +52,7 @@ class Words:
     def prediction(self, reading: Reading, images: bool, milliseconds: float) -> str:
         """The answer of `/v1/predict` as JSON.
 
-        Put together as text, in a third of the time of `reading` and `json.dumps`; a test holds the two together.
+        Put together as text, in a third of the time of `reading` and `json.dumps`; a test checks that the two agree.
         """
         digits = []
         for each in reading.digits:

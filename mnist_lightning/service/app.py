@@ -45,7 +45,7 @@ class Service:
     """What the routes share.
 
     Attributes:
-        guard: the whole as an ASGI application.
+        guard: the whole service as an ASGI application.
         predictor: the network.
         batcher: reads images in batches.
         words: labels and names for the answers.
@@ -59,9 +59,9 @@ class Service:
         Args:
             predictor: the network, of either engine.
             model: its identity: `name`, `version`, `precision`.
-            sure: probability from which on a digit counts as sure.
+            sure: smallest probability at which a digit counts as sure.
             limits: what requests may take.
-            api_key: that requests must bring; None for none.
+            api_key: the key that requests must send; None for none.
         """
         self.predictor, self.limits = predictor, limits
         self.words = Words(predictor.class_names, model, sure)
@@ -83,9 +83,9 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
 
     async def read(self, content: Content) -> Reading:
-        """What is read in a picture or drawing; there must be room for one image.
+        """Read a picture or drawing; room for one image must be reserved.
 
-        An image in the form of MNIST joins a batch; all else is read by the reader, in another thread.
+        An image in the form of MNIST joins a batch; everything else is read by the reader, in another thread.
 
         Raises:
             Problem: there are too many digits.
@@ -103,7 +103,7 @@ class Service:
         return found
 
     async def explain(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do work of the kind that takes hundreds of readings, one at a time, in another thread."""
+        """Do work that takes hundreds of readings in another thread, one piece at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._explainers, work, *arguments)
 
     @contextlib.asynccontextmanager
@@ -118,10 +118,10 @@ class Service:
     async def read_many(self, images: np.ndarray) -> np.ndarray:
         """Probabilities of any number of images, in pieces that let other requests pass between them.
 
-        One request of many is read at a time, with two pieces in the queue; some others wait for it.
+        Only one such request is read at a time, with two pieces in the queue; a few others wait for it.
 
         Raises:
-            Full: too many others wait already.
+            Full: too many others are already waiting.
         """
         if self._many_waiting >= MOST_WAITING:
             raise problems.Full
@@ -173,7 +173,7 @@ class Service:
         self.batcher.start()
         await self.batcher.read(np.zeros((1, 28, 28), np.uint8))  # so that the first request is as fast as the others
         gc.collect()
-        gc.freeze()  # what is imported never dies: no need to look at it again
+        gc.freeze()  # what is imported is never freed: no need to look at it again
         yield
         self.batcher.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)

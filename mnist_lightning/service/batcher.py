@@ -1,7 +1,7 @@
-"""Requests -> batches: what waits while a batch is read goes into the next one.
+"""Requests -> batches: those that wait while a batch is read go into the next one.
 
 A lone request never waits for others. Reading is done by one thread, which spends its time in ONNX Runtime, outside
-Python's lock. The number of images that wait is limited; beyond it a request is refused at once.
+Python's lock. The number of waiting images is limited; a request beyond it is refused at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Batcher:
         Args:
             read: reads one batch, in the thread.
             capacity: images that may wait at a time.
-            largest: images in a batch at most; a part of more than that is a batch of its own.
+            largest: images in a batch at most; a larger part is a batch of its own.
             watch: called with the size of each batch.
         """
         self.capacity, self._largest, self._read, self._watch = capacity, largest, read, watch
@@ -52,7 +52,7 @@ class Batcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after what it has been given."""
+        """End the thread once it has read what it was given."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -62,7 +62,7 @@ class Batcher:
         return self.waiting >= self.capacity
 
     def reserve(self, count: int) -> None:
-        """Keep room for `count` images, until `release` is called.
+        """Reserve room for `count` images, until `release` is called.
 
         Raises:
             Full: there is none.
@@ -72,7 +72,7 @@ class Batcher:
         self.waiting += count
 
     def release(self, count: int) -> None:
-        """Give room back."""
+        """Give reserved room back."""
         self.waiting -= count
 
     async def read(self, images: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class Batcher:
         return await future
 
     def _next(self) -> None:
-        """Give the thread a batch of what waits."""
+        """Give the thread a batch of what is waiting."""
         chosen: list[tuple[np.ndarray, asyncio.Future[np.ndarray]]] = []
         count = 0
         while self._parts and (not chosen or count + len(self._parts[0][0]) <= self._largest):
@@ -105,7 +105,7 @@ class Batcher:
                 result = self._read(images)
             except Exception as error:
                 result = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
                 self._loop.call_soon_threadsafe(self._deliver, chosen, result)
 
     def _deliver(self, chosen: list[tuple[np.ndarray, asyncio.Future[np.ndarray]]], result: Any) -> None:

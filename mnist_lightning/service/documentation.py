@@ -1,4 +1,4 @@
-"""The OpenAPI description's examples, and `/docs`: a page of it that asks nothing of other servers."""
+"""The examples of the OpenAPI description, and `/docs`: a page of it that loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def with_answer(
 ) -> dict[str, Any]:
     """`openapi_extra` of a route: the form of its answer, and of its request's body from `schemas.body`.
 
-    `raw` is a media type that it may answer in instead of JSON.
+    `raw` is a media type that it may answer with instead of JSON.
     """
     content: dict[str, Any] = {raw: schemas.BINARY} if raw else {}
     if answer is not None:

@@ -1,6 +1,6 @@
 """The outermost layer around the application: request ids, the log, metrics, headers, refusal when the queue is full.
 
-Plain ASGI, because it takes part in every request: `BaseHTTPMiddleware` would cost more than reading a digit.
+Plain ASGI, because it handles every request: `BaseHTTPMiddleware` would cost more than reading a digit.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ READS = frozenset(("/v1/predict", "/v1/predict/batch", "/v1/explain", "/v2/model
 """Routes that are refused at once while the queue is full."""
 
 REST = (0.15, 0.35)
-"""Least and most seconds after a refusal for lack of room before the next request of that connection is looked at:
-clients that ask again at once, in spite of `Retry-After`, take no time from accepted requests and from `/healthz`."""
+"""Shortest and longest wait in seconds after a refusal for lack of room, before the next request of that connection is
+looked at: clients that ask again at once, despite `Retry-After`, take no time from accepted requests and `/healthz`."""
 
 _KEYED = ("/v1/", "/v2/models/mnist/infer")
 _ID = re.compile(rb"[\w.-]{1,64}")
@@ -60,7 +60,7 @@ class Guard:
     Attributes:
         draining: set at SIGTERM: answers then close their connection, and `/readyz` is 503.
         active: requests that are being answered.
-        answered: requests that were.
+        answered: requests that have been answered.
     """
 
     def __init__(self, app: Any, batcher: Batcher, metrics: Metrics, api_key: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Guard:
         self.active = self.answered = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Handle one connection, as ASGI wants it."""
+        """Handle one connection, as ASGI requires."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -92,7 +92,7 @@ class Guard:
                 message = {**message, "body": _TOO_LARGE}
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status == 413 and _is_plain(message):  # FastAPI's own, which says it in its own form
+                if status == 413 and _is_plain(message):  # FastAPI's own answer, in another form
                     plain.append(True)
                     message = {**message, "headers": _headers_of(413, _TOO_LARGE)}
                 message["headers"] = [*message["headers"], *headers]
@@ -132,7 +132,7 @@ class Guard:
 
 
 class _Line:
-    """A line of the access log, made a text when it is written."""
+    """A line of the access log, converted to text only when it is written."""
 
     def __init__(self, name: bytes, scope: Any, status: int, seconds: float) -> None:
         client = scope.get("client")

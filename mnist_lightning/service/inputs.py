@@ -17,8 +17,8 @@ from mnist_lightning.service.limits import Limits
 from mnist_lightning.service.problems import Problem
 from mnist_lightning.service.reading import Content
 
-QUICK = 4_096  # bytes of a body that is prepared at once, and not by another thread
-_QUICK_SIDE = 64  # and of a picture's sides, pixels
+QUICK = 4_096  # largest body that is prepared at once, not in another thread, bytes
+_QUICK_SIDE = 64  # and longest side of such a picture, pixels
 
 _USUAL_WIDTH = (2.1, 3.8)  # of strokes, measured roughly, pixels: well within what `normalise_ink` leaves as it is
 _AROUND = np.ones((3, 3), np.uint8)
@@ -35,7 +35,7 @@ def from_picture(data: bytes, limits: Limits) -> Content:
 def mnist_box(image: np.ndarray) -> Box | None:
     """The box of the digit in a picture that is in the form of MNIST already; None for any other picture.
 
-    Such a picture is what `ink` would make of it, so it is read as it is; finding that out takes a tenth of the time.
+    `ink` would leave such a picture unchanged, so it is read as it is; finding that out takes a tenth of the time.
     """
     if image.shape != (SIZE, SIZE) or cv2.minMaxLoc(image)[1] < 250:
         return None
@@ -121,7 +121,7 @@ def raw_images(data: bytes, limits: Limits) -> np.ndarray:
 
 
 def is_quick(data: bytes, media_type: str) -> bool:
-    """Whether a body is prepared faster than it is handed to another thread."""
+    """Whether preparing a body takes less time than handing it to another thread."""
     if len(data) > QUICK:
         return False
     if not media_type.startswith("image/"):

@@ -58,5 +58,5 @@ class Metrics:
         self._batches.observe(images)
 
     def page(self) -> tuple[bytes, str]:
-        """All of them in Prometheus' text form, and its media type."""
+        """All metrics in Prometheus' text format, and its media type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

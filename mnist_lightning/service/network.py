@@ -1,4 +1,4 @@
-"""Which file the service reads with: an ONNX file, made of the checkpoint where there is none yet."""
+"""The file that the service reads with: an ONNX file, made from the checkpoint if there is none yet."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Precision = Literal["auto", "float32", "int8"]
 
 
 def fast_int8() -> bool:
-    """Whether this processor multiplies numbers of 8 bits faster than others, as far as the system says."""
+    """Whether this processor multiplies 8-bit numbers faster than others, as far as the system says."""
     try:
         words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
-        return platform.machine() == "arm64"  # a Mac with a processor of Apple's
+        return platform.machine() == "arm64"  # a Mac with an Apple processor
     return bool(words & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 
 
 def find(ckpt: str | None, outputs: Path, precision: Precision) -> tuple[Path, str]:
-    """The ONNX file to read with, and a word for it.
+    """The ONNX file to read with, and a description of it.
 
     An `.onnx` file is taken as it is. For a checkpoint it is the file that was exported from it: beside it, in its run
-    folder, or in the user's cache; and where there is none it is made, by a process of its own, so that this one does
-    not import PyTorch.
+    folder, or in the user's cache. If there is none, a separate process makes it, so that this one does not import
+    PyTorch.
 
     Args:
         ckpt: as everywhere (see `runs.find_checkpoint`).

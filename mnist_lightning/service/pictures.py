@@ -1,4 +1,4 @@
-"""Image files from strangers: what they are and how large, before they are decoded."""
+"""Untrusted image files: their type and size, checked before they are decoded."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
-    """Decode a PNG or JPEG file of at most so many pixels.
+    """Decode a PNG or JPEG file of at most `most_pixels` pixels.
 
     Returns:
         uint8, grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4]; and how many pixels of the file, along each side, became
         one of these.
 
     Raises:
-        Problem: it is none (415), broken (422), or too large (413).
+        Problem: it is neither (415), broken (422), or too large (413).
     """
     width, height = size_of(data)
     if width * height > most_pixels:

@@ -43,7 +43,7 @@ def add(app: FastAPI, service: Service) -> None:
                           openapi_extra=documentation.with_answer(schema))  # fmt: skip
 
     async def ready() -> Response:
-        """Whether requests are taken."""
+        """Whether requests are accepted."""
         if service.guard.draining:
             raise Problem(503, "The service is about to end.")
         return as_json({"name": MODEL, "ready": True})

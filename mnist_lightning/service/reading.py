@@ -1,4 +1,4 @@
-"""What a request brings -> what is read in it, through the reader that window, files and replay use too."""
+"""The content of a request -> its reading, by the reader that the window, files and replay also use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mnist_lightning.ink.strokes import Stroke
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a request brings: a picture or a drawing.
+    """The content of a request: a picture or a drawing.
 
     Attributes:
         strokes: of the drawing; None for a picture.
@@ -33,7 +33,7 @@ def read(content: Content, predictor: Predictor, sure: float) -> Reading:
     Args:
         content: what to read.
         predictor: the network.
-        sure: probability from which on a digit counts as sure.
+        sure: smallest probability at which a digit counts as sure.
     """
     reader = Reader(predictor, sure)
     if content.strokes is not None:
@@ -56,7 +56,7 @@ def one_digit(
 ) -> Reading | None:
     """The reading of an image that is one digit in the form of MNIST, from its probabilities [C].
 
-    None where the network is less than certain: the reader then looks for other ways to see it.
+    None if the network is less than certain: the reader then looks at it in other ways.
     """
     best = int(row.argmax())
     confidence = float(row[best])

@@ -36,7 +36,7 @@ _REASONS = {
 }
 T = TypeVar("T")
 FORM, RAW, JSON = "multipart/form-data", "application/octet-stream", "application/json"
-MOST_EXPLAINED = 8  # digits of one request; each takes some hundred readings
+MOST_EXPLAINED = 8  # digits of one request; each takes hundreds of readings
 
 
 IMAGES = {
@@ -85,9 +85,9 @@ async def body_of(request: Request, service: Service) -> bytes:
 
 
 async def in_time(work: Awaitable[T], seconds: float) -> T:
-    """What `work`, which receives a body, comes to; after so many seconds a 408.
+    """The result of `work`, which receives a body; a 408 after `seconds`.
 
-    Not `asyncio.timeout`, which Python 3.10 lacks, nor `wait_for`, which makes a task of it.
+    Not `asyncio.timeout`, which Python 3.10 lacks, nor `wait_for`, which wraps it in a task.
     """
     task, late = asyncio.current_task(), False
     assert task is not None
@@ -121,7 +121,7 @@ async def files_of(request: Request, service: Service, most: int) -> list[bytes]
 
 
 async def content_of(request: Request, service: Service) -> Content:
-    """The picture or drawing that a request brings."""
+    """The picture or drawing in a request."""
     kind, limits = media_type(request), service.limits
     work: Any
     if kind == FORM:
@@ -207,7 +207,7 @@ def _add_batches(app: FastAPI, service: Service) -> None:
 
 
 async def _contents_of(request: Request, kind: str, service: Service) -> list[Content]:
-    """The pictures or drawings that a request brings."""
+    """The pictures or drawings in a request."""
     limits = service.limits
     if kind == FORM:
         files = await files_of(request, service, limits.images)
@@ -289,13 +289,13 @@ def _add_watching(app: FastAPI, service: Service) -> None:
 
     @app.get("/healthz", tags=["watch"], response_model=None, openapi_extra=documentation.with_answer(schemas.State))
     async def healthz() -> Response:
-        """Whether the process lives; does not touch the queue."""
+        """Whether the process is alive; does not touch the queue."""
         return as_json({"status": "alive"})
 
     @app.get("/readyz", tags=["watch"], response_model=None, responses=responses(503),
              openapi_extra=documentation.with_answer(schemas.State))  # fmt: skip
     async def readyz() -> Response:
-        """Whether it takes requests: 503 from SIGTERM on."""
+        """Whether it accepts requests: 503 after SIGTERM."""
         if service.guard.draining:
             raise Problem(503, "The service is about to end.")
         return as_json({"status": "ready"})
@@ -316,7 +316,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
     @app.get("/v1/model", tags=["watch"], response_model=None, responses=responses(401),
              openapi_extra=documentation.with_answer(schemas.ModelCard))  # fmt: skip
     async def model() -> Response:
-        """Which network reads, and what is known of it."""
+        """Which network reads, and what is known about it."""
         return as_json(about)
 
     documentation.add(app)

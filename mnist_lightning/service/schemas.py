@@ -142,7 +142,7 @@ class Kept(BaseModel):
 
 
 class State(BaseModel):
-    """Whether the service lives, or takes requests."""
+    """Whether the service is alive, or accepts requests."""
 
     status: str
 
@@ -185,7 +185,7 @@ class InferAnswer(BaseModel):
 
 
 class Server(BaseModel):
-    """What `/v2` says of the server."""
+    """What `/v2` says about the server."""
 
     name: str
     version: str
@@ -201,7 +201,7 @@ class TensorForm(BaseModel):
 
 
 class InferModel(BaseModel):
-    """What `/v2/models/mnist` says of the network."""
+    """What `/v2/models/mnist` says about the network."""
 
     name: str
     versions: list[str]
@@ -228,7 +228,7 @@ def body(*models: type[BaseModel], **others: Any) -> dict[str, Any]:
 
 
 def inlined(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's schema with its definitions in place, so that it can stand anywhere in the description."""
+    """A model's schema with its definitions in place, so that it can be used anywhere in the description."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 

@@ -27,7 +27,7 @@ log = logging.getLogger("mnist_lightning")
 _QUIET = 5  # tenths of a second without a request, after which open connections count as idle
 
 API_KEY = "MNIST_LIGHTNING_API_KEY"
-"""Environment variable: the key that requests must bring; none is asked for without it."""
+"""Environment variable: the key that requests must send; without it, none is required."""
 
 
 def serve(
@@ -46,10 +46,10 @@ def serve(
     Args:
         ckpt: as everywhere (see `runs.find_checkpoint`).
         outputs: folder that `latest` is looked up in.
-        host: address that is listened on.
-        port: that is listened on.
+        host: address to listen on.
+        port: to listen on.
         precision: float32, int8, or auto: int8 where the processor is fast at it.
-        sure: probability from which on a digit counts as sure; None for what the network's card says.
+        sure: smallest probability at which a digit counts as sure; None for what the network's card says.
         log_requests: whether each request is a line of the log.
         serve: the settings of `Limits`.
 
@@ -58,7 +58,7 @@ def serve(
     """
     began = time.perf_counter()
     _log_as_json(log_requests)
-    sys.setswitchinterval(0.001)  # Python's 5 ms are longer than a reading takes
+    sys.setswitchinterval(0.001)  # Python's default of 5 ms is longer than a reading takes
     service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))  # type: ignore[arg-type]
 
     import uvicorn
@@ -81,7 +81,7 @@ def serve(
 
 
 def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, limits: Limits) -> tuple[Service, str]:
-    """The service for a network, and a word for that.
+    """The service for a network, and a description of the network.
 
     Raises:
         UserError: the network cannot be loaded.
@@ -93,7 +93,7 @@ def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, li
     from mnist_lightning.service import network
     from mnist_lightning.service.app import Service
 
-    cv2.setNumThreads(1)  # a picture of a digit is read faster than handed to other threads
+    cv2.setNumThreads(1)  # reading a picture of a digit takes less time than handing it to other threads
     path, word = network.find(ckpt, outputs, precision)
     threads = limits.threads or max(1, (os.cpu_count() or 2) - 1)
     predictor = OnnxPredictor.open(path, threads=threads)
@@ -109,7 +109,7 @@ def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, li
 
 
 def server_class() -> Any:
-    """uvicorn's server with an end in steps; a function, because importing uvicorn takes 0.1 s."""
+    """uvicorn's server with a shutdown in steps; a function, because importing uvicorn takes 0.1 s."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -147,7 +147,7 @@ def server_class() -> Any:
                 self._take_what_waits(listening)
             for server in self.servers:
                 server.close()
-            # uvicorn would now cut connections whose request has arrived but not been looked at.
+            # uvicorn would now close connections whose request has arrived but not been looked at.
             quiet = 0
             while quiet < _QUIET and self.server_state.connections:
                 before = self._service.guard.answered
@@ -157,7 +157,7 @@ def server_class() -> Any:
             self.should_exit = True
 
         def _take_what_waits(self, listening: socket.socket) -> None:
-            """Accept the connections that the system holds ready: closing the socket would reset them."""
+            """Accept the connections waiting in the system's queue: closing the socket would reset them."""
             protocol: Any = self.config.http_protocol_class
             while True:
                 try:
@@ -181,7 +181,7 @@ def server_class() -> Any:
 
 
 class _Json(logging.Formatter):
-    """One JSON object per line: time, level, message; of a request its id, path, status and so on."""
+    """One JSON object per line: time, level, message; for a request, its id, path, status and so on."""
 
     def format(self, record: logging.LogRecord) -> str:
         """A record as JSON."""

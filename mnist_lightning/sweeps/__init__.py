@@ -1,1 +1,1 @@
-"""Many runs: added up, compared, and the search for good settings."""
+"""Many runs: summarised, compared, and the search for good settings."""

@@ -37,14 +37,14 @@ WHEREABOUTS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run: the folder it lies in, and what its `training_metrics.json` holds."""
+    """One run: its folder, and what its `training_metrics.json` holds."""
 
     folder: str
     metrics: dict[str, Any]
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Everything that distinguishes runs: settings as `optimizer.lr`, choices as `model`, and a few facts."""
+        """Everything that distinguishes runs: settings (`optimizer.lr`), choices (`model`), and a few facts."""
         metrics = self.metrics
         known = dict(metrics.get("choices") or {})
         known |= dict(settings.dotted(metrics.get("hyperparameters") or {}))
@@ -59,28 +59,28 @@ class Run:
 
     @property
     def commit(self) -> str | None:
-        """The first seven digits of the commit that made it, `+` where files were changed since."""
+        """The first seven digits of the commit that made it, with `+` if files were changed since."""
         environment = self.metrics.get("environment") or {}
         commit = environment.get("git_commit")
         return commit and commit[:7] + ("+" if environment.get("git_dirty") else "")
 
     @property
     def overrides(self) -> dict[str, str]:
-        """What its command line said, key -> value as typed."""
+        """The overrides on its command line, key -> value as typed."""
         return dict(word.lstrip("+").split("=", 1) for word in self.metrics.get("overrides") or [] if "=" in word)
 
     @property
     def replicate(self) -> tuple[str, ...]:
-        """What tells it from other runs of its recipe: seed and fold, as texts."""
+        """What distinguishes it from other runs of its recipe: seed and fold, as texts."""
         return tuple(json.dumps(self.settings.get(key) or 0) for key in REPLICATES)
 
     @property
     def recipe(self) -> list[str]:
-        """Its overrides without the seed, the fold, where it ran, and what it was in its sweep or search."""
+        """Its overrides without the seed, the fold, where it ran, and its place in a sweep or search."""
         left_out = (*REPLICATES, *WHEREABOUTS)
         given = {key: value for key, value in self.overrides.items() if key.partition(".")[0] != "search"}
         kept = [f"{key}={value}" for key, value in given.items() if key not in left_out]
-        # That a sweep joined its networks is part of what the ensemble is, and not of what each network is.
+        # That a sweep joined its networks is part of the recipe of the ensemble, not of each network.
         return [word for word in kept if not word.startswith("sweep.") or "members" in self.metrics]
 
     def number(self, name: str) -> float | None:
@@ -103,8 +103,8 @@ class Run:
 
 
 def find(place: str | Path) -> list[Path]:
-    """The run folders in a folder at any depth, or in each that a glob matches, in order of their names."""
-    # Of pathlib's globs none takes a path from the root as well as one from here.
+    """The run folders in a folder at any depth, or in each folder that a glob matches, in order of their names."""
+    # None of pathlib's globs takes both absolute and relative paths.
     roots = [Path(place)] if Path(place).is_dir() else [Path(match) for match in glob.glob(str(place), recursive=True)]  # noqa: PTH207
     return sorted({folder for root in roots if root.is_dir() for folder in _below(root)}, key=_natural)
 
@@ -112,7 +112,7 @@ def find(place: str | Path) -> list[Path]:
 def _below(folder: Path) -> Iterator[Path]:
     try:
         if (folder / records.METRICS_FILE).is_file():
-            yield folder  # and nothing within: checkpoints and the loggers' files are not runs
+            yield folder  # and nothing within it: checkpoints and the loggers' files are not runs
             return
         with os.scandir(folder) as entries:
             # No links: outputs/latest would name a run twice.
@@ -150,13 +150,13 @@ _SHORTENED = {
 }
 
 
-_PLACES = ("outputs", "data.folder", "data.mirrors")  # say something about a machine, and nothing about a run
+_PLACES = ("outputs", "data.folder", "data.mirrors")  # say something about a machine, not about a run
 
 
 def export(runs: list[Run]) -> dict[str, Any]:
     """The runs as plain data, small enough to be kept under version control; `load` reads it back.
 
-    Where things lay on the machine is left out of their settings.
+    Where things were on the machine is left out of their settings.
     """
 
     def without_places(words: list[str]) -> list[str]:
@@ -190,7 +190,7 @@ def _within_its_run(value: Any) -> Any:
 
 
 def load(path: Path) -> list[Run]:
-    """The runs that `export` put into a file.
+    """The runs that `export` wrote into a file.
 
     Raises:
         UserError: it is not such a file.

@@ -21,7 +21,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def names(text: str) -> set[str]:
-    """The settings that conditions are about, as far as they can be read."""
+    """The settings that conditions name, as far as the conditions can be read."""
     return {match[1] for part in _parts(text) if (match := _CONDITION.fullmatch(part))}
 
 

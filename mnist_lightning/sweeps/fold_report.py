@@ -16,7 +16,7 @@ FILE = "out_of_fold.npz"
 
 
 def report(grouped: Sequence[Group], keys: Sequence[str], sweep: Path) -> tuple[tables.Rows, list[str]]:
-    """Add up the folds of each recipe, and leave `out_of_fold.npz`, `suspects.json` and `suspects.png` in the sweep's.
+    """Combine the folds of each recipe, and write `out_of_fold.npz`, `suspects.json` and `suspects.png` into `sweep`.
 
     The files are about the recipe with the fewest errors; those of others are called `out_of_fold_1.npz` and so on.
 
@@ -26,8 +26,8 @@ def report(grouped: Sequence[Group], keys: Sequence[str], sweep: Path) -> tuple[
         sweep: the folder that gets the files.
 
     Returns:
-        A table with a row per recipe whose folds are all there, the fewest errors first, none without such a recipe;
-        and sentences on it.
+        A table with a row per recipe that has all its folds, the fewest errors first, empty without such a recipe;
+        and sentences about it.
     """
     found, said = [], []
     for group in grouped:
@@ -72,7 +72,7 @@ def _rows(found: Sequence[tuple[Group, OutOfFold]], keys: Sequence[str]) -> tabl
 
 
 def errors(found: OutOfFold) -> str:
-    """`231`, or of several seeds `231, 240`."""
+    """`231`, or for several seeds `231, 240`."""
     return ", ".join(map(str, found.errors))
 
 
@@ -82,7 +82,7 @@ def accuracy(found: OutOfFold) -> str:
 
 
 def p_against(first: OutOfFold, second: OutOfFold) -> str:
-    """The p-value of McNemar's test, nothing where it cannot be made."""
+    """The p-value of McNemar's test, empty if it cannot be made."""
     try:
         return f"{out_of_fold.compare(first, second).p:.3g}"
     except UserError:
@@ -90,7 +90,7 @@ def p_against(first: OutOfFold, second: OutOfFold) -> str:
 
 
 def compared(first: OutOfFold, second: OutOfFold, sides: Sequence[str]) -> str:
-    """Two recipes on the same images, in words."""
+    """Compare two recipes on the same images, in words."""
     found = out_of_fold.compare(first, second)
     one, other = found.errors
     test = "McNemar's exact test" if len(found.seeds) == 1 else "McNemar's test, clustered by image,"
@@ -102,7 +102,7 @@ def compared(first: OutOfFold, second: OutOfFold, sides: Sequence[str]) -> str:
 
 
 def name_suspects(group: Group, found: OutOfFold, path: Path) -> list[str]:
-    """Name the images whose labels are likely wrong, and draw them into a PNG file beside.
+    """Name the images whose labels are likely wrong in a JSON file, and draw them in a PNG file next to it.
 
     Args:
         group: the recipe.
@@ -110,7 +110,7 @@ def name_suspects(group: Group, found: OutOfFold, path: Path) -> list[str]:
         path: the JSON file for `data.suspects_file`.
 
     Returns:
-        Sentences on them, or on why there are none.
+        Sentences about them, or about why there are none.
     """
     from mnist_lightning.data import sources
     from mnist_lightning.evaluation import label_errors

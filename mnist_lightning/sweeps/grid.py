@@ -1,6 +1,6 @@
 """A plain sweep: every combination of the values on the command line, each once, each in a folder of its own.
 
-What is wrong with any of them is said before the first job starts.
+Errors in any of them are reported before the first job starts.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Job = list[str]
 def sweep(
     config: DictConfig, arguments: Sequence[str], batch_size: Any, loader: ConfigLoader, launcher: Launcher
 ) -> None:
-    """Run every combination. How a job ended stands in its folder.
+    """Run every combination. How a job ended is recorded in its folder.
 
     Args:
         config: the config of the sweep, Hydra's part included.
-        arguments: the command line; of two that set the same key the later counts.
+        arguments: the overrides on the command line; of two that set the same key, the later one counts.
         batch_size: jobs that the launcher gets at a time; None for all.
         loader: composes a job's config.
         launcher: runs jobs, each given by its overrides.
@@ -61,7 +61,7 @@ def sweep(
             f"The sweep folder {folder} cannot be made ({error.strerror}): choose another with `outputs=`."
         ) from None
     if config.hydra.launcher._target_.endswith("BasicLauncher"):
-        batch_size = 1  # it keeps two configs for each job of a batch, a quarter of a megabyte
+        batch_size = 1  # this launcher keeps two configs for each job of a batch, a quarter of a megabyte
     for first in range(0, len(jobs), batch_size or len(jobs)):
         batch = jobs[first : first + (batch_size or len(jobs))]
         results = launcher.launch(batch, initial_job_idx=first)
@@ -93,8 +93,7 @@ def combinations(overrides: Sequence[Override]) -> list[Job]:
 def _check_composes(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoader) -> None:
     """Compose one config for each choice of groups, as in `model=cnn` or `+experiment=quick`.
 
-    Jobs that differ in the values of settings only can all be composed or none; what the values are worth each job
-    says itself.
+    Jobs that differ only in the values of settings can all be composed or none; each job checks its values itself.
     """
     groups = loader.list_groups("")
 
@@ -107,7 +106,7 @@ def _check_composes(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoade
 
 
 def _check_folders(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoader) -> None:
-    """Hold the jobs' folders against each other, where a job's number does not tell them apart."""
+    """Check that no two jobs share a folder, unless a job's folder is its number."""
     asked = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[index,call-overload]
     if asked in ("${hydra.job.num}", "${hydra:job.num}"):
         return
@@ -126,7 +125,7 @@ def _check_folders(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoader
 
 
 def _subdir(config: DictConfig, job: Job, number: int, loader: ConfigLoader) -> str:
-    """The folder of a job in the sweep's, as Hydra will name it."""
+    """The folder of a job within the sweep's, as Hydra will name it."""
     composed = loader.load_sweep_config(config, job)
     with open_dict(composed):
         composed.hydra.job.id, composed.hydra.job.num = str(number), number
@@ -140,7 +139,7 @@ def _subdir(config: DictConfig, job: Job, number: int, loader: ConfigLoader) -> 
 
 
 def _record(config: DictConfig, job: Job, number: int, result: JobReturn, loader: ConfigLoader) -> None:
-    """Record a job that could not do so itself: its process was killed, or it never began."""
+    """Record a job that could not record itself: its process was killed, or it never began."""
     error = returns.error_of(result)
     if error is None:
         return

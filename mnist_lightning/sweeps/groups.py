@@ -15,7 +15,7 @@ from mnist_lightning.sweeps.collect import REPLICATES, WHEREABOUTS, Run
 
 @dataclass(frozen=True)
 class Spread:
-    """Several values of one number. `std` is the sample's standard deviation, None for a single value."""
+    """Several values of one number. `std` is the sample standard deviation, None for a single value."""
 
     count: int
     mean: float
@@ -25,7 +25,7 @@ class Spread:
 
 
 def spread(values: list[float]) -> Spread | None:
-    """Mean and spread of the values; None of none."""
+    """Mean and spread of the values; None if there are none."""
     if not values:
         return None
     std = stdev(values) if len(values) > 1 else None
@@ -38,8 +38,8 @@ class Group:
 
     Attributes:
         values: the settings.
-        runs: of several with the same seed and fold the newest.
-        repeats: how many others there are.
+        runs: its runs; of several with the same seed and fold, only the newest.
+        repeats: how many older runs that leaves out.
     """
 
     values: dict[str, Any]
@@ -70,13 +70,13 @@ class Group:
 
 
 def differing(runs: list[Run]) -> list[str]:
-    """The settings that tell these runs apart, but for the seed, the fold and where they ran.
+    """The settings that tell these runs apart, except for the seed, the fold and where they ran.
 
-    First what their command lines said differently; after that a setting joins only where it tells runs apart that
-    nothing before did: with `model` the layers of the model need no columns of their own.
+    First come the overrides that differ. After that, a setting is added only if it tells apart runs that no earlier
+    one did: with `model`, the layers of the model need no columns of their own.
     """
     left_out = {*REPLICATES, *WHEREABOUTS, "status", "commit", "command"}
-    # Of a run that never came to be composed only the command line is known: it says nothing about what differs.
+    # Of a run whose config was never composed, only the command line is known: it does not say what differs.
     runs = [run for run in runs if run.metrics.get("hyperparameters")] or runs
     known = {}
     for key in dict.fromkeys(key for run in runs for key in run.settings if key not in left_out):
@@ -98,7 +98,7 @@ def differing(runs: list[Run]) -> list[str]:
 def group(runs: list[Run], keys: list[str]) -> list[Group]:
     """The runs in groups of equal values of `keys`, in the order in which they come.
 
-    A seed that was run twice counts once: it is deterministic, and tells nothing of the spread.
+    A seed that was run twice counts once: runs are deterministic, so that a repetition says nothing about the spread.
     """
     found: dict[str, tuple[dict[str, Any], list[Run]]] = {}
     for run in runs:
@@ -116,7 +116,7 @@ def group(runs: list[Run], keys: list[str]) -> list[Group]:
 
 
 def _made(run: Run) -> str:
-    """When its folder was made, as the folder's name says it; "" where it does not."""
+    """When its folder was made, according to the folder's name; "" if that does not say."""
     match = re.search(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", run.folder)
     return match[0] if match else ""
 
@@ -126,7 +126,7 @@ class Comparison:
     """Two groups over their common seeds (and folds), the first minus the second.
 
     `t` is the paired t-test's p-value and `wilcoxon` that of the signed-rank test, both two-sided, for "no
-    difference"; None where they are not defined, since every pair differs by the same.
+    difference"; None where they are not defined, since every pair differs by the same amount.
     """
 
     pairs: int

@@ -24,12 +24,12 @@ def prepare(context: HydraContext, config: DictConfig, task_function: TaskFuncti
 
 
 def run_sweep_job(knows: Knows, overrides: list[str], number: int) -> JobReturn:
-    """Run a job of a multirun in this process, which knows nothing of Hydra yet.
+    """Run a job of a multirun in this process, where Hydra is not set up yet.
 
     Args:
         knows: what the launcher's process knows.
-        overrides: of this job.
-        number: of this job in the sweep.
+        overrides: those of this job.
+        number: that of this job in the sweep.
 
     Returns:
         What the job returned, or that it failed and why.

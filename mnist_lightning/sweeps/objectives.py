@@ -30,11 +30,11 @@ _READ: dict[str, Callable[[dict[str, Any]], float]] = {
 
 
 def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
-    """How the trial in `folder` ended; None if it does not say, being under way or killed.
+    """How the trial in `folder` ended; None if it does not say, because it is running or was killed.
 
     Args:
-        folder: of the trial.
-        objectives: what to read of a finished one.
+        folder: that of the trial.
+        objectives: what to read from a finished one.
     """
     try:
         metrics = json.loads((folder / records.METRICS_FILE).read_text(encoding="utf-8"))

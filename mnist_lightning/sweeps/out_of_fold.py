@@ -2,7 +2,7 @@
 
 Each run with `data.num_folds` leaves `validation.npz` in its folder: `index` int64 [N] of the fold's images in the
 training set, `label` int64 [N], `log_probs` float32 [N, C]. Over all folds that is one prediction per training image:
-12 times as many images to choose by as the usual 5,000, and none of them a test image.
+12 times as many images to base choices on as the usual 5,000, and none of them a test image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class OutOfFold:
     """The out-of-fold predictions of one recipe.
 
     Attributes:
-        index: int64 [N], rising: which training images.
+        index: int64 [N], ascending: which training images.
         label: int64 [N].
         log_probs: float32 [N, C], the logarithm of the mean probability over the seeds.
         seeds: the S seeds, each with all its folds.
@@ -43,7 +43,7 @@ class OutOfFold:
 
     @property
     def errors(self) -> list[int]:
-        """Errors over all images, of each seed."""
+        """Errors over all images, per seed."""
         return [int(count) for count in self.wrong.sum(1)]
 
     @property
@@ -53,7 +53,7 @@ class OutOfFold:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, from the images: a fraction."""
+        """Standard error of the accuracy, from the images: a fraction."""
         return float(self.wrong.mean(0).std() / np.sqrt(len(self.index)))
 
 
@@ -61,7 +61,7 @@ def gather(runs: Sequence[Run]) -> OutOfFold | None:
     """The predictions of runs of one recipe; None where no seed has all its folds.
 
     Args:
-        runs: finished ones that differ in seed and fold only.
+        runs: finished ones that differ only in seed and fold.
 
     Raises:
         UserError: a file cannot be read, or the folds do not fit together.
@@ -170,7 +170,7 @@ def compare(first: OutOfFold, second: OutOfFold) -> McNemar:
     whose errors depend on each other; the test is that for clustered matched pairs (V. L. Durkalski et al., 2003).
 
     Raises:
-        UserError: other images, or no seed in common.
+        UserError: different images, or no seed in common.
     """
     from scipy import stats
 

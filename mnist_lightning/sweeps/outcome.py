@@ -1,4 +1,4 @@
-"""How a trial ended. Plain data: what checks a search reads it without Optuna."""
+"""How a trial ended. Plain data, so that checking a search does not need Optuna."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ METRIC = "val_accuracy"  # what jobs are ranked by; the test images choose nothi
 
 
 def report(sweep: Path, outputs: Path) -> int:
-    """Add up the jobs in a sweep's folder: print, and leave `results.csv`, `results.md` and `results.png` there.
+    """Summarise the jobs in a sweep's folder: print, and leave `results.csv`, `results.md` and `results.png` there.
 
     Args:
         sweep: its folder.
-        outputs: gets `latest`, which points to the best finished job then; where none finished, it stays what it was.
+        outputs: gets `latest`, which then points to the best finished job; if none finished, it stays as it was.
 
     Returns:
-        The exit code: 0 where every job finished or was pruned, 2 where the user can put right whatever failed, else 1.
+        The exit code: 0 if every job finished or was pruned, 2 if the user can put right all that failed, else 1.
     """
     runs, broken = collect.read(collect.find(sweep))
     if runs:
@@ -89,7 +89,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
 
 
 def _ranked(runs: Sequence[Run]) -> list[Run]:
-    """The runs, the best first; of equals the earlier one."""
+    """The runs, the best first; of equal ones, the earlier one first."""
     return sorted(runs, key=lambda run: -(run.number(METRIC) or 0))
 
 
@@ -135,7 +135,7 @@ def _csv(runs: Sequence[Run], keys: Sequence[str], sweep: Path) -> str:
 
 
 def _best(grouped: Sequence[groups.Group], ranked: Sequence[Run]) -> str:
-    """The command that reached most: on average where seeds or folds were swept too, else of a single run."""
+    """The command with the best result: on average if seeds or folds were swept too, else of a single run."""
     if not grouped:
         return ""
     if len(grouped) == 1 and len(grouped[0].runs) > 1:  # nothing but seeds or folds: there is nothing to choose

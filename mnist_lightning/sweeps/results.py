@@ -93,7 +93,7 @@ def results(settings: ResultsSettings) -> str:
 
 
 def _write_out_of_fold(path: Path, grouped: list[groups.Group], found: list[OutOfFold | None]) -> None:
-    """Write the out-of-fold predictions of the one recipe that is left, and beside them which labels they doubt."""
+    """Write the out-of-fold predictions of the one recipe that is left, and next to them the doubtful labels."""
     from mnist_lightning.sweeps import fold_report, out_of_fold
 
     whole = [(group, each) for group, each in zip(grouped, found, strict=True) if each is not None]
@@ -160,20 +160,20 @@ def _exported(
         head = ["out-of-fold errors", "out-of-fold accuracy"]
         cells = [[fold_report.errors(each), fold_report.accuracy(each)] if each else ["", ""] for each in found]
         rows = [[*row, *more] for row, more in zip(rows, [head, *cells], strict=True)]
-    if form == "table":  # a table that is kept, as Markdown, outlives the folders
+    if form == "table":  # but not in Markdown, which may outlive the folders
         rows = [[*row, where] for row, where in zip(rows, ["folder", *map(_folder, grouped)], strict=True)]
     return (tables.markdown(rows) if form == "markdown" else tables.terminal(rows)) + "\n"
 
 
 def _folder(group: groups.Group) -> str:
-    """Where its runs lie: the folder that they share, or that of the only one."""
+    """Where its runs are: the folder that they share, or that of the only one."""
     folders = [run.folder for run in group.runs]
     shared = os.path.commonpath(folders) if len({Path(each).is_absolute() for each in folders}) == 1 else ""
     return shared or ", ".join(folders)
 
 
 def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
-    """Two groups and a paired test, in words."""
+    """Compare two groups with a paired test, in words."""
     sides = [side.strip() for side in str(settings["compare"]).split(" vs ")]
     if len(sides) != 2:
         raise UserError(

@@ -13,11 +13,11 @@ class WorkerDied(Exception):
 
 
 def error_of(job: JobReturn) -> Exception | None:
-    """The exception that a job ended in, None where it ended well."""
+    """The exception that a job ended with; None if it succeeded."""
     if job.status == JobStatus.COMPLETED:
         return None
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # Hydra says a line of its own, and raises
+        with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints a line of its own, and raises
             job.return_value  # noqa: B018
     except Exception as error:
         return error
@@ -25,7 +25,7 @@ def error_of(job: JobReturn) -> Exception | None:
 
 
 def lost(overrides: list[str]) -> JobReturn:
-    """What stands for the return of a job whose process died."""
+    """A stand-in for the return of a job whose process died."""
     job = JobReturn(overrides=overrides, status=JobStatus.FAILED)
     job.return_value = WorkerDied("its process was killed")
     return job

@@ -17,20 +17,20 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps.space import Space
 
-POPULATION = 12  # NSGA-II's, a generation; Optuna's 50 would be one generation of random trials in most searches here
-REDUCTION = 3  # of the trials in a rung of successive halving every third goes on, as in Li et al., Hyperband (2018)
+POPULATION = 12  # NSGA-II's, per generation; Optuna's 50 would be one generation of random trials in most searches here
+REDUCTION = 3  # one in three trials in a rung of successive halving goes on, as in Li et al., Hyperband (2018)
 
 
 class Reseeded(BaseSampler):
-    """A sampler made anew for each trial, seeded by the trial's number.
+    """A sampler created again for each trial, seeded by the trial's number.
 
-    A sampler that lives through a search and is seeded at its start proposes the same values again after each
-    restart. This one proposes what an unbroken search would have proposed.
+    A sampler that lasts for a whole search and is seeded at its start proposes the same values again after each
+    restart. This one proposes what an uninterrupted search would have proposed.
 
     Args:
         name: `tpe`, `gp`, `random`, `grid`, `cmaes` or `nsga2`.
         space: what is searched over.
-        seed: of the search.
+        seed: that of the search.
         startup_trials: random trials before `tpe` and `gp` learn from them.
 
     Raises:

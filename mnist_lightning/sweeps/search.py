@@ -1,6 +1,6 @@
-"""The search itself: asks the study for trials, has Hydra's launcher train them, reads the results in their folders.
+"""The search itself: asks the study for trials, has Hydra's launcher train them, reads the results from their folders.
 
-One trial, one folder: `<outputs>/search/<study>/<number of the trial>`. How a trial ended stands in the
+One trial, one folder: `<outputs>/search/<study>/<number of the trial>`. How a trial ended is recorded in the
 `training_metrics.json` there, which outlives a search that is killed.
 """
 
@@ -36,15 +36,15 @@ from mnist_lightning.sweeps.study import Ledger
 # Where and how something is computed, not what: may differ between two starts of the same search.
 FREE = ("search", "outputs", "logger", "runtime.", "hydra", "trainer=", "trainer.accelerator", "trainer.devices",
         "trainer.enable_progress_bar", "data.folder", "data.mirrors", "data.num_workers")  # fmt: skip
-POLL = 1.0  # seconds between two looks at what other processes are doing
+POLL = 1.0  # seconds between two checks on what other processes are doing
 
 
 def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, launcher: Launcher) -> None:
-    """Bring a study to its total of trials, beginning it or going on with it.
+    """Run trials until a study has its total, starting or continuing it.
 
     Args:
         config: `conf/train.yaml` composed with a `search=`, Hydra's part included.
-        arguments: the overrides of the command line, Hydra's own left out.
+        arguments: the overrides of the command line, without Hydra's own.
         loader: composes a trial's config.
         launcher: runs jobs, each given by its overrides.
 
@@ -62,7 +62,7 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
     folder = Path(config.hydra.sweep.dir)
     address = storage.url(wanted, folder)
     if wanted["storage"]:
-        storage.connect(address)  # before there is a folder, lest a typing error leaves one
+        storage.connect(address)  # before the folder is made, so that a typing error leaves none
     elif not (folder / storage.FILE).exists():
         _refuse_leftovers(folder, wanted["study"])
     try:
@@ -97,7 +97,7 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
 
 
 def _refuse_leftovers(folder: Path, study: str) -> None:
-    """A new study is not to write over the trials of another, whose storage was deleted or was another one."""
+    """Keep a new study from overwriting the trials of another, whose storage was deleted or is a different one."""
     if any(folder.glob(f"*/{records.METRICS_FILE}")):
         raise UserError(
             f"{folder} holds trials that are not in the study {study}: move the folder away, or begin another study "
@@ -106,7 +106,7 @@ def _refuse_leftovers(folder: Path, study: str) -> None:
 
 
 class Search:
-    """A search under way; the arguments are those of `search`, read and opened."""
+    """A running search; the arguments are those of `search`, read and opened."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Search:
         self.report = study_report.Report(ledger, folder, self.wanted["objectives"], config.hydra.job.name, words)
 
     def run(self) -> None:
-        """Run trials until there are enough, then draw; `latest` is the best trial's run then."""
+        """Run trials until there are enough, then draw; `latest` then is the best trial's run."""
         patiently = storage.patiently
         done, total = patiently(self.ledger.counted), patiently(lambda: self.ledger.total)
         _say(f"Study {self.wanted['study']}: {done} of {total} trials done, in {runs.shown(self.folder.resolve())}")
@@ -174,14 +174,14 @@ class Search:
         storage.patiently(self.report.table)
 
     def _set_aside(self, folder: Path) -> None:
-        """Keep what lies where a new trial is to go: the study's storage is older than its folder."""
+        """Move away what is in the folder of a new trial: the study's storage is older than its folder."""
         if (folder / records.METRICS_FILE).exists():
             kept = folder.with_name(f"{folder.name}-before-{time.strftime('%Y-%m-%d-%H-%M-%S')}")
             folder.rename(kept)
             _say(f"{runs.shown(folder)} held a trial of which the study knows nothing: it lies in {kept.name} now")
 
     def _resumed(self, trial: FrozenTrial) -> list[str]:
-        """What lets a trial go on where one with the same values was killed: the overrides, none where it cannot."""
+        """The overrides that let a trial continue where one with the same values was killed; none if it cannot."""
         max_epochs = int(trial.params.get("trainer.max_epochs", self.given.get("trainer.max_epochs")) or 0)
         for number in storage.patiently(lambda: self.ledger.predecessors(trial)):
             path = self.folder / str(number) / runs.LAST
@@ -194,12 +194,12 @@ class Search:
         return []
 
     def _refused(self, trial: FrozenTrial, overrides: list[str]) -> str | None:
-        """Why a trial's settings are not allowed, None where they are; checked before anything is launched."""
+        """Why a trial's settings are not allowed, None if they are; checked before anything is launched."""
         values = self.ledger.space.values(trial.params)
         try:
             if set(values) <= set(self.given):
                 settings.check(_nested(self.given | values), COMMANDS["train"].function)
-            else:  # a group is chosen anew: composing takes a fifth of a second
+            else:  # a group is chosen: composing takes a fifth of a second
                 composed = _plain(self.loader.load_sweep_config(self.config, overrides))
                 settings.check(composed, COMMANDS["train"].function)
         except (UserError, HydraException, OmegaConfBaseException) as error:

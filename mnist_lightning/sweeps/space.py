@@ -32,7 +32,7 @@ class Space:
 
     Args:
         wanted: a setting (`optimizer.lr`) or group (`model`) -> a list of choices, or a mapping of `low`, `high` and,
-            where wanted, `step` or `log`. A setting may stand below its group, too.
+            where wanted, `step` or `log`. A setting may also be below its group.
 
     Raises:
         UserError: a setting is unknown, a bound or a choice is not allowed for the setting, or there is nothing to
@@ -45,7 +45,7 @@ class Space:
         self.distributions = {key: _distribution(key, value) for key, value in _flat(wanted)}
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """A trial's values from what Optuna keeps, to which a list is a text."""
+        """A trial's values from what Optuna keeps, where a list is a text."""
         return {key: _decoded(params[key]) for key in self.distributions if key in params}
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
@@ -53,7 +53,7 @@ class Space:
         return [f"{key}={typed(value)}" for key, value in self.values(params).items()]
 
     def as_text(self) -> dict[str, str]:
-        """Plain data that two equal spaces have in common."""
+        """Plain data that is the same for equal spaces."""
         return {key: distribution_to_json(each) for key, each in sorted(self.distributions.items())}
 
     @property
@@ -67,7 +67,7 @@ class Space:
         return size
 
     def points(self) -> Iterator[dict[str, Any]]:
-        """All that can be tried, as Optuna keeps it; for a space that has a `size`."""
+        """All points that can be tried, as Optuna keeps them; for a space that has a `size`."""
         values = [_values(each) for each in self.distributions.values()]
         return (dict(zip(self.distributions, each, strict=True)) for each in itertools.product(*values))
 
@@ -75,7 +75,7 @@ class Space:
         """Every value of each setting, for a grid.
 
         Raises:
-            UserError: a setting has infinitely many.
+            UserError: a setting has infinitely many values.
         """
         return {key: _points(key, each) for key, each in self.distributions.items()}
 
@@ -108,7 +108,7 @@ def from_overrides(space: Mapping[str, Any], overrides: Sequence[Override]) -> t
 
 
 def _plain(value: Any) -> Any:
-    return getattr(value, "text", value)  # what was quoted
+    return getattr(value, "text", value)  # a quoted text
 
 
 def _flat(wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -188,7 +188,7 @@ def _between(key: str, wanted: Mapping[str, Any], annotation: Any) -> BaseDistri
             f"search.space: {key}: step={step} is not allowed: expected a number above 0 and at most {high - low}."
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that high is lowered to the last step below it, as in Python's range
+        warnings.simplefilter("ignore")  # about high, which is lowered to the last step below it, as in Python's range
         if whole:
             return IntDistribution(int(low), int(high), log=bool(log), step=int(step or 1))
         return FloatDistribution(float(low), float(high), log=bool(log), step=step)

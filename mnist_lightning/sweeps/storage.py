@@ -36,9 +36,9 @@ T = TypeVar("T")
 def url(search: Mapping[str, Any], folder: Path) -> str:
     """The Optuna URL of a study.
 
-    By default an SQLite file, not Optuna's journal file: what a process killed at the wrong moment had half written,
-    SQLite rolls back. In a journal a half line spoils all that comes after it, and a lock that is left behind holds
-    everybody up for half a minute.
+    By default an SQLite file, not Optuna's journal file: SQLite rolls back what a process killed at the wrong moment
+    left half written. In a journal, half a line spoils everything after it, and a lock left behind blocks everybody
+    for half a minute.
 
     Args:
         search: the `search` settings.
@@ -65,7 +65,7 @@ def connect(address: str) -> RDBStorage:
     Raises:
         UserError: it cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are about its own future
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are about its future versions
     options: dict[str, Any] = {"pool_pre_ping": True}
     if address.startswith("sqlite"):
         options = {"connect_args": {"timeout": PATIENCE}}
@@ -88,10 +88,10 @@ def connect(address: str) -> RDBStorage:
 
 
 def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Call, again and again while the database is away: restarted, or locked by another process.
+    """Call, again and again while the database is unavailable: being restarted, or locked by another process.
 
     Raises:
-        Whatever `call` raises for another reason, or still after `seconds`.
+        Any error that `call` raises for another reason, or still raises after `seconds`.
     """
     until = time.monotonic() + seconds
     while True:
@@ -111,7 +111,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def forget_session() -> None:
-    """Begin anew after an error: a session whose connection was lost refuses all that comes after."""
+    """Start a new session after an error: one whose connection was lost refuses everything after that."""
     for each in _opened:
         with contextlib.suppress(SQLAlchemyError):
             each.remove_session()
@@ -119,11 +119,11 @@ def forget_session() -> None:
 
 @contextlib.contextmanager
 def readable(address: str, opening: bool = False) -> Iterator[None]:
-    """Within, what is wrong with the study's storage is one sentence.
+    """Report an error of the study's storage in the block as one sentence.
 
     Args:
-        address: of the storage.
-        opening: whether nothing but the storage is read within, so that any error is about what is in it.
+        address: that of the storage.
+        opening: whether only the storage is read in the block, so that any error is about what is in it.
 
     Raises:
         UserError: the storage is damaged, or does not hold what Optuna writes.

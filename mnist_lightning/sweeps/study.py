@@ -1,13 +1,13 @@
 """A study as a ledger of trials that several processes share, any of which may die at any moment.
 
-Knows nothing of Hydra and of how a trial is trained. What holds:
+Knows nothing of Hydra or of how a trial is trained. Invariants:
 
 - Only finished and pruned trials count. A failed one is replaced by another.
 - There are never more of them than asked for: each process claims a trial before it runs it, under a lock in the
-  study's folder; those on other machines settle it by the numbers that the storage gave to their trials.
+  study's folder; those on other machines resolve it by the numbers that the storage gave to their trials.
 - A trial whose process has died counts if its folder says that it ended. Otherwise its values are tried again.
-- No values are tried twice that a trial has been finished or is being trained with.
-- Each method can be called again where the database was away in the middle of it.
+- Values with which a trial has finished or is being trained are not tried again.
+- Each method can be called again if the database was unavailable in the middle of it.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from mnist_lightning.sweeps.workers import Watch, Worker
 
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-MOST_ATTEMPTS = 5  # a trial that has taken its process with it so often is not tried again
+MOST_ATTEMPTS = 5  # a trial whose process has died this often is not tried again
 
 
 class Ledger:
-    """A study, opened or begun.
+    """A study, opened or created.
 
     Args:
-        name: of the study.
-        folder: of the study, which exists; lock files go there.
+        name: that of the study.
+        folder: that of the study, which exists; lock files go there.
         address: the storage's URL.
-        local: whether the storage is the file in `folder`, so that whoever sees the one sees the other.
+        local: whether the storage is the file in `folder`, so that every process that sees one sees the other.
         total: trials wanted in all.
         directions: `maximize` or `minimize` for each objective.
         sampler: what proposes the trials.
-        pruner: what the trials are stopped by.
-        terms: what must be the same in each process that works on the study, in plain data.
+        pruner: what stops the trials.
+        terms: what must be the same in each process that works on the study, as plain data.
         read_outcome: reads how a trial ended from its folder; None if it does not say.
 
     Raises:
@@ -107,7 +107,7 @@ class Ledger:
     # What the study holds.
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials but those that were given back because others had claimed the last ones."""
+        """All trials except those that were given back because others had claimed the last ones."""
         return [each for each in self.study.get_trials(deepcopy=False) if "surplus" not in each.user_attrs]
 
     @property
@@ -135,7 +135,7 @@ class Ledger:
         """Take up to `count` trials, as many as are free; this process then runs them and calls `tell` for each."""
         with self.lock:
             self._settle_dead()
-            # Claimed already, by a call that the database did not let come to its end.
+            # Already claimed, by a call that the database cut short.
             claimed: list[FrozenTrial | None] = [
                 each
                 for each in self.trials()
@@ -168,7 +168,7 @@ class Ledger:
         return self._get(mine)
 
     def _taken(self, but: int = -1) -> set[Point]:
-        """The values that need no further trial: tried, being tried, waiting to be tried again, or failed with."""
+        """The values that need no further trial: tried, being tried, waiting to be tried again, or failed."""
         return {
             _point(each)
             for each in self.trials()
@@ -176,14 +176,14 @@ class Ledger:
         }
 
     def _propose_another(self, number: int) -> None:
-        """Where the sampler proposes what has been tried, let the next trial be one of the others, at random."""
+        """If the sampler proposes what has been tried, make the next trial one of the others, at random."""
         taken = self._taken()
         free = [each for each in self.space.points() if _as_point(each) not in taken]
         if free:
             self.study.enqueue_trial(random.Random(number).choice(free), user_attrs={"in_place_of": number})
 
     def tell(self, number: int, outcome: Outcome) -> bool:
-        """Write down how a trial ended; False if it was given to another process meanwhile.
+        """Record how a trial ended; False if it was given to another process in the meantime.
 
         An interrupted trial's values go back, to be tried again.
         """
@@ -192,7 +192,7 @@ class Ledger:
         self._reported.add(number)
         if trial.user_attrs.get("worker") != self.worker.name:
             return False
-        if trial.state != TrialState.RUNNING:  # by a call before, which the database did not let come to its end
+        if trial.state != TrialState.RUNNING:  # by an earlier call, which the database cut short
             return again and STATES.get(outcome.state) == trial.state
         try:
             with self.lock:
@@ -222,7 +222,7 @@ class Ledger:
         if attempt >= MOST_ATTEMPTS:
             self._settle(trial, Outcome("failed", error=f"its process died {attempt} times"))
             return
-        # First the new one, then the end of the old: killed in between, the old one is found and settled again.
+        # First the new one, then the end of the old: if killed in between, the old one is found and settled again.
         values = trial.params or trial.system_attrs.get("fixed_params", {})
         if values and not done:
             self.study.enqueue_trial(values, user_attrs={"repeats": trial.number, "attempt": attempt + 1})
@@ -235,7 +235,7 @@ class Ledger:
 
     def _lives(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker")
-        if worker is None and self.local:  # claimed by nobody, though nobody is claiming: we hold the lock
+        if worker is None and self.local:  # claimed by nobody, and nobody is claiming it now: we hold the lock
             return False
         return self.watch.lives(worker or f"unknown-{trial.number}")
 
@@ -243,7 +243,7 @@ class Ledger:
         return next(each for each in self.study.get_trials(deepcopy=False) if each.number == number)
 
     def predecessors(self, trial: FrozenTrial) -> list[int]:
-        """The trials that died with the values of this one, the last first."""
+        """The trials with the values of this one that died, the latest first."""
         found: list[int] = []
         while (number := trial.user_attrs.get("repeats")) is not None:
             found.append(number)
@@ -251,7 +251,7 @@ class Ledger:
         return found
 
     def inherit(self, trial: FrozenTrial, number: int, epochs: int) -> None:
-        """Take over what trial `number` has reported of its first epochs, which this one does not train again."""
+        """Take over what trial `number` has reported for its first epochs, which this one does not train again."""
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
         for epoch, value in self._get(number).intermediate_values.items():

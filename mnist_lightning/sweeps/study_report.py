@@ -1,4 +1,4 @@
-"""What a search leaves to read: the table of its trials, its pictures, and the command that repeats the best."""
+"""The report of a search: the table of its trials, its pictures, and the command that repeats the best one."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ TREES = 32  # of fANOVA's forest; Optuna's 64 take twice the time for the same p
 
 
 class Report:
-    """Writes into the study's folder.
+    """Writes the report of a search into the study's folder.
 
     Args:
         ledger: the study.
         folder: its folder.
-        objectives: by name.
-        script: whose jobs the trials are (`train`).
+        objectives: their names.
+        script: the one that runs the trials (`train`).
         fixed: the overrides that all trials share.
     """
 
@@ -59,7 +59,7 @@ class Report:
         return f"trial {trial.number}: {outcome.state}{': ' * bool(outcome.error)}{outcome.error}  ({told})"
 
     def table(self) -> None:
-        """Write `trials.csv`: one line a trial, with its values, its settings, its epochs and what went wrong."""
+        """Write `trials.csv`: one line per trial, with its values, its settings, its epochs and what went wrong."""
         settings = list(self.ledger.space.distributions)
         head, records = ["trial", "state", *self.objectives, *settings, "epochs", "seconds", "error"], []
         for trial in self.ledger.trials():
@@ -76,7 +76,7 @@ class Report:
         files.write_text(self.folder / "trials.csv", tables.comma_separated(head, records))
 
     def best(self) -> list[FrozenTrial]:
-        """The best trial, or those of the front, the best in the first objective first; none where none finished."""
+        """The best trial, or those of the front, the best in the first objective first; empty if none finished."""
         if not any(trial.state == TrialState.COMPLETE for trial in self.ledger.trials()):
             return []
         found = self.ledger.study.best_trials
@@ -86,7 +86,7 @@ class Report:
         return sorted(found, key=lambda trial: (sign * trial.values[0], trial.number))
 
     def command(self, trial: FrozenTrial) -> str:
-        """What to type for the trial's settings."""
+        """The command line for the trial's settings."""
         words = [*self.fixed, *self.ledger.space.overrides(trial.params)]
         return " ".join([f"python scripts/{self.script}.py", *map(shlex.quote, words)])
 
@@ -128,7 +128,7 @@ class Report:
 
     @staticmethod
     def _reached(done: list[FrozenTrial], place: int) -> tuple[list[float], list[bool]]:
-        """The objective's value of each trial, in its last epoch where it was pruned; and whether it was."""
+        """The objective's value of each trial, in its last epoch if it was pruned; and whether it was."""
         pruned = [trial.state == TrialState.PRUNED for trial in done]
         values = [
             next(reversed(trial.intermediate_values.values())) if cut else trial.values[place]
@@ -140,7 +140,7 @@ class Report:
         study = self.ledger.study
         shares: dict[str, float] = {}
         results = {trial.values[place] for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])}
-        if len(results) > 1:  # of equal ones Optuna would say that each setting matters as much
+        if len(results) > 1:  # for equal results Optuna would call all settings equally important
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)

@@ -43,7 +43,7 @@ def comma_separated(head: Sequence[str], records: Sequence[Sequence[Any]]) -> st
 
 
 def value(setting: Any) -> str:
-    """A setting as it stands on a command line."""
+    """A setting as it is written on a command line."""
     if isinstance(setting, list):
         return "[" + ",".join(map(value, setting)) + "]"
     return {"None": "null", "True": "true", "False": "false"}.get(str(setting), str(setting))
@@ -75,7 +75,7 @@ def mean_and_range(found: Spread | None) -> str:
 
 
 def seconds_range(found: Spread | None) -> str:
-    """`3.0 to 4.2 s`, in whole seconds from ten on."""
+    """`3.0 to 4.2 s`, in whole seconds from 10 s on."""
     if found is None:
         return ""
     low, high = (f"{each:.0f}" if found.high >= 10 else f"{each:.1f}" for each in (found.low, found.high))
@@ -83,7 +83,7 @@ def seconds_range(found: Spread | None) -> str:
 
 
 def group_rows(groups: Sequence[Group], keys: Sequence[str]) -> Rows:
-    """A row a group: its settings, its seeds or folds, accuracies, training time, commit."""
+    """One row per group: its settings, its seeds or folds, accuracies, training time, commit."""
     folds = any(len(group.distinct("data.fold")) > 1 for group in groups)
     head = [*keys, "folds" if folds else "seeds", "validation accuracy, mean ± std", "test accuracy, mean (range)",
             "training takes", "commit"]  # fmt: skip

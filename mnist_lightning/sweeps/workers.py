@@ -1,8 +1,8 @@
 """Which of the processes that work on a study are alive.
 
 A process holds a lock on a file of its own for as long as it lives. The system releases the lock however the process
-ends, and a process number that was reused cannot mislead. A process on another machine, which cannot see that file,
-watches the heartbeat in the storage instead; clocks are never compared.
+ends, and a reused process number cannot mislead. A process on another machine, which cannot see that file, watches the
+heartbeat in the storage instead; clocks are never compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Worker:
     """This process.
 
     Args:
-        folder: where the lock files lie.
+        folder: where the lock files are.
         beat: writes one heartbeat for all to see; None where all see the lock files.
     """
 
@@ -60,7 +60,7 @@ class Watch:
     """The other processes, as this one sees them.
 
     Args:
-        folder: where the lock files lie.
+        folder: where the lock files are.
         beats: reads the last heartbeat of a process; None where all of them see the lock files.
     """
 

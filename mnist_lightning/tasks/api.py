@@ -13,7 +13,7 @@ def train(*overrides: str) -> dict[str, Any] | None:
 
     Raises:
         UserError: something that was asked for is not possible.
-        Interrupted: Ctrl-C or SIGTERM; the checkpoint so far resumes.
+        Interrupted: Ctrl-C or SIGTERM; the run can be resumed from its last checkpoint.
     """
     from mnist_lightning.cli.main import run
 

@@ -1,6 +1,6 @@
-"""join(sweep): the networks that a sweep has trained as one checkpoint that lets them vote, scored like any other.
+"""join(sweep): one checkpoint in which all networks of a sweep vote, scored like any other.
 
-None is left out: whoever picks members by their scores reports the luck of the pick.
+No network is left out: a choice of members by their scores would report the luck of the choice.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from mnist_lightning.sweeps.collect import Run
 
 log = logging.getLogger(__name__)
 
-FOLDER = "ensemble"  # in the sweep's
+FOLDER = "ensemble"  # in the sweep's folder
 
 
 def join(sweep: Path, outputs: Path) -> dict[str, Any]:
-    """Make one network of all that a sweep has trained, and score it: a run folder in the sweep's, `ensemble`.
+    """Combine all networks of a sweep into one, and score it in the run folder `ensemble` within the sweep's folder.
 
     Args:
-        sweep: its folder. Jobs that did not finish have no network to give, which is said.
-        outputs: gets `latest`, which points to the ensemble then.
+        sweep: its folder. Jobs that did not finish contribute no network; a warning says so.
+        outputs: folder that gets `latest`, which then points to the ensemble.
 
     Returns:
         What the ensemble's `training_metrics.json` holds.
@@ -63,7 +63,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
         **{key: first[key] for key in ("experiment", "choices") if key in first},
         "command": shlex.join(["python", *sys.argv]),
         "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
-        "members": [os.path.relpath(job.folder, run) for job in finished],  # wherever the sweep is moved to
+        "members": [os.path.relpath(job.folder, run) for job in finished],  # valid wherever the sweep is moved to
         "dataset": first["dataset"],
         "seed": seeds,
         "history": {},
@@ -86,7 +86,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
 
 
 def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Score the ensemble in `run`, with pictures: `best`, `test` and `environment` of its record."""
+    """Score the ensemble in `run`, draw its pictures, and return `best`, `test` and `environment` for its record."""
     import torch
     from torch.nn import functional as F
 
@@ -119,9 +119,9 @@ def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
-    """Hold the members' cards against each other.
+    """Check that the members' cards are compatible.
 
-    Of networks that validated on different images, each would be judged by images that another was trained on.
+    If networks validated on different images, each would be judged by images that another was trained on.
     """
     same = ("dataset", "class_names", "image_size")
     split = ("val_size", "split_seed", "num_folds", "fold", "limit")

@@ -28,17 +28,17 @@ def evaluate(
     tta: Views,
     allow: list[str],
 ) -> dict[str, Any]:
-    """Score a trained network on the test images of a data set, leave pictures and `evaluation.json` in `run`.
+    """Score a trained network on the test images of a data set, and leave pictures and `evaluation.json` in `run`.
 
     Args:
         run: the run folder, which exists.
         ckpt: see `runs.find_checkpoint`.
         outputs: folder that `latest` is looked up in.
         device: auto, cpu, cuda or mps.
-        precision: Lightning's name of it; auto for the one that training takes.
+        precision: Lightning's name for it; auto for the one that training uses.
         data: settings of `conf/data/`; the set `trained` is the one that the network was trained on.
         tta: settings of `conf/tta/`.
-        allow: modules outside of this package whose networks may be built.
+        allow: modules outside this package whose networks may be built.
 
     Returns:
         What `evaluation.json` holds.

@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 
 
 def finish(job: Job) -> None:
-    """Score the best checkpoint on the test images, end the record and the loggers, and say how it went."""
+    """Score the best checkpoint on the test images, close the record and the loggers, and print a summary."""
     record, settings = job.record, job.settings
     pruned = record.status == "pruned"
     best = job.run / runs.BEST
-    if settings["test"] and not pruned:  # what was given up costs no more time
+    if settings["test"] and not pruned:  # a pruned trial costs no more time
         path = best if best.is_file() else None
         path = path or (job.start if not settings["train"] else None)
         if found := _test(job, path):
@@ -51,7 +51,7 @@ def finish(job: Job) -> None:
 
 
 def interrupt(job: Job, reason: str) -> None:
-    """End the record of a run that was interrupted, with what it has reached."""
+    """Close the record of an interrupted run with what it has reached."""
     _throughput(job)
     job.record.interrupted(reason)
     _close(job)
@@ -60,18 +60,18 @@ def interrupt(job: Job, reason: str) -> None:
 def score(
     model: Classifier, data: Any, tta: Mapping[str, float] | None, trainer: pl.Trainer
 ) -> tuple[dict[str, Any], Scored]:
-    """Read the test images with a trained network, and score what it says.
+    """Read the test images with a trained network, and score its predictions.
 
     Args:
-        model: around the network.
-        data: with the test images.
+        model: the classifier with the network.
+        data: has the test images.
         tta: settings of `conf/tta/`, to read each image several times.
-        trainer: of one device; its callbacks draw the pictures.
+        trainer: runs on one device; its callbacks draw the pictures.
 
     Returns:
-        What `scores.score` finds, for MNIST with `corrected_labels` beside it (see `data.corrections`); what was read.
+        What `scores.score` finds, for MNIST plus `corrected_labels` (see `data.corrections`); and what was read.
     """
-    # Bfloat16 on a CPU reads twice as fast with the channels last, which is how a Predictor reads, too.
+    # In bfloat16 a CPU reads twice as fast with channels last, which a Predictor uses, too.
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if tta and any(tta.values()):
         model = Classifier(Views(model.network, **tta), card=model.card)
@@ -114,7 +114,7 @@ def _is_about_training(callback: pl.Callback) -> bool:
 
 
 def _on_drawings(aside: InMemory, job: Job, path: Path | None) -> dict[str, Any]:
-    """How many of the drawings kept aside are read right now, and were by the network that training started from."""
+    """How many of the drawings kept aside are read correctly, now and by the network that training started from."""
 
     def right(checkpoint: Path) -> int:
         logits: Tensor = Predictor.load(checkpoint, "cpu").logits(aside.images)
@@ -129,7 +129,7 @@ def _on_drawings(aside: InMemory, job: Job, path: Path | None) -> dict[str, Any]
 
 
 def _throughput(job: Job) -> None:
-    """Images per second of the epochs of this process."""
+    """Record the images per second over the epochs of this process."""
     timing, trainer = job.record.content["timing"], job.trainer
     seconds = timing["seconds_per_epoch"]
     if seconds and trainer is not None and trainer.num_training_batches:
@@ -139,7 +139,7 @@ def _throughput(job: Job) -> None:
 
 
 def _close(job: Job) -> None:
-    """Hand the results to the loggers, and write the record with the whole time."""
+    """Pass the results to the loggers, and write the record with the total time."""
     if job.loggers:
         log_results(job.loggers, job.record.content)
         job.laps.lap("loggers")

@@ -17,7 +17,7 @@ def fit(job: Job) -> None:
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM.
-        UserError: Lightning refuses what it finds out only now.
+        UserError: Lightning refuses something that it checks only now.
     """
     trainer = job.trainer
     assert trainer is not None

@@ -1,7 +1,7 @@
-"""What a trained network says of its validation images: its temperature, and a file to compare recipes by.
+"""What a trained network predicts for its validation images: its temperature, and a file to compare recipes by.
 
-Runs over all folds (`-m 'data.fold=range(5)' data.num_folds=5`) say of every training image what a network says that
-was not trained on it.
+Runs over all folds (`-m 'data.fold=range(5)' data.num_folds=5`) give, for every training image, the prediction of a
+network that was not trained on it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from mnist_lightning.tasks.train import Job
 
 FILE = "validation.npz"
-"""In a run folder: `index` int64 [N], places in the whole training set; `label` int64 [N]; `log_probs` float32 [N, C],
+"""In a run folder: `index` int64 [N], places in the whole training set; `label` int64 [N]; `log_probs` float32 [N, C]
 of the network as trained, without its temperature."""
 
-_FEWEST = 1000  # validation images with which a temperature is fitted; fewer leave it at 1
+_FEWEST = 1000  # validation images needed to fit a temperature; with fewer it stays 1
 
 
 def read_held_out(job: Job, path: Path) -> None:
-    """Read the validation images with a checkpoint; write its temperature into its card, and for a fold `FILE`.
+    """Read the validation images with a checkpoint; write its temperature into its card, and for a fold write `FILE`.
 
-    Only for the project's own data module: another one says neither which images validate nor which fold this is.
+    Only for the project's own data module: others do not say which images are for validation or which fold this is.
 
     Args:
         job: the run, whose data are set up.
-        path: the checkpoint, which is written anew.
+        path: the checkpoint, which is rewritten.
     """
     data = job.data
     if not isinstance(data, DigitsDataModule) or not len(data.val):
@@ -56,9 +56,9 @@ def read_held_out(job: Job, path: Path) -> None:
 
 
 def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float | None:
-    """The temperature that suits the logits [N, C] of validation images, or None where they cannot say.
+    """The temperature that fits the logits [N, C] of validation images, or None where they do not determine one.
 
-    Where all of them are right, no temperature is too low.
+    If all predictions are right, no temperature is too low.
     """
     if len(labels) < _FEWEST or bool((logits.argmax(1) == labels).all()):
         return None

@@ -19,8 +19,8 @@ TAGS = {
     "test_accuracy": "test/accuracy", "val_accuracy": "val/best_accuracy", "val_loss": "val/best_loss",
     "fit_seconds": "train/fit_seconds",
 }  # fmt: skip
-"""TensorBoard's names of a run's results. Its table takes them from its scalars: each stands behind the curves of its
-group, so that nobody meets it as a chart with one dot before them."""
+"""TensorBoard's names for a run's results. Its table takes them from the scalars: each is sorted after the curves of
+its group, so that a chart with a single dot does not come first."""
 
 
 def mlflow(
@@ -36,12 +36,12 @@ def mlflow(
         UserError: a package that it needs is not installed.
     """
     try:
-        import alembic  # noqa: F401  what MLflow needs for a database, and mlflow-skinny does not bring
+        import alembic  # noqa: F401  MLflow needs it for a database, and mlflow-skinny does not install it
         import sqlalchemy
         from lightning.pytorch.loggers import MLFlowLogger
     except ModuleNotFoundError as error:
         raise _missing("mlflow", error) from None
-    # That an experiment or a database is made where there is none yet is no news, and would be said twice.
+    # Creating an experiment or a database where there is none yet is not news, and would be logged twice.
     for each in ("lightning.pytorch.loggers.mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(each).setLevel(logging.ERROR)
     root = outputs.resolve()
@@ -59,11 +59,11 @@ def mlflow(
 
 @contextlib.contextmanager
 def _without_stray_folders(place: Path) -> Iterator[None]:
-    """Within, a folder that MLflow makes by the URL's name of a path, where `%20` is a space, goes again."""
+    """Remove on exit a folder that MLflow makes under the URL form of a path, where `%20` is a space."""
     stray = [each for each in (place, *place.parents) if not each.exists()]
     yield
     for each in stray:
-        with contextlib.suppress(OSError):  # it is not empty, since it is the right one
+        with contextlib.suppress(OSError):  # not empty: it is the right one
             each.rmdir()
 
 
@@ -88,7 +88,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> UserError:
 
 
 def log_results(loggers: list[Any], record: Mapping[str, Any]) -> None:
-    """Hand hyperparameters and results of a run to its loggers, and close them.
+    """Pass the hyperparameters and results of a run to its loggers, and close them.
 
     Args:
         loggers: Lightning's.

@@ -1,4 +1,4 @@
-"""The parts of a run, built from their `_target_` in Hydra's way."""
+"""The parts of a run, built from their `_target_` as Hydra does it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def build(name: str, config: Mapping[str, Any] | None, /, **offered: Any) -> Any
 
     Args:
         name: the setting that it is configured by, for the error message.
-        config: with a `_target_`; without one, such as `{}`, there is no such part.
-        **offered: arguments that the program has at hand; those are given that the target takes and the config leaves
+        config: settings with a `_target_`; without one, as in `{}`, there is no such part.
+        **offered: arguments that the program has at hand; the target gets those that it takes and the config leaves
             out.
 
     Returns:
@@ -54,7 +54,7 @@ def build(name: str, config: Mapping[str, Any] | None, /, **offered: Any) -> Any
 
 
 def build_all(name: str, configs: Mapping[str, Any] | None, /, **offered: Any) -> list[Any]:
-    """Build the parts of a group such as `callbacks`; those that say that they are not `active` are left out."""
+    """Build the parts of a group such as `callbacks`; those whose `active` is false are left out."""
     parts = [build(f"{name}.{key}", config, **offered) for key, config in (configs or {}).items() if config]
     return [part for part in parts if part is not None and getattr(part, "active", True)]
 
@@ -63,16 +63,16 @@ def build_all(name: str, configs: Mapping[str, Any] | None, /, **offered: Any) -
 
 
 def check_targets(settings: Any, allow: Sequence[str], where: str, known: Collection[str] = ()) -> None:
-    """Refuse settings that came with a file where they name code which neither the package offers nor the user allows.
+    """Refuse settings that came with a file if they name code that is neither in the package nor allowed by the user.
 
     Args:
         settings: plain data.
-        allow: modules or classes that may be named, as the user has typed them.
+        allow: modules or classes that may be named, as the user typed them.
         where: the file, for the message.
         known: further targets that are the user's own, such as those of the config at hand.
 
     Raises:
-        UserError: a target that is not allowed, or a text that is more than a text to Hydra.
+        UserError: a target that is not allowed, or a text with an interpolation.
     """
     for value in _values(settings):
         if isinstance(value, str) and "${" in value:
@@ -90,7 +90,7 @@ def check_targets(settings: Any, allow: Sequence[str], where: str, known: Collec
             made = get_object(target)
         except Exception as error:
             raise UserError(f"{target}, which {where} names, cannot be imported: {error}.") from None
-        defined = str(getattr(made, "__module__", None))  # a module's imports are not allowed with it
+        defined = str(getattr(made, "__module__", None))  # allowing a module does not allow its imports
         if defined != home and not any(defined == each or defined.startswith(f"{each}.") for each in allow):
             raise UserError(f"{where} names {target}, which no allowed module defines.")
 

@@ -1,7 +1,7 @@
-"""repeat(settings, run): a finished training run once more, from its folder alone, and whether the numbers agree.
+"""repeat(settings, run): repeat a finished training run from its folder alone, and check whether the numbers agree.
 
-The folder may be somebody else's: its settings are checked like any command's, and name no code that the user has not
-allowed.
+The folder may be somebody else's: its settings are checked like any command's, and may name no code that the user has
+not allowed.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ NUMBERS = ("history", "best", "test", "temperature")  # of a record
 MADE_WITH = (
     "python", "platform", "device", "cpu_capability", "precision", "threads", "host", "git_commit", "changes_sha256",
 )  # fmt: skip
-_OWN = (*NOT_KEPT, "experiment", "debug")  # of the run's settings, not in a checkpoint
-_PLACES = ("callbacks", "default_root_dir", "enable_checkpointing", "logger", "plugins")  # of a trainer: no numbers
-_MOST = 20  # lines that are printed of what differs
+_OWN = (*NOT_KEPT, "experiment", "debug")  # settings of a run that are not in its checkpoints
+# Trainer arguments that change no numbers.
+_PLACES = ("callbacks", "default_root_dir", "enable_checkpointing", "logger", "plugins")
+_MOST = 20  # printed lines of differences, at most
 
 
 class Where(TypedDict):
-    """`data.`: where the data lie here."""
+    """`data.`: where the data are on this machine."""
 
     folder: Text
     mirrors: list[Text]
@@ -60,11 +61,11 @@ class RepeatSettings(TypedDict):
 
 
 Difference = tuple[str, Any, Any]
-"""What it is the value of, that of the first run, that of the repetition."""
+"""The name of a value, the value in the first run, the value in the repetition."""
 
 
 def repeat(settings: RepeatSettings, run: Path) -> dict[str, Any]:
-    """Train as a finished run did, and compare the two.
+    """Train again as a finished run did, and compare the two.
 
     Args:
         settings: `conf/repeat.yaml` composed and checked.
@@ -88,7 +89,7 @@ def repeat(settings: RepeatSettings, run: Path) -> dict[str, Any]:
     asked = {"command": command} | {key: then[key] for key in ("overrides", "experiment", "choices") if key in then}
     train(chosen, run, asked)  # type: ignore[arg-type]
 
-    now = read_metrics(run)  # with as many digits as the other
+    now = read_metrics(run)  # rounded to as many digits as the other
     numbers = [*_numbers(then, now), *_weights(source, run)]
     found = {
         "schema_version": 1,
@@ -124,7 +125,7 @@ def _find(named: str, outputs: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _doubts(then: Mapping[str, Any]) -> Iterator[str]:
-    """Why the numbers may differ, a sentence each: the checkout is another one, or the run is of two parts."""
+    """Why the numbers may differ, one sentence per reason: the checkout is a different one, or the run was resumed."""
     if resumed := (then.get("hyperparameters") or {}).get("ckpt_path"):
         yield (
             f"The run went on from {short(resumed)}: if it was begun with other settings, such as fewer epochs, one "
@@ -146,7 +147,7 @@ def _doubts(then: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _settings(kept: Any, given: RepeatSettings, source: Path) -> dict[str, Any]:
-    """The settings to train with: those of the run, but for where things lie here."""
+    """The settings to train with: those of the run, except for where things are on this machine."""
     from mnist_lightning.tasks import parts
 
     where = str(source / runs.LAST)
@@ -180,7 +181,7 @@ def _settings(kept: Any, given: RepeatSettings, source: Path) -> dict[str, Any]:
 
 
 def _pin(data: dict[str, Any], loaded: Any) -> None:
-    """Let `auto` be the set that was loaded then, whatever can be fetched now."""
+    """Replace `auto` by the data set that was loaded then, regardless of what can be fetched now."""
     if data.get("name") == "auto" and loaded in ("mnist", "digits"):
         data["name"] = loaded
         if loaded == "digits":
@@ -188,7 +189,7 @@ def _pin(data: dict[str, Any], loaded: Any) -> None:
 
 
 def _numbers(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
-    """The numbers of two records that differ, in the form that they are written in: six significant digits."""
+    """The numbers of two records that differ, as they are written: with six significant digits."""
     for key in NUMBERS:
         yield from _differences(key, then.get(key), now.get(key))
 
@@ -205,7 +206,7 @@ def _differences(name: str, then: Any, now: Any) -> Iterator[Difference]:
 
 
 def _weights(source: Path, run: Path) -> Iterator[Difference]:
-    """The checkpoints whose weights differ, to the last bit."""
+    """The checkpoints whose weights are not identical to the last bit."""
     import torch
 
     from mnist_lightning.models import checkpoint
@@ -221,7 +222,7 @@ def _weights(source: Path, run: Path) -> Iterator[Difference]:
 
 
 def _made_with(then: Mapping[str, Any], now: Mapping[str, Any], source: Path, run: Path) -> Iterator[Difference]:
-    """What the two runs were made with, as far as it is known of both and differs."""
+    """What the two runs were made with, where it is known for both and differs."""
     before, after = then.get("environment") or {}, now["environment"]
     for key in MADE_WITH:
         if key in before and before[key] != after[key]:
@@ -234,7 +235,7 @@ def _made_with(then: Mapping[str, Any], now: Mapping[str, Any], source: Path, ru
 
 
 def _packages(path: Path) -> dict[str, str]:
-    """Name -> version of a `packages.txt`, which may be anybody's."""
+    """Name -> version from a `packages.txt`, which may come from anybody."""
     try:
         with path.open("rb") as file:
             text = file.read(1 << 20).decode("utf-8", "replace")
@@ -244,7 +245,7 @@ def _packages(path: Path) -> dict[str, str]:
 
 
 def _say(found: Mapping[str, Any], source: Path, epochs: int) -> None:
-    """The last lines."""
+    """Log the last lines."""
     log.info("")
     if found["agrees"]:
         log.info("The numbers agree with %s to the last digit:", runs.shown(source))
@@ -257,7 +258,7 @@ def _say(found: Mapping[str, Any], source: Path, epochs: int) -> None:
 
 
 def _table(differences: list[Any]) -> None:
-    """Lines of what differs: the values may be anybody's, and are shown short."""
+    """Log the differences; the values may come from anybody, and are shortened."""
     for name, then, now in differences[:_MOST]:
         log.info("  %s: %s then, %s now", short(name).strip("'"), short(then), short(now))
     if len(differences) > _MOST:

@@ -1,4 +1,4 @@
-"""A run that goes on from its last checkpoint: where it is, and with which settings."""
+"""A run that continues from its last checkpoint: where that is, and which settings apply."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import read_metrics
 
 NOT_KEPT = ("outputs", "logger", "sweep", "search", "allow", "ckpt_path")
-"""Settings that do not go into a checkpoint: where things lie, what may be run. A resumed run gets them anew."""
+"""Settings that are not kept in a checkpoint: where things are, what may be run. A resumed run gets them afresh."""
 
 FREE = (
     "outputs", "ckpt_path", "allow", "name", "tags", "test", "callbacks", "logger", "runtime", "sweep",
@@ -23,7 +23,7 @@ FREE = (
         "enable_progress_bar", "log_every_n_steps", "profiler", "detect_anomaly",
     )),
 )  # fmt: skip
-"""What the command line may change in a resumed run: nothing of it changes what was learned so far."""
+"""What the command line may change in a resumed run: none of it changes what was learned so far."""
 
 
 def find(ckpt_path: str, outputs: Path) -> Path:
@@ -43,7 +43,7 @@ def find(ckpt_path: str, outputs: Path) -> Path:
 
 
 def check_unfinished(path: Path, overrides: Sequence[str]) -> None:
-    """Refuse a run that has done all its epochs, by its record, before anything heavy is imported.
+    """Refuse a run that has done all its epochs according to its record, before anything heavy is imported.
 
     Raises:
         UserError: it has finished, and the command asks for no further epochs.
@@ -53,7 +53,7 @@ def check_unfinished(path: Path, overrides: Sequence[str]) -> None:
         done = len(record["history"]["epoch"])
         wanted = record["hyperparameters"]["trainer"]["max_epochs"]
     except (UserError, KeyError, TypeError, IndexError):
-        return  # the checkpoint says it too, later
+        return  # the checkpoint will tell
     asked = [each.partition("=")[2] for each in overrides if each.startswith("trainer.max_epochs=")]
     wanted = int(asked[-1]) if asked and asked[-1].isdigit() else wanted
     if record.get("status") == "finished" and done >= wanted:
@@ -63,7 +63,7 @@ def check_unfinished(path: Path, overrides: Sequence[str]) -> None:
 
 
 def check_resumable(checkpoint: Mapping[str, Any], path: Path) -> int:
-    """Hold a checkpoint against what resuming needs, and return how many epochs it has done.
+    """Check that a checkpoint can be resumed, and return how many epochs it has done.
 
     Raises:
         UserError: it holds weights only, or was written by an earlier version.
@@ -78,16 +78,16 @@ def check_resumable(checkpoint: Mapping[str, Any], path: Path) -> int:
 
 
 def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Sequence[str], path: Path) -> dict[str, Any]:
-    """The settings of a resumed run: those of its checkpoint, and of the command line what may change.
+    """The settings of a resumed run: those of its checkpoint, with what the command line may change.
 
     Args:
         composed: the settings as the command line composes them.
         kept: the settings in the checkpoint's card.
-        overrides: what the command line gives, in Hydra's words.
+        overrides: the overrides on the command line, in Hydra's syntax.
         path: the checkpoint, for the message.
 
     Raises:
-        UserError: the command line gives what cannot change any more.
+        UserError: the command line sets something that cannot change any more.
     """
     result = _copy(composed)
     for key, value in kept.items():
@@ -115,14 +115,14 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             result["callbacks"][name] = _copy(result[name])
         elif name in ("progress", "learning_curves") and name in composed["callbacks"]:
             result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
-    if not composed.get("search"):  # a trial that goes on by itself reports to nobody
+    if not composed.get("search"):  # a trial that is resumed on its own reports to nobody
         result.get("callbacks", {}).pop("pruning", None)
     check(result, COMMANDS["train"].function)
     return result
 
 
 def not_in_checkpoint(settings: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
-    """What the command line that resumes a run has to give besides its checkpoint: settings that are not in it."""
+    """The settings that a command must give to resume a run, since they are not in its checkpoint."""
     names = [each.partition("=")[0].lstrip("+~") for each in overrides]
     given = [f"outputs={settings['outputs']}"] * ("outputs" in names)
     given += [each for each, name in zip(overrides, names, strict=True) if name.split(".")[0] in ("logger", "allow")]

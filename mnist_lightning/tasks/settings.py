@@ -1,4 +1,4 @@
-"""The settings of a training run, as `conf/train.yaml` composes them, and what they cannot be together."""
+"""The settings of a training run, as `conf/train.yaml` composes them, and which of them cannot be combined."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mnist_lightning.types import (
 
 
 class Distill(TypedDict):
-    """`distill.`: the teacher is loaded by the run, and then an argument of `models.Distillation`."""
+    """`distill.`: the run loads the teacher and passes it to `models.Distillation`."""
 
     teacher: Text | None
     weight: Fraction
@@ -33,7 +33,7 @@ class Distill(TypedDict):
 
 
 class Runtime(TypedDict):
-    """`runtime.`: how the machine is used; nothing of it changes what is learned."""
+    """`runtime.`: how the machine is used; none of it changes what is learned."""
 
     compile: bool
     channels_last: bool
@@ -43,7 +43,7 @@ class Runtime(TypedDict):
 
 
 class Sweep(TypedDict):
-    """`sweep.`: what a sweep does besides its jobs."""
+    """`sweep.`: what a sweep does in addition to its jobs."""
 
     ensemble: bool
     fail_fast: bool
@@ -149,7 +149,7 @@ def check_together(settings: Mapping[str, Any]) -> None:
     if folds and fold >= folds:
         raise UserError(f"data.fold={fold} is not allowed: with data.num_folds={folds} it is 0 to {folds - 1}.")
     if (treatment := data.get("suspects", "keep")) != "keep":
-        from mnist_lightning.data import suspects  # NumPy, which the other checks do without
+        from mnist_lightning.data import suspects  # imports NumPy, which the other checks do without
 
         suspects.chosen(treatment, data.get("suspects_file"), folds)
     if search := settings.get("search"):
@@ -157,7 +157,7 @@ def check_together(settings: Mapping[str, Any]) -> None:
 
 
 def _check_ranges(settings: Mapping[str, Any]) -> None:
-    """Check what PyTorch and Lightning take by any value and refuse after seconds, or never."""
+    """Check the ranges of settings whose wrong values PyTorch and Lightning refuse only after seconds, or never."""
     at_least_0 = (lambda value: value >= 0, "0 or more")
     ranges = {
         "optimizer.lr": (lambda value: value > 0, "above 0"),

@@ -33,11 +33,11 @@ from mnist_lightning.tasks.trainer import pick, quiet
 log = logging.getLogger(__name__)
 
 ARTEFACTS = ("BestAndLast", "LossGraph", "NetworkGraph", "SamplePrediction", "WorstMistakes", "ConfusionMatrix")
-"""Callbacks whose files `trainer.fast_dev_run` does not leave."""
+"""Callbacks that write files, which `trainer.fast_dev_run` leaves out."""
 
 
 def setup(job: Job) -> None:
-    """Build all parts of a run; what is wrong with their arguments is said before any data is read.
+    """Build all parts of a run; wrong arguments are reported before any data is read.
 
     Raises:
         UserError: a part cannot be built, or the parts do not fit together.
@@ -49,7 +49,7 @@ def setup(job: Job) -> None:
     if settings["seed"] is None:
         settings["seed"] = int(torch.randint(2**31, ()).item())
     if settings["trainer"].get("gradient_clip_val") and settings["optimizer"].get("fused"):
-        settings["optimizer"] = {**settings["optimizer"], "fused": False}  # in mixed precision it cannot be clipped
+        settings["optimizer"] = {**settings["optimizer"], "fused": False}  # no clipping with it in mixed precision
     pl.seed_everything(settings["seed"], verbose=False)
     ranks.join(pick(settings["trainer"].get("accelerator", "auto")).type)
     if job.start:
@@ -68,7 +68,7 @@ def setup(job: Job) -> None:
         "callbacks", settings["callbacks"], record=job.record, search=settings.get("search"), seed=settings["seed"]
     )
     if settings["trainer"].get("strategy") == "fsdp" and ranks.place().world > 1:
-        callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # not of sharded weights
+        callbacks = [each for each in callbacks if type(each).__name__ != "Averaging"]  # cannot average shards
     if tries_out:
         callbacks = [each for each in callbacks if type(each).__name__ not in ARTEFACTS]
     job.trainer = parts.build(
@@ -84,7 +84,7 @@ def setup(job: Job) -> None:
 
 
 def _at_least_a_batch(trainer: Mapping[str, Any], data: Any) -> dict[str, int]:
-    """One batch in place of each share of the batches that is less, which Lightning refuses in the midst of a run."""
+    """Replace each share of less than one batch by one batch: Lightning would refuse it in the middle of a run."""
     batches = {
         "limit_train_batches": (data.train, data.batch_size),
         "overfit_batches": (data.train, data.batch_size),
@@ -132,7 +132,7 @@ def _model(job: Job) -> Classifier:
     with _named("model"):
         network = _network(settings["model"], len(class_names))
     if job.given is not None and job.start is not None:
-        # On resuming too: Lightning's own message for another architecture is a page of names.
+        # When resuming, too: Lightning's own message about a different architecture is a page of names.
         checkpoint.load_weights(network, job.given, job.start)
         if settings["train"] and not job.resumes:
             overlap.check_unseen(job.given[checkpoint.CARD], data, f"ckpt={settings['ckpt']}")
@@ -164,7 +164,7 @@ def _model(job: Job) -> Classifier:
 
 @contextlib.contextmanager
 def _named(setting: str) -> Iterator[None]:
-    """Within, an argument that a class refuses is the user's mistake."""
+    """Report an argument that a class refuses as the user's mistake."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -185,13 +185,13 @@ def _teacher(settings: Mapping[str, Any], data: Any) -> Predictor | None:
 
 
 def _distillation(settings: Mapping[str, Any], teacher: Predictor | None) -> Distillation | None:
-    """How a network is taught, and how much that counts."""
+    """How the teacher teaches the network, and with what weight; None without a teacher."""
     wanted = settings["distill"]
     return Distillation(teacher.network, wanted["weight"], wanted["temperature"]) if teacher else None
 
 
 def _seen(job: Job, teacher: Predictor | None) -> list[dict[str, Any]]:
-    """What images the network has learned from by the end of this run, for its card (see `data.overlap`)."""
+    """Which images the network has learned from by the end of this run, for its card (see `data.overlap`)."""
     started = overlap.seen_by(job.given[checkpoint.CARD]) if job.given else []
     taught = overlap.seen_by(teacher.card) if teacher else []
     own = getattr(job.data, "split_facts", None) if job.settings["train"] else None
@@ -208,7 +208,7 @@ def _name(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _facts(settings: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """What all ranks must have alike: the data, and the settings but for where things lie on a machine."""
+    """What must be the same on all ranks: the data, and the settings except for where things are on a machine."""
     local = ("outputs", "ckpt", "ckpt_path", "distill.teacher", "data.folder", "data.mirrors", "runtime.threads")
     same = {
         key: value
@@ -230,7 +230,7 @@ def _inputs(job: Job) -> dict[str, Any]:
 
 
 def _start_record(job: Job) -> None:
-    """Fill in the record, and say what is going to be trained."""
+    """Fill in the record, and log what is going to be trained."""
     settings, data, here, trainer = job.settings, job.data, ranks.place(), job.trainer
     assert trainer is not None
     assert job.model is not None

@@ -1,4 +1,4 @@
-"""suite(): all that can be said about a trained network, measured and on one page."""
+"""suite(): everything that can be measured about a trained network, on one page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def suite(
     data: Part,
     tta: Views,
 ) -> dict[str, Any]:
-    """Measure a trained network from all sides; the settings are those of `conf/evaluate_suite.yaml`.
+    """Measure a trained network in every respect; the settings are those of `conf/evaluate_suite.yaml`.
 
     Returns:
         What `report.json` holds.

@@ -1,4 +1,4 @@
-"""The end of a sweep of trainings."""
+"""The end of a sweep of training runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def report(sweep: Path, asked: dict[str, Any]) -> int:
-    """Add up the jobs of a sweep, and make an ensemble of their networks where that is asked for.
+    """Summarise the jobs of a sweep, and make an ensemble of their networks if asked to.
 
     Args:
         sweep: its folder.
         asked: `outputs`, and the settings of `sweep.`.
 
     Returns:
-        The exit code: 0 if all jobs did what they were to do.
+        The exit code: 0 if all jobs did what they should.
     """
     from mnist_lightning.sweeps.report import report
 

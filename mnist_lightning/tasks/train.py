@@ -1,6 +1,6 @@
 """train(settings, run): a whole job, from its settings to its artefacts.
 
-Everything heavy is imported inside, after the allocator was set up.
+Everything heavy is imported inside the function, after the allocator has been set up.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Job:
-    """One training run while it is set up and done.
+    """One training run while it is set up and carried out.
 
     Attributes:
-        settings: all of them, plain data.
+        settings: all settings, as plain data.
         run: its folder; `ranks.NOWHERE` for all ranks but the first.
         laps: where its time goes.
         record: what it has reached.
         start: the checkpoint that it starts from or resumes; None where it starts from scratch.
-        asked: what it was asked for (see `multirun.asked_for`).
-        resumes: whether it goes on with the run of `start`.
+        asked: what the user asked for (see `multirun.asked_for`).
+        resumes: whether it continues the run of `start`.
         given: the content of `start`.
         data, model, trainer, loggers: its parts.
     """
@@ -64,30 +64,30 @@ class Job:
 
     @property
     def allowed(self) -> list[str]:
-        """The modules and classes outside of this package that its own checkpoints may name."""
+        """The modules and classes outside this package that its own checkpoints may name."""
         return [str(self.settings["model"].get("_target_", "")), *self.settings["allow"]]
 
 
 def train(
     settings: TrainSettings, run: Path, asked: dict[str, Any] | None = None, chosen: bool = False
 ) -> dict[str, Any]:
-    """Train a network, score its best checkpoint on the test images, leave everything in the run folder.
+    """Train a network, score its best checkpoint on the test images, and leave everything in the run folder.
 
-    Where several devices of this machine train together, it starts a process for each and waits for them; a process
-    that is one of several trains with the others, and the first of them alone prints, writes and scores.
+    If several devices of this machine train together, it starts a process for each and waits for them. A
+    process that is one of several trains with the others; only the first of them prints, writes and scores.
 
     Args:
         settings: `conf/train.yaml` composed and checked.
         run: the run folder, which exists; `ranks.NOWHERE` for all ranks but the first.
-        asked: what the run was asked for, for its record; None: what `multirun.asked_for` says in this process.
-        chosen: whether the settings are final: those that `launcher` hands to a rank.
+        asked: what the user asked for, for the record; None for `multirun.asked_for` of this process.
+        chosen: whether the settings are final, as those that `launcher` passes to a rank.
 
     Returns:
         What `training_metrics.json` holds.
 
     Raises:
         UserError: something that was asked for is not possible; nothing was trained.
-        Interrupted: Ctrl-C or SIGTERM; `last.ckpt` resumes, and the artefacts so far are written.
+        Interrupted: Ctrl-C or SIGTERM; `last.ckpt` can be resumed, and the artefacts so far are written.
     """
     laps = Laps(job_began())
     asked = multirun.asked_for() if asked is None else asked
@@ -95,7 +95,7 @@ def train(
     if count := ranks.to_start(final):
         return _launch(final, run, count, asked)
     first = ranks.place().rank == 0
-    if not first:  # the first one says it
+    if not first:  # the first one logs it
         logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
     for sentence in without_effect(final):
         log.warning("%s", sentence)
@@ -116,7 +116,7 @@ def train(
         interrupted = error if isinstance(error, Interrupted) else Interrupted(signum)
         if first:
             finish.interrupt(job, str(interrupted))
-            if not chosen:  # of the ranks that it started, `_launch` says it
+            if not chosen:  # for ranks that it started, `_launch` does it
                 _tell_how_to_resume(final, run, asked)
         raise interrupted from None
     except Exception as error:
@@ -126,7 +126,7 @@ def train(
 
 
 def _launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any]) -> dict[str, Any]:
-    """Train in processes of this machine."""
+    """Train in several processes on this machine."""
     try:
         return launcher.launch(settings, run, count, asked)
     except Interrupted:
@@ -135,27 +135,27 @@ def _launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, An
 
 
 def _tell_how_to_resume(settings: dict[str, Any], run: Path, asked: dict[str, Any]) -> None:
-    """Print the command that goes on with a run, if it has come far enough for that."""
+    """Print the command that resumes a run, if it got far enough for that."""
     if (run / runs.LAST).is_file():
         from mnist_lightning.tasks import parts
 
         words = [*program("train"), f"ckpt_path={runs.shown(run)}"]
         words += resume.not_in_checkpoint(settings, asked.get("overrides", []))
         homes = sorted({target.rpartition(".")[0] for target in parts.foreign_targets(settings)} - {""})
-        if homes and not settings["allow"]:  # leave to build the parts that are not the package's
+        if homes and not settings["allow"]:  # permission to build the parts that are not the package's
             words.append(f"allow=[{','.join(homes)}]")
         log.info("Resume with: %s", shlex.join(words))
 
 
 def _choose(settings: dict[str, Any], overrides: list[str], final: bool) -> tuple[dict[str, Any], Path | None]:
-    """The settings to go by, and the checkpoint to start from or to resume.
+    """The settings to use, and the checkpoint to start from or to resume.
 
     A resumed run takes its settings from its checkpoint; they are read here, before the ranks are started.
 
     Args:
         settings: as the command line composes them.
-        overrides: what the command line gives.
-        final: whether the settings are those of the checkpoint already.
+        overrides: those on the command line.
+        final: whether the settings already are those of the checkpoint.
     """
     if (search := settings.get("search")) and search["trial"] is None:
         raise UserError("search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.")
@@ -187,12 +187,12 @@ def _choose(settings: dict[str, Any], overrides: list[str], final: bool) -> tupl
 
 
 def _fixed(named: str, found: Path) -> str:
-    """The name of a checkpoint that stays true: not `latest`, which is another run tomorrow."""
+    """A name for a checkpoint that stays valid: not `latest`, which may be another run tomorrow."""
     return named if named == "pretrained" else str(found.resolve())
 
 
 def _prepare_machine(runtime: dict[str, Any]) -> None:
-    """What has to be set before torch is imported."""
+    """Set what has to be set before torch is imported."""
     if runtime["keep_memory"]:
         machine.keep_freed_memory()
     if runtime["wait_asleep"]:

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as this project sets it up: its device, its precision, its silence."""
+"""Lightning's Trainer as this project sets it up: its device, its precision, and which messages it drops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OTHERWISE: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
 }
-"""What is not Lightning's default where nothing else is asked for."""
+"""Arguments whose defaults differ from Lightning's."""
 
 
 class Trainer(pl.Trainer):
@@ -48,7 +48,7 @@ class Trainer(pl.Trainer):
         sync_batchnorm: batch norm over the images of all devices.
         max_epochs: passes over the training images.
         precision: `auto` for bf16-mixed where the hardware is fast at it.
-        deterministic: only algorithms that repeat to the last digit.
+        deterministic: use only algorithms whose results repeat to the last digit.
         gradient_clip_val: largest norm of the gradient; None for no limit.
         accumulate_grad_batches: batches whose gradients are added up before a step.
         limit_train_batches: share or number of the training batches of an epoch.
@@ -56,9 +56,9 @@ class Trainer(pl.Trainer):
         limit_test_batches: share or number of the test batches.
         overfit_batches: train and validate on this share or number of training batches; 0 for off.
         log_every_n_steps: steps between two points of the training curves.
-        profiler: Lightning's profile in the run folder.
+        profiler: Lightning's profiler, which writes into the run folder.
         enable_progress_bar: read by `callbacks.progress`; Lightning's own bar is never shown.
-        alone: this process works by itself, also where it has trained with others.
+        alone: this process works by itself, even if it has trained with others.
         **lightning: any other argument of Lightning's Trainer.
 
     Raises:
@@ -93,12 +93,12 @@ class Trainer(pl.Trainer):
         if deterministic:
             # Deterministic algorithms are wanted; filling each new tensor with NaN, which comes with them, is not.
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        if precision == "16-mixed" and device.type == "cpu":  # Lightning says it with a path of its own, and often
+        if precision == "16-mixed" and device.type == "cpu":  # Lightning's warning shows a path, and repeats
             log.warning("trainer.precision=16-mixed is for GPUs: the processor takes bf16-mixed.")
             precision = "bf16-mixed"
         folder = Path(lightning.get("default_root_dir") or Path.cwd())
         plugins: list[Any] = [AtomicCheckpointIO()]
-        if here.world > 1:  # both ways of starting ranks use torchrun's variables; within a Slurm job too
+        if here.world > 1:  # both ways of starting ranks use torchrun's variables, also within a Slurm job
             plugins.append(TorchElasticEnvironment())
         try:
             super().__init__(
@@ -129,7 +129,7 @@ class Trainer(pl.Trainer):
 
 
 def tester(run: Path, device: str, precision: Any, callbacks: list[pl.Callback], **lightning: Any) -> Trainer:
-    """A trainer that scores: on one device, without loggers, and leaves in `run` what its callbacks write there."""
+    """A trainer for scoring: on one device, without loggers; its callbacks write into `run`."""
     return Trainer(
         accelerator=device,  # type: ignore[arg-type]
         precision=precision,
@@ -149,7 +149,7 @@ def pick(accelerator: str) -> torch.device:
     """
     device = pick_device({"gpu": "cuda"}.get(accelerator, accelerator))
     wanted, there = ranks.place().local_world, torch.cuda.device_count() if device.type == "cuda" else 1
-    if wanted > there and device.type != "cpu":  # a processor takes any number of ranks
+    if wanted > there and device.type != "cpu":  # a CPU can run any number of ranks
         raise UserError(
             f"{wanted} devices are asked for and there {'is' if there == 1 else 'are'} {there} of {device.type} on "
             f"this machine: set trainer.devices={there}, or take trainer=ddp_sim to try it on the processor."
@@ -158,23 +158,23 @@ def pick(accelerator: str) -> torch.device:
 
 
 def _strategy(wanted: str, here: ranks.Place) -> Any:
-    """Lightning's strategy for the one that is wanted; a process alone needs none."""
+    """Lightning's strategy for the one asked for; a single process needs none."""
     if here.world == 1:
         return "auto"
     return Sharded(here.world) if wanted == "fsdp" else "ddp"
 
 
 def quiet() -> None:
-    """Drop advice of Lightning's that does not fit here: batches need no workers, the logger is set up on purpose."""
+    """Drop Lightning's advice that does not apply here: batches need no workers, the logger is set up on purpose."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*smaller than the logging interval.*",
         ".*treespec, LeafSpec.*",  # Lightning's own use of torch
         ".*sync_dist=True.*",  # the classifier's sums are over all ranks
-        ".*your dataloader is not resumable.*",  # its place lies in the DataModule's state
+        ".*your dataloader is not resumable.*",  # its place is in the DataModule's state
         ".*Found current_model_state in the checkpoint.*",
     ):
         warnings.filterwarnings("ignore", message=message)
-    if ranks.place().rank > 0:  # the first one says it
+    if ranks.place().rank > 0:  # the first one shows them
         warnings.simplefilter("ignore")

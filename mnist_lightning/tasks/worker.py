@@ -20,11 +20,11 @@ from mnist_lightning.tasks.train import train
 
 
 def main() -> None:
-    """Train as the job file says; a failure goes into a file beside it, for the launcher to tell."""
+    """Train as the job file says; a failure is written to a file next to it, for the launcher to report."""
     _end_with_parent()
     job, rank = Path(sys.argv[1]), ranks.place().rank
     content = json.loads(job.read_text(encoding="utf-8"))
-    # The first rank ends the run, and the launcher the others; until the first can, it just ends.
+    # The first rank ends the run, and the launcher ends the others; until the first can do so, it just exits.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN if rank else signal.SIG_DFL)
     if rank == 0:
@@ -38,7 +38,7 @@ def main() -> None:
         elif not isinstance(error, UserError):
             told["text"] = traceback.format_exc()
         job.with_name(f"rank{rank}.json").write_text(json.dumps(told), encoding="utf-8")
-        compat.leave_at_once(1)  # past the clean-up of libraries that wait for ranks which are gone
+        compat.leave_at_once(1)  # skips the clean-up of libraries that wait for ranks which are gone
 
 
 def _end_with_parent() -> None:
