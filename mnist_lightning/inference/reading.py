@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -58,10 +59,8 @@ class Reading:
     @property
     def rows(self) -> tuple[tuple[DigitReading, ...], ...]:
         """The digits of each row; a row is a number."""
-        ends = np.cumsum(self.row_lengths or (len(self.digits),)).tolist()
-        return tuple(
-            self.digits[end - length : end] for end, length in zip(ends, self.row_lengths or ends, strict=True)
-        )
+        lengths = self.row_lengths or (len(self.digits),)
+        return tuple(self.digits[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True))
 
     @property
     def text(self) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.datastructures import UploadFile
 
 from mnist_lightning.errors import UserError
@@ -140,6 +141,17 @@ def _from_json(data: bytes, limits: Any) -> Content:
     return inputs.from_json(inputs.parse_json(data), limits)
 
 
+class _Bare(APIRoute):
+    """A route whose function takes the request and returns the response.
+
+    FastAPI's own handler would fill in arguments and convert results: a sixth of the time of a request with one digit.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What FastAPI calls: the function itself."""
+        return self.endpoint
+
+
 def add(app: FastAPI, service: Service) -> None:
     """Add all routes of this module to an application."""
     _add_reading(app, service)
@@ -152,14 +164,6 @@ def add(app: FastAPI, service: Service) -> None:
 def _add_reading(app: FastAPI, service: Service) -> None:
     words, batcher = service.words, service.batcher
 
-    @app.post(
-        "/v1/predict", tags=["read"], responses=READ, response_model=None,
-        openapi_extra=IMAGES | documentation.with_answer(
-            schemas.Prediction,
-            schemas.body(schemas.Drawing, schemas.Picture, image_png=schemas.BINARY, image_jpeg=schemas.BINARY,
-                         **{FORM: schemas.ONE_FILE}),
-        ),
-    )  # fmt: skip
     async def predict(request: Request) -> Response:
         """Read the digits in a picture or drawing. With `images=true` the answer holds what the network saw."""
         began = time.perf_counter()
@@ -170,6 +174,16 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         finally:
             batcher.release(1)
         return Response(words.prediction(reading, images, service.milliseconds(began)), media_type=JSON)
+
+    app.router.add_api_route(
+        "/v1/predict", predict, methods=["POST"], tags=["read"], responses=READ, response_model=None,
+        route_class_override=_Bare,
+        openapi_extra=IMAGES | documentation.with_answer(
+            schemas.Prediction,
+            schemas.body(schemas.Drawing, schemas.Picture, image_png=schemas.BINARY, image_jpeg=schemas.BINARY,
+                         **{FORM: schemas.ONE_FILE}),
+        ),
+    )  # fmt: skip
 
 
 def _add_batches(app: FastAPI, service: Service) -> None:
