@@ -51,10 +51,10 @@ def fold(network: nn.Module) -> nn.Module:
     A norm after a pooling can move before it only if it does not reverse the order of the values, that is, if all its
     weights are positive. Networks other than `CNN`, and ensembles of those, are copied as they are.
     """
-    network = copy.deepcopy(network).eval()
+    network = copy.deepcopy(network).cpu().eval()
     if isinstance(network, Ensemble):
         network.members = nn.ModuleList(fold(member) for member in network.members)
-    if not isinstance(network, CNN):
+    if type(network) is not CNN:  # a subclass may use its parts in another way
         return network
     network.blocks = nn.Sequential(*(_folded(block) for block in network.blocks))
     first, prepare = network.blocks[0], network.prepare

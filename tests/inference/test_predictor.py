@@ -168,3 +168,22 @@ def test_images_pass_through_convolutions_with_their_channels_last():
     predictor.logits(pictures(2))
     assert len(seen) == 2
     assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in seen)
+
+
+def test_what_reads_lies_on_the_device_as_the_network_does():
+    """Folding makes convolutions anew; on a GPU they would otherwise stay behind on the processor."""
+    network = build({"_target_": "mnist_lightning.models.CNN", "channels": [4], "kernels": [3], "pools": [2]})
+    predictor = TorchPredictor(network, {"class_names": list("0123456789")}, torch.device("meta"))
+    assert {value.device.type for value in predictor._reads.state_dict().values()} == {"meta"}
+
+
+def test_a_subclass_of_a_network_is_not_folded():
+    from mnist_lightning.models import CNN
+    from mnist_lightning.models.fold import FoldedBlock, fold
+
+    class Mine(CNN):
+        pass
+
+    for kind, is_folded in ((CNN, True), (Mine, False)):
+        network = fold(kind(channels=[4], kernels=[3], pools=[2]))
+        assert any(isinstance(module, FoldedBlock) for module in network.modules()) is is_folded
