@@ -77,7 +77,7 @@ def page(network: dict[str, Any], worker: str, engine: str = "own") -> str:
         '<script type="module" src="js/main.js"></script>\n': "",
         "</body>": f'<script type="application/json" id="network">{_inert(data)}</script>\n'
         f'<script type="text/plain" id="worker">{_inert(worker)}</script>\n'
-        f"<script>\n{_inert(bundle(PAGE, 'js/main.js'))}</script>\n</body>",
+        f"<script>\n{_inert(bundle(PAGE, 'js/alone.js'))}</script>\n</body>",
     }
     for old, new in parts.items():
         if html.count(old) != 1:

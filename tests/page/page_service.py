@@ -32,6 +32,7 @@ class Service:
         self.asked: list[str] = []
         self.busy = 0  # so many requests are answered with 503
         self.key: str | None = None
+        self.before_keeping: Any = lambda: None  # called before a drawing is kept; may take a while
         self._lock = threading.Lock()  # a reader remembers what it reads, and must not be asked twice at a time
         service = self
 
@@ -122,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer["digits"] = [self.owner.explain(digit) for digit in answer["digits"]]
             self._answer(200, answer)
         elif path == "/v1/drawings" and self.owner.keeps_drawings:
+            self.owner.before_keeping()
             self.owner.kept.append(json.loads(body))
             self._answer(201, {"drawings": len(self.owner.kept)})
         else:

@@ -182,6 +182,19 @@ def test_a_dropped_picture_is_read_and_drawing_puts_it_away(page, reader, pen_di
     assert number(page) == "8"
 
 
+def test_undoing_puts_a_picture_away_that_took_the_place_of_strokes(page, pen_digits):
+    draw(page, pen_digits[3])
+    data = cv2.imencode(".png", page_vectors.pictures()["dark on light"])[1].tobytes()
+    page.set_input_files("#picture", {"name": "mine.png", "mimeType": "image/png", "buffer": data})
+    until(page, "document.getElementById('message').textContent.startsWith('Reading mine.png')")
+    wait_until_read(page)
+    page.click("#undo")
+    wait_until_read(page)
+    assert number(page) == "3"
+    page.keyboard.press("h")
+    assert not page.locator("#message").text_content().startswith("Only the ink")
+
+
 def test_a_file_that_is_no_picture_is_refused_in_a_sentence(page):
     page.set_input_files("#picture", {"name": "text.png", "mimeType": "image/png", "buffer": b"no picture"})
     until(page, "document.getElementById('message').textContent.includes('not a picture')")
@@ -246,6 +259,26 @@ def test_a_label_goes_to_a_service_that_keeps_drawings(reader, open_page, pen_di
     assert kept["label"] == 9
     assert len(kept["strokes"][0]) == len(pen_digits[9][0])
     assert kept["widths"] == [20]
+
+
+def test_what_is_drawn_while_a_label_is_sent_stays_and_the_label_is_sent_once(reader, open_page, pen_digits):
+    import threading
+
+    answer = threading.Event()
+    service = Service(reader, keeps_drawings=True)
+    service.before_keeping = lambda: answer.wait(10)
+    page = open_page(service.address)
+    draw(page, pen_digits[3])
+    page.keyboard.press("3")
+    page.keyboard.press("3")
+    draw(page, pen_digits[1], left=460)
+    answer.set()
+    until(page, "document.getElementById('message').textContent.startsWith('Kept as 3')")
+    wait_until_read(page)
+    (kept,) = service.kept
+    assert len(kept["strokes"]) == len(pen_digits[3])
+    assert number(page) == "31"
+    service.close()
 
 
 def test_what_reads_as_several_digits_is_kept_as_one_only_when_it_is_said_twice(page, pen_digits):
@@ -353,6 +386,36 @@ def test_a_service_that_is_gone_is_told_and_drawing_goes_on(reader, open_page, p
     draw(page, pen_digits[3])
     assert page.locator("#message").text_content().startswith("The service does not answer.")
     assert page.locator("#undo").is_enabled()
+
+
+def test_after_a_failure_the_page_shows_no_older_number_and_goes_on_when_it_is_answered(reader, open_page, pen_digits):
+    service = Service(reader)
+    page = open_page(service.address)
+    draw(page, pen_digits[3])
+    assert number(page) == "3"
+    page.context.set_offline(True)
+    draw(page, pen_digits[3], left=420)
+    assert page.locator("#message").text_content().startswith("The service does not answer.")
+    assert number(page) == ""
+    page.context.set_offline(False)
+    page.click("#undo")
+    wait_until_read(page)
+    assert number(page) == "3"
+    assert page.locator("#message").text_content() == ""
+    service.close()
+
+
+def test_a_service_that_did_not_answer_at_first_is_met_later(service, browser, pen_digits):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.route("**/v1/model", lambda route: route.abort(), times=2)
+    page.goto(service.address)
+    page.wait_for_selector("html[data-ready]")
+    draw(page, pen_digits[3])
+    until(page, "document.getElementById('model').textContent.includes('trained on mnist')")
+    assert number(page) == "3"
+    assert page.locator("#labels button").count() == 10
+    context.close()
 
 
 def test_reduced_motion_moves_nothing(one_file, open_page):

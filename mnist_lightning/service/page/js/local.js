@@ -38,6 +38,7 @@ export class LocalEngine {
   }
 
   ask(task, content) {
+    if (this.failure) return Promise.reject(new Error(this.failure));
     return new Promise((resolve, reject) => {
       const id = ++this.lastId;
       this.waiting.set(id, { resolve, reject });
@@ -53,6 +54,7 @@ export class LocalEngine {
   }
 
   fail(text) {
+    this.failure = text;
     for (const { reject } of this.waiting.values()) reject(new Error(text));
     this.waiting.clear();
   }

@@ -4,10 +4,8 @@ import { decodeStrokes } from "./codec.js";
 import { PEN_WIDTH } from "./drawing.js";
 import { forgetDrawing, lastDrawings, rememberDrawing } from "./history.js";
 import { Inside } from "./inside.js";
-import { LocalEngine } from "./local.js";
 import { colourText, paintStrokes } from "./paint.js";
 import { Panel, bestNumber, shownNumber } from "./panel.js";
-import { RemoteEngine } from "./remote.js";
 import { SAMPLES, sample } from "./samples.js";
 import { savePng, shareLink } from "./share.js";
 import { Sheet } from "./sheet.js";
@@ -44,18 +42,22 @@ class Page {
   /** Ask the engine what it is; then read what is on the sheet already. */
   async start() {
     try {
-      const model = await this.engine.model();
-      this.model = model;
-      this.classNames = model.classNames;
-      $("model").textContent = model.title;
-      this.inside.useNetwork(model.network, model.imageSize);
-      this.makeLabels();
-      this.panel.show(this.reading, this.focus, this.classNames);
+      await this.meet();
     } catch (error) {
       this.failed(error);
     }
     document.documentElement.dataset.ready = "true";
     this.read();
+  }
+
+  async meet() {
+    const model = await this.engine.model();
+    this.model = model;
+    this.classNames = model.classNames;
+    $("model").textContent = model.title;
+    this.inside.useNetwork(model.network, model.imageSize);
+    this.makeLabels();
+    this.panel.show(this.reading, this.focus, this.classNames);
   }
 
   get source() {
@@ -82,14 +84,17 @@ class Page {
     while (this.readVersion !== this.version) {
       const version = this.version;
       try {
+        if (!this.model) await this.meet(); // it did not answer before
         const began = performance.now();
         const reading = this.sheet.isEmpty ? { digits: [] } : await this.engine.read(this.source);
         if (!this.sheet.isEmpty) performance.measure("reading", { start: began });
         performance.clearMeasures("reading"); // observers have it
         this.readVersion = version;
         this.show(reading);
+        if ($("message").textContent === this.failure) this.say("");
       } catch (error) {
         this.readVersion = version;
+        this.show({ digits: [] }); // not what was read before
         this.failed(error);
       }
       document.documentElement.dataset.read = String(version);
@@ -132,12 +137,22 @@ class Page {
       this.explained = "";
       return;
     }
-    if (!this.model || this.reading.digits.length > this.model.mostExplained) return;
-    if (this.showsDeciding) this.pauseTimer = setTimeout(() => this.explainNow(true), SALIENCY_PAUSE);
+    if (!this.model) return;
+    if (this.reading.digits.length > this.model.mostExplained) {
+      this.inside.show(null, null);
+      if (this.showsDeciding) this.say(`At most ${this.model.mostExplained} digits are explained.`);
+      return;
+    }
+    if (this.colours) this.pauseTimer = setTimeout(() => this.explainNow(true), SALIENCY_PAUSE);
     else if (this.inside.isSeen && this.model.pause) {
       this.pauseTimer = setTimeout(() => this.explainNow(false), this.model.pause);
     }
     if (this.inside.isSeen && !this.model.pause) this.explainNow(false);
+  }
+
+  /** Whether the ink is to be coloured by what decided; a picture is not. */
+  get colours() {
+    return this.showsDeciding && !this.sheet.picture;
   }
 
   async explainNow(wantsSaliency) {
@@ -151,7 +166,7 @@ class Page {
       if (readVersion === this.readVersion) {
         this.explained = wanted;
         this.inside.show(reading.digits[this.focus]?.image, digits[this.focus]?.layers);
-        if (this.showsDeciding && digits.every(({ saliency }) => saliency)) {
+        if (this.colours && digits.every(({ saliency }) => saliency)) {
           this.sheet.showSaliency(reading.digits.map((digit, at) => ({ ...digit, ...digits[at] })));
         }
       }
@@ -161,11 +176,12 @@ class Page {
     }
     this.explaining = false;
     if ($("message").textContent === WORKING) this.say("");
-    if (readVersion !== this.readVersion || (this.showsDeciding && !wantsSaliency)) this.explain();
+    if (readVersion !== this.readVersion || (this.colours && !wantsSaliency)) this.explain();
   }
 
   failed(error) {
-    this.say(error.message);
+    this.failure = error.message;
+    this.say(this.failure);
     if (error.status !== 401 || !this.engine.useKey) return;
     const key = prompt("This service asks for a key.");
     if (key) {
@@ -203,6 +219,7 @@ class Page {
     $("deciding").setAttribute("aria-pressed", String(this.showsDeciding));
     $("deciding-key").hidden = !this.showsDeciding;
     this.explained = "";
+    if (this.showsDeciding && this.sheet.picture) this.say("Only the ink of a drawing is coloured.");
     if (!this.showsDeciding) this.sheet.showSaliency(null);
     this.explain();
   }
@@ -223,21 +240,27 @@ class Page {
 
   /** Keep the drawing as `name`, and clear the sheet; what looks like several digits only if it is said twice. */
   async label(name) {
-    const { strokes } = this.sheet.drawing;
+    if (!this.model || this.keeping) return undefined;
+    const { version } = this;
+    const number = shownNumber(this.reading);
+    const strokes = this.sheet.drawing.strokes.map((stroke) => ({ ...stroke, points: [...stroke.points] }));
     if (!strokes.length) return this.say("Draw a digit first; its key then keeps it.");
     const count = this.reading.digits.length;
     if (count > 1 && this.asked !== name) {
       this.asked = name;
       return this.say(`This reads as ${count} digits. Choose ${name} again to keep all of it as one ${name}.`);
     }
+    this.keeping = true; // a second press would keep it twice
     try {
       if (this.model.keepsDrawings) await this.engine.keep(strokes, name);
     } catch (error) {
       return this.failed(error);
+    } finally {
+      this.keeping = false;
     }
-    rememberDrawing(strokes, shownNumber(this.reading), name);
+    rememberDrawing(strokes, number, name);
     this.showHistory();
-    this.sheet.load([]);
+    if (version === this.version) this.sheet.load([]); // else more has been drawn meanwhile
     return this.say(`Kept as ${name}${this.model.keepsDrawings ? " by the service" : " in this browser"}.`);
   }
 
@@ -280,6 +303,7 @@ class Page {
     remove.addEventListener("click", () => {
       forgetDrawing(text);
       this.showHistory();
+      ($("drawings").querySelector(".delete") ?? $("sheet")).focus(); // or the focus would be lost
     });
     open.type = remove.type = "button";
     item.append(open, remove);
@@ -343,8 +367,9 @@ class Page {
       if (event.target.closest?.("input:not([type=range]), textarea, select")) return;
       const key = event.key.toLowerCase();
       if (keys[key]) keys[key]();
-      else if (/^[0-9]$/.test(key) && this.classNames.includes(key)) this.label(key);
-      else return;
+      else if (/^[0-9]$/.test(key) && this.classNames.includes(key)) {
+        if (!event.repeat) this.label(key);
+      } else return;
       event.preventDefault();
     });
   }
@@ -376,12 +401,9 @@ class Page {
   }
 }
 
-/** The engine that is in the page, or else the service that it came from. */
-function pickEngine() {
-  const network = $("network");
-  return network ? new LocalEngine(JSON.parse(network.textContent), $("worker").textContent) : new RemoteEngine();
+/** Start the page with what reads for it. */
+export function start(engine) {
+  const page = new Page(engine);
+  page.openLink();
+  page.start();
 }
-
-const page = new Page(pickEngine());
-page.openLink();
-page.start();

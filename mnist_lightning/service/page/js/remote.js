@@ -6,6 +6,7 @@
 import { decodeBase64 } from "../engine/base64.js";
 
 const LONGEST = 1600; // side of a picture that is sent, pixels
+const LONGEST_WAIT = 30000; // ms for an answer
 const RETRIES = 5; // of a request that finds the service busy
 const KEY = "mnist-lightning.key";
 
@@ -21,6 +22,11 @@ export class RemoteEngine {
   constructor() {
     this.picture = null;
     this.encoded = null;
+    try {
+      this.key = sessionStorage.getItem(KEY);
+    } catch {
+      this.key = null; // the browser allows no storage
+    }
   }
 
   /**
@@ -82,11 +88,10 @@ export class RemoteEngine {
   async ask(path, body = null, tries = RETRIES) {
     const headers = { Accept: "application/json" };
     if (body) headers["Content-Type"] = body.type;
-    const key = sessionStorage.getItem(KEY);
-    if (key) headers["X-API-Key"] = key;
+    if (this.key) headers["X-API-Key"] = this.key;
     let answer;
     try {
-      answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body?.data });
+      answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body?.data, signal: AbortSignal.timeout(LONGEST_WAIT) });
     } catch {
       throw new ServiceError("The service does not answer. It is asked again when you go on.", 0);
     }
@@ -102,7 +107,12 @@ export class RemoteEngine {
 
   /** The key that a service with keys wants, kept until this tab is closed. */
   useKey(key) {
-    sessionStorage.setItem(KEY, key);
+    this.key = key;
+    try {
+      sessionStorage.setItem(KEY, key);
+    } catch {
+      // The browser allows no storage: it is asked for again after a reload.
+    }
   }
 }
 

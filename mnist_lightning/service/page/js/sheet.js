@@ -161,12 +161,18 @@ export class Sheet {
 
   undo() {
     this.liftCursor();
-    if (this.drawing.undo()) this.changed();
+    if (this.drawing.undo()) this.stepped();
   }
 
   redo() {
     this.liftCursor();
-    if (this.drawing.redo()) this.changed();
+    if (this.drawing.redo()) this.stepped();
+  }
+
+  /** The strokes are others again; a picture that was read in place of them is put away. */
+  stepped() {
+    this.removePicture();
+    this.changed();
   }
 
   changed() {
