@@ -23,6 +23,7 @@ _DRAWING_SIDE = 320  # side of the square whose area larger drawings are shrunk 
 _PHOTO_SIDE = 256  # the same for photographs
 _PAPER_SIDE = 96  # and for the picture in which their paper is estimated
 _MIN_CONTRAST = 20.0  # of ink in a photograph, of 255; below it a sheet counts as empty
+_BAND = 64  # lines of a picture that are laid on a background at once
 _MIN_SPECK = 0.03  # share of the largest piece of ink below which another is dirt
 
 
@@ -101,11 +102,14 @@ def _drop_alpha(image: np.ndarray) -> np.ndarray:
     opaque = alpha > 127
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)[opaque]
     if 2 * len(grey) > alpha.size:  # a sheet with holes: fill them with paper
-        paper = np.median(colour[opaque], axis=0)
+        paper = np.array([np.median(channel[opaque]) for channel in cv2.split(colour)])
     else:  # ink on transparency
         paper = np.full(3, 0 if len(grey) and grey.mean() > 127 else 255)
-    share = alpha[:, :, None] / np.float32(255)
-    return (share * colour + (1 - share) * paper + 0.5).astype(np.uint8)
+    for top in range(0, len(colour), _BAND):  # all at once would take sixteen times the memory of the picture
+        band = colour[top : top + _BAND]
+        share = alpha[top : top + _BAND, :, None] / np.float32(255)
+        band[:] = (share * band + (1 - share) * paper + 0.5).astype(np.uint8)
+    return colour
 
 
 def _rim_median(image: np.ndarray) -> np.ndarray:
@@ -172,7 +176,7 @@ def _paper(grey: np.ndarray) -> np.ndarray:
 
 def _wide_median(small: np.ndarray) -> np.ndarray:
     """Median over half the side of float32 [h, w], rounded to whole grey levels."""
-    reach = max(1, max(small.shape) // 4)
+    reach = min(max(1, max(small.shape) // 4), 127)  # OpenCV counts the pixels of a median in 16 bits
     # Beyond the rim the light continues as it was: mirrored and inverted.
     pad = [(min(reach, side - 1),) * 2 for side in small.shape]
     wide = np.pad(small, pad, mode="reflect", reflect_type="odd")

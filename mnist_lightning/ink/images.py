@@ -220,6 +220,15 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip((values - low) * (255 / max(high - low, 1e-9)) + 0.5, 0, 255).astype(np.uint8)
 
 
+def from_pil(image: Image.Image) -> np.ndarray:
+    """A picture that Pillow has opened, as `read_picture` would read its file.
+
+    Returns:
+        uint8 grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4], the right way up, shrunk where it is very large.
+    """
+    return np.ascontiguousarray(_turned(_pixels(image), image.getexif().get(_ORIENTATION, 1)))
+
+
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """A picture the right way up, by EXIF's number for how the camera was held."""
     if orientation in (2, 4, 5, 7):

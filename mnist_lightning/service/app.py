@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from mnist_lightning import __version__
@@ -82,20 +83,28 @@ class Service:
         """Do work that takes a while, such as decoding a photograph, in another thread."""
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
 
-    async def read(self, content: Content) -> Reading:
+    async def read(self, content: Content | Callable[[], Content]) -> Reading:
         """Read a picture or drawing; room for one image must be reserved.
 
         An image in the form of MNIST joins a batch; everything else is read by the reader, in another thread.
 
+        Args:
+            content: the picture or drawing, or a function that makes it. That runs in the other thread right before the
+                reading, so that no more decoded pictures are held at a time than there are threads.
+
         Raises:
-            Problem: there are too many digits.
+            Problem: there are too many digits, or what the function raises.
         """
+        if callable(content):
+            return self._limited(await self.prepare(lambda: read(content(), self.predictor, self.words.sure)))
         if content.pixels is not None and (box := inputs.mnist_box(content.pixels)) is not None:
             (row,) = await self.batcher.read(content.pixels[None])
             words = self.words
             if (found := one_digit(row, content.pixels, box, words.class_names, words.sure)) is not None:
                 return found
-        found = await self.prepare(read, content, self.predictor, self.words.sure)
+        return self._limited(await self.prepare(read, content, self.predictor, self.words.sure))
+
+    def _limited(self, found: Reading) -> Reading:
         if len(found.digits) > self.limits.digits:
             raise problems.Problem(
                 422, f"There are {len(found.digits)} digits: at most {self.limits.digits} are read in one request."
@@ -161,6 +170,7 @@ class Service:
         app.add_exception_handler(problems.Problem, _problem)
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(RequestValidationError, _invalid)
+        app.add_exception_handler(ClientDisconnect, _gone)
         app.add_exception_handler(Exception, _fault)
         routes.add(app, self)
         protocol.add(app, self)
@@ -186,7 +196,11 @@ class Page(StaticFiles):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer with a file; where there is none, every method gets 404."""
         scope["route"] = SimpleNamespace(path="/")
-        if scope["method"] not in ("GET", "HEAD") and self.lookup_path(self.get_path(scope))[1] is None:
+        try:
+            found = self.lookup_path(self.get_path(scope))[1]
+        except (OSError, ValueError):  # a path that no file can have: too long, or with a null character
+            raise HTTPException(404) from None
+        if scope["method"] not in ("GET", "HEAD") and found is None:
             raise HTTPException(404)
         await super().__call__(scope, receive, send)
 
@@ -208,6 +222,10 @@ async def _invalid(_request: Request, error: Any) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
     return problems.answer(422, f"{where or 'The request'} is not valid: {first['msg']}."[:300])
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return problems.answer(400, "The connection was closed before the body had arrived.")
 
 
 async def _fault(_request: Request, _error: Exception) -> Response:

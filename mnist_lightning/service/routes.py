@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -121,8 +122,8 @@ async def files_of(request: Request, service: Service, most: int) -> list[bytes]
         await form.close()
 
 
-async def content_of(request: Request, service: Service) -> Content:
-    """The picture or drawing in a request."""
+async def content_of(request: Request, service: Service) -> Content | Callable[[], Content]:
+    """The picture or drawing in a request, or a function that makes it if that takes a while."""
     kind, limits = media_type(request), service.limits
     work: Any
     if kind == FORM:
@@ -134,7 +135,7 @@ async def content_of(request: Request, service: Service) -> Content:
         data, work = await body_of(request, service), _from_json
     else:
         raise Problem(415, f"The media type {kind[:60]!r} is not read: send image/png, image/jpeg, {JSON} or {FORM}.")
-    return work(data, limits) if inputs.is_quick(data, kind) else await service.prepare(work, data, limits)
+    return work(data, limits) if inputs.is_quick(data, kind) else partial(work, data, limits)
 
 
 def _from_json(data: bytes, limits: Any) -> Content:
@@ -214,27 +215,30 @@ def _add_batches(app: FastAPI, service: Service) -> None:
                 probabilities = [[round(each, 6) for each in row] for row in rows.tolist()]
                 answer: dict[str, Any] = {"digits": words.labels(rows), "probabilities": probabilities}
             else:
-                contents = await _contents_of(request, kind, service)
-                answer = {"results": [words.reading(await service.read(content)) for content in contents]}
+                contents = _contents_of(request, kind, service)
+                answer = {"results": [words.reading(await service.read(content)) async for content in contents]}
         answer["model"], answer["milliseconds"] = words.model, service.milliseconds(began)
         return as_json(answer)
 
 
-async def _contents_of(request: Request, kind: str, service: Service) -> list[Content]:
-    """The pictures or drawings in a request."""
+async def _contents_of(request: Request, kind: str, service: Service) -> AsyncIterator[Content | Callable[[], Content]]:
+    """The pictures or drawings in a request, one at a time: all of them, decoded, might not fit into memory."""
     limits = service.limits
     if kind == FORM:
         files = await files_of(request, service, limits.images)
-        return [await service.prepare(inputs.from_picture, data, limits) for data in files]
-    if kind == JSON:
+        for data in files:
+            yield partial(inputs.from_picture, data, limits)
+    elif kind == JSON:
         value = await service.prepare(inputs.parse_json, await body_of(request, service))
         items = value.get("items")
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
             raise Problem(422, '"items" is not a list of {"strokes": ...} or {"image": ...}.')
         if len(items) > limits.images:
             raise Problem(413, f"There are {len(items)} items: at most {limits.images} are read in one request.")
-        return [await service.prepare(inputs.from_json, item, limits) for item in items]
-    raise Problem(415, f"The media type {kind[:60]!r} is not read: send {RAW}, {JSON} or {FORM}.")
+        for item in items:
+            yield await service.prepare(inputs.from_json, item, limits)
+    else:
+        raise Problem(415, f"The media type {kind[:60]!r} is not read: send {RAW}, {JSON} or {FORM}.")
 
 
 def _add_explaining(app: FastAPI, service: Service) -> None:

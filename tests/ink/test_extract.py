@@ -79,3 +79,23 @@ def test_dust_and_a_finger_at_the_rim_are_no_ink() -> None:
     assert not ink[225:].any()
     assert not ink[:20].any()
     assert np.abs(ink.astype(int) - expected).mean() < 1
+
+
+def test_a_large_transparent_picture_takes_little_more_memory_than_it_has():
+    import tracemalloc
+
+    image = np.zeros((1500, 1500, 4), np.uint8)
+    image[300:1200, 700:800, 3] = 255
+    tracemalloc.start()
+    extract_ink(image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * image.nbytes
+
+
+def test_a_long_strip_of_grainy_paper_is_read():
+    random = np.random.default_rng(0)
+    strip = np.clip(random.normal(200, 6, (40, 4000)), 0, 255).astype(np.uint8)
+    for left in range(100, 3900, 200):
+        strip[8:32, left : left + 6] = 40
+    assert extract_ink(strip).any()

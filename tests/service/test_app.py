@@ -340,3 +340,40 @@ def test_the_documentation_asks_nothing_of_other_servers_and_its_examples_work(m
     assert {"image/png", "image/jpeg", "multipart/form-data"} < content.keys()
     for name in ("docs.js", "docs.css"):
         assert client.get(f"/docs/{name}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/" + 300 * "a", "/a%00b"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_path_that_no_file_can_have_is_not_found(client, method, path):
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
+
+
+def test_a_client_that_goes_away_while_it_sends_is_no_fault_of_the_service(client):
+    import asyncio
+
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+             "path": PREDICT, "raw_path": PREDICT.encode(), "query_string": b"", "root_path": "", "client": None,
+             "server": None, "headers": [(b"content-type", b"image/png"), (b"content-length", b"9")]}  # fmt: skip
+    asyncio.run(client.service.guard(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert 'status="500"' not in client.get("/metrics").text
+
+
+def test_the_pictures_of_a_batch_are_not_all_decoded_before_the_first_is_read(client, pens, monkeypatch):
+    """Or a few kilobytes of files would become gigabytes."""
+    steps, decode, read = [], inputs.from_picture, Reader.read_picture
+    monkeypatch.setattr(inputs, "from_picture", lambda *given: steps.append("decoded") or decode(*given))
+    monkeypatch.setattr(Reader, "read_picture", lambda *given: steps.append("read") or read(*given))
+    files = [("file", (f"{label}.png", page(pens[label]), "image/png")) for label in (1, 2, 5)]
+    answer = client.post(BATCH, files=files).json()
+    assert [each["number"] for each in answer["results"]] == ["1", "2", "5"]
+    assert steps == ["decoded", "read"] * 3
