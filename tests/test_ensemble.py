@@ -97,3 +97,12 @@ def test_networks_that_saw_each_others_validation_images_make_none():
     other = {**card, "settings": {"data": {**data, "fold": 1}}}
     with pytest.raises(UserError, match=r"differ in data\.fold"):
         ensemble._check_alike([card, other])
+
+
+def test_the_temperature_of_one_network_is_not_that_of_the_vote():
+    from mnist_lightning.models import checkpoint
+
+    card = {"network": {"_target_": "mnist_lightning.models.MLP"}, "temperature": 0.5, "sure": 0.9, "dataset": "mnist"}
+    joined = checkpoint.join([{"state_dict": {}, checkpoint.CARD: card}] * 2)
+    assert not {"temperature", "sure"} & set(joined[checkpoint.CARD])
+    assert joined[checkpoint.CARD]["dataset"] == "mnist"

@@ -191,6 +191,51 @@ def test_the_pretrained_network_reads_a_path_a_picture_an_array_and_a_batch(tmp_
         assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_pil_image_is_read_as_its_file_is():
+    from mnist_lightning.ink.images import from_pil
+
+    white = Image.new("L", (90, 120), 255)
+    white.paste(0, (40, 20, 52, 100))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    sideways = white.rotate(90, expand=True)
+    sideways.getexif().update(exif)
+    np.testing.assert_array_equal(from_pil(sideways), np.asarray(white))
+    seen = Image.new("P", (90, 120), 0)
+    seen.putpalette([255, 255, 255, 0, 0, 0])
+    seen.paste(1, (40, 20, 52, 100))
+    seen.info["transparency"] = 0
+    assert from_pil(seen).shape == (120, 90, 4)
+    assert str(ml.load("pretrained")(seen).digit) == "1"
+    red = from_pil(Image.new("RGB", (4, 4), (255, 0, 0)))
+    assert red[0, 0].tolist() == [0, 0, 255]  # OpenCV's order
+
+
+def test_an_array_of_another_shape_is_refused():
+    with pytest.raises(UserError, match=r"shape \[2, 32, 32\] cannot be read"):
+        ml.load("pretrained")(np.zeros((2, 32, 32), np.uint8))
+
+
+def test_a_network_for_images_of_another_size_reads_no_pictures(checkpoint_file):
+    predictor = ml.load(checkpoint_file)
+    predictor.card["image_size"] = 32
+    with pytest.raises(UserError, match="takes images of 32x32 pixels"):
+        predictor(np.zeros((40, 40), np.uint8))
+
+
+def test_epochs_without_validation_are_recorded_as_such(tmp_path):
+    for arguments, best in (({"check_val_every_n_epoch": 2}, 2), ({"limit_val_batches": 0}, 3)):
+        folder = tmp_path / str(best)
+        made = ml.train("data=digits", "data.limit=320", "model=mlp", "trainer.max_epochs=3", f"outputs={folder}",
+                        *(f"{'+' if name.startswith('check') else ''}trainer.{name}={value}"
+                          for name, value in arguments.items()))  # fmt: skip
+        history = made["history"]
+        assert len(set(history["train_loss"])) == 3, history  # each epoch its own, none missing and none repeated
+        assert None not in history["train_loss"]
+        assert [value is None for value in history["val_loss"]] == [best != 2 or epoch != 2 for epoch in (1, 2, 3)]
+        assert made["best"]["epoch"] == best
+
+
 def test_the_public_names_come_without_importing_anything(slower):
     code = (
         "import sys, time; began = time.process_time(); import mnist_lightning; "

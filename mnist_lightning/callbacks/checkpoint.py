@@ -31,6 +31,7 @@ class BestAndLast(Checkpoint):
     def __init__(self, monitor: Monitor = "val_accuracy", every_n_steps: PositiveInt | None = None) -> None:
         self.monitor, self.every_n_steps = monitor, every_n_steps
         self.best: dict[str, Any] | None = None
+        self._best_step = -1  # optimizer steps done when the best epoch ended
         self._folder = Path()
 
     @property
@@ -40,11 +41,11 @@ class BestAndLast(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""
-        return {"best": self.best}
+        return {"best": self.best, "best_step": self._best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from the state of the run that is resumed."""
-        self.best = state_dict["best"]
+        self.best, self._best_step = state_dict["best"], state_dict.get("best_step", -1)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the run folder."""
@@ -54,7 +55,7 @@ class BestAndLast(Checkpoint):
         """Write the first last.ckpt, and copy the best one of a resumed run."""
         source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if self.best is not None and source is not None and trainer.is_global_zero:
-            self._take_over_best(source, trainer.current_epoch)
+            self._take_over_best(source, trainer.global_step)
         trainer.save_checkpoint(self._folder / LAST)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
@@ -70,6 +71,7 @@ class BestAndLast(Checkpoint):
         if better:
             self.best = {"epoch": trainer.current_epoch + 1, "val_loss": None, "val_accuracy": None, **now,
                          "checkpoint": BEST}  # fmt: skip
+            self._best_step = trainer.global_step
         trainer.save_checkpoint(self._folder / LAST)
         if better and trainer.is_global_zero:
             write_atomically(self._folder / BEST, (self._folder / LAST).read_bytes())
@@ -81,21 +83,22 @@ class BestAndLast(Checkpoint):
 
     def _is_best(self, now: dict[str, float]) -> bool:
         before = self.best.get(self.monitor) if self.best else None
-        if before is None or self.monitor not in now:  # `last`, or nothing was validated
+        if before is None:  # `last`, or nothing has been validated
             return True
+        if self.monitor not in now:
+            return False
         gain = now[self.monitor] - before
         return gain >= 0 if self.monitor == "val_accuracy" else gain <= 0  # of equal ones, the one that has seen more
 
-    def _take_over_best(self, source: Path, epochs: int) -> None:
+    def _take_over_best(self, source: Path, step: int) -> None:
         """Put the best checkpoint of a resumed run into this run's folder.
 
         If its last epoch is the best one, copy the checkpoint that is resumed: the best one next to it may be of an
         earlier epoch if the run was killed between writing the two.
         """
         assert self.best is not None
-        best = (
-            source if self.best["epoch"] == epochs and source.name == Path(LAST).name else source.with_name("best.ckpt")
-        )
+        # Not by the epoch: within the next one, Lightning still counts as many as at the end of the best.
+        best = source if self._best_step == step and source.name == Path(LAST).name else source.with_name("best.ckpt")
         if best.is_file():
             if best.resolve() != (self._folder / BEST).resolve():
                 (self._folder / BEST).parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,7 @@ class Progress(pl.Callback):
         self.bar: tqdm[Any] | None = None
         self.began = self.shown = time.perf_counter()
         self.batches = self.images = 0  # of this process, and of this epoch
+        self.accuracy: Any = None  # of the last validation
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the run; a resumed one has less to do."""
@@ -41,6 +42,7 @@ class Progress(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the epoch's bar."""
+        self.accuracy = trainer.callback_metrics.get("val_accuracy", self.accuracy)  # the module forgets it now
         self.began, self.images = time.perf_counter(), 0
         if self.wants_bar and trainer.is_global_zero:
             limit = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
@@ -68,7 +70,7 @@ class Progress(pl.Callback):
         words = []
         if (loss := getattr(pl_module, "train_loss_so_far", None)) is not None:
             words.append(f"loss {loss:.4f}")
-        if (accuracy := trainer.callback_metrics.get("val_accuracy")) is not None:
+        if (accuracy := trainer.callback_metrics.get("val_accuracy", self.accuracy)) is not None:
             words.append(f"validation {100 * float(accuracy):.2f} %")
         words.append(f"{self.images / max(now - self.began, 1e-9):,.0f} images/s")
         if math.isfinite(left := (now - self.run_began) / self.batches * (self.to_do - self.batches)):

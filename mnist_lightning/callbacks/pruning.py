@@ -72,7 +72,7 @@ class Pruning(pl.Callback):
         try:
             if self.storage.get_trial(self.trial_id).state != TrialState.RUNNING:
                 return "leave"
-            if self.measured is None:
+            if self.measured is None or self.measured not in trainer.callback_metrics:  # not validated
                 return ""
             value = float(trainer.callback_metrics[self.measured])
             self.storage.set_trial_intermediate_value(self.trial_id, epoch, value)

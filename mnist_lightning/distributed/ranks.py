@@ -140,22 +140,28 @@ def first_of_machine_first() -> Iterator[None]:
         torch.distributed.barrier()
 
 
+def of_first(value: Any) -> Any:
+    """The value that the first rank has; every rank calls it."""
+    if place().world == 1:
+        return value
+    import torch.distributed
+
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
 def agree(facts: Mapping[str, Any]) -> None:
     """Compare what this rank has found with what the first has: machines may differ in their files and settings.
 
     Raises:
         UserError: naming the first fact that differs.
     """
-    if place().world == 1:
-        return
-    import torch.distributed
-
-    box = [dict(facts)]
-    torch.distributed.broadcast_object_list(box, src=0)
+    first = of_first(dict(facts))
     for name, value in facts.items():
-        if value != box[0].get(name):
+        if value != first.get(name):
             raise UserError(
-                f"{name} is {value} on {socket.gethostname()} and {box[0].get(name)} where the first rank runs: "
+                f"{name} is {value} on {socket.gethostname()} and {first.get(name)} where the first rank runs: "
                 "all machines need the same settings and data."
             )
 

@@ -83,6 +83,10 @@ def evaluate_suite(
     """
     began = time.perf_counter()
     _check_names(options.out_of_distribution, data["name"])
+    if predictor.network is None:
+        raise UserError(
+            f"{checkpoint} is an ONNX file, which eval.py scores; the suite measures the checkpoint it came from."
+        )
     log.info("Checkpoint: %s", runs.shown(checkpoint))
     digits, split = _load(predictor, checkpoint, data)
     batch = data["eval_batch_size"]
@@ -176,7 +180,7 @@ def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tupl
     if name != trained_on and not {name, trained_on} <= SAME_TRAINING_IMAGES:
         return data, f"The network was trained on {trained_on}, so it saw no image of {name}; a share of {name}'s " \
                      "training images validates."  # fmt: skip
-    own = predictor.card.get("settings", {}).get("data", {})
+    own = predictor.card.get("data") or (predictor.card.get("settings") or {}).get("data") or {}
     if not all(key in own for key in _SPLIT):
         sentence = (
             "The checkpoint does not say how its training images were split: these validation images may have been "

@@ -75,11 +75,12 @@ class OnnxPredictor(Predictor):
     def logits(self, images: Any, batch_size: int = 250) -> np.ndarray:
         """Logits, float32 [N, C], of images uint8 [N, 28, 28], bright ink on 0."""
         images = np.asarray(images)
-        parts = [
-            self._session.run(None, {self._input: to_input(images[start : start + batch_size])})[0]
-            for start in range(0, len(images), batch_size)
-        ]
+        parts = [self.run(to_input(images[at : at + batch_size])) for at in range(0, len(images), batch_size)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.class_names)), np.float32)
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Logits, float32 [N, C], of images float32 [N, 1, H, W] in [0, 1]."""
+        return self._session.run(None, {self._input: images})[0]
 
     def feature_maps(self, image: np.ndarray) -> list[FeatureMaps]:
         """What each convolutional layer computes from an image, after its activation and pooling."""

@@ -93,8 +93,9 @@ class Predictor:
         """Read a picture, of any size and colours, or a batch of prepared digits.
 
         Args:
-            picture: the path of an image file; a PIL image; an array uint8 [H, W] or [H, W, 3 or 4]; or a batch of
-                images like MNIST's, uint8 [N, 28, 28], as an array or a tensor.
+            picture: the path of an image file; a PIL image; an array uint8, grey [H, W], or with OpenCV's order of
+                colours, BGR [H, W, 3] or BGRA [H, W, 4]; or a batch of images like MNIST's, uint8 [N, 28, 28], as an
+                array or a tensor.
             digits: 1 if the picture shows one digit; None for as many as it shows.
             sure: lowest probability at which a digit counts as sure; None for what the card says.
 
@@ -102,21 +103,25 @@ class Predictor:
             A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with boxes); for a batch a list of them.
 
         Raises:
-            UserError: the file is not an image.
+            UserError: the file is not an image, the array has another shape, or the network takes images of another
+                size than MNIST's.
         """
         from mnist_lightning.inference.reader import Reader
-        from mnist_lightning.ink.images import read_picture
+        from mnist_lightning.ink.images import from_pil, read_picture
         from mnist_lightning.models.card import sure_from
 
         reader = Reader(self, sure_from(self.card, sure))
         if isinstance(picture, str | Path):
             pixels = read_picture(picture).pixels
         else:
-            if hasattr(picture, "getbands"):  # a PIL image
-                picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
-            pixels = np.asarray(picture)
+            pixels = from_pil(picture) if hasattr(picture, "getbands") else np.asarray(picture)
         if pixels.ndim == 3 and pixels.shape[1:] == (28, 28):
             return [reader.read_picture(each, 1) for each in pixels]
+        if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4)):
+            raise UserError(
+                f"A picture of shape {list(pixels.shape)} cannot be read: expected [H, W], [H, W, 3 or 4], or a batch "
+                "[N, 28, 28]."
+            )
         return reader.read_picture(pixels, digits)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:

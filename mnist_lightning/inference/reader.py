@@ -16,10 +16,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mnist_lightning.errors import UserError
 from mnist_lightning.inference import second_look
 from mnist_lightning.inference.parts import InkPart, Part, StrokePart
 from mnist_lightning.inference.reading import NO_DIGIT, UNSURE, DigitReading, Reading
 from mnist_lightning.ink.extract import find_ink
+from mnist_lightning.ink.normalise import SIZE
 from mnist_lightning.ink.segment import segment_ink_rows, segment_stroke_rows
 from mnist_lightning.ink.strokes import Stroke
 
@@ -49,7 +51,21 @@ class Reader:
     """
 
     def __init__(self, predictor: Predictor, sure: float, least: float = LEAST) -> None:
-        """`sure` is the lowest probability, 0 to 1, at which a digit counts as sure; below `least` it is not one."""
+        """Make a reader.
+
+        Args:
+            predictor: the network.
+            sure: the lowest probability, 0 to 1, at which a digit counts as sure.
+            least: the lowest at which it counts as a digit at all.
+
+        Raises:
+            UserError: the network takes images of another size than MNIST's.
+        """
+        if (side := predictor.card.get("image_size", SIZE)) != SIZE:
+            raise UserError(
+                f"This network takes images of {side}x{side} pixels. Pictures and drawings are prepared as MNIST's, "
+                f"{SIZE}x{SIZE}: train it with images of that size."
+            )
         self.predictor, self.sure, self.least = predictor, sure, min(least, sure)
         # Each part holds its strokes, so no identity is reused.
         self._known: dict[Hashable, tuple[Part, DigitReading]] = {}

@@ -159,6 +159,8 @@ def _misfit(checkpoint: Mapping[str, Any], path: Path) -> str:
 def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The checkpoint of an ensemble of these networks: their weights alone, and the card of the first, changed.
 
+    The temperature of one network is not that of their vote, which is less confident: it is left out.
+
     Args:
         checkpoints: as `read` returns them, of networks for the same classes.
     """
@@ -170,10 +172,8 @@ def join(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     network = {"_target_": describe_class(Ensemble), "members": [dict(each[CARD]["network"]) for each in checkpoints]}
     seen = distinct([facts for each in checkpoints for facts in each[CARD].get("seen", ())])
-    return {
-        "state_dict": weights,
-        CARD: {**checkpoints[0][CARD], "network": network, **({"seen": seen} if seen else {})},
-    }
+    first = {key: value for key, value in checkpoints[0][CARD].items() if key not in ("temperature", "sure")}
+    return {"state_dict": weights, CARD: {**first, "network": network, **({"seen": seen} if seen else {})}}
 
 
 def distinct(facts: Sequence[Mapping[str, Any]]) -> list[Any]:

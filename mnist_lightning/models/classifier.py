@@ -106,8 +106,17 @@ class Classifier(pl.LightningModule):
             self.distillation.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Reset the sums of the epoch."""
+        """Reset the sums of the epoch, and forget the means of the epoch before, which Lightning keeps."""
         self._train = _Sums(self.device)
+        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+            self.trainer.callback_metrics.pop(name, None)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Log the training means of an epoch that ends without a validation, before callbacks ask for them."""
+        every = self.trainer.check_val_every_n_epoch
+        validates = self.trainer.enable_validation and (every is None or (self.current_epoch + 1) % every == 0)
+        if self.trainer.is_last_batch and not validates:
+            self._log_means(train=self._train)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the sums of the validation."""
@@ -155,15 +164,17 @@ class Classifier(pl.LightningModule):
         self._log_means(train=trained, val=self._val)
 
     def on_train_epoch_end(self) -> None:
-        """Log the training means where no validation has done so, and step a schedule that watches a metric.
+        """Log the training means if nothing has done so, and step a schedule that watches a metric.
 
         Lightning steps such a schedule only after the checkpoint is saved, so a resumed run would lose the step.
         """
-        if "train_loss" not in self.trainer.callback_metrics or self.trainer.limit_val_batches == 0:
+        metrics = self.trainer.callback_metrics
+        if "train_loss" not in metrics:
             self._log_means(train=self._train)
         for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau) and (self.current_epoch + 1) % config.frequency == 0:
-                config.scheduler.step(self.trainer.callback_metrics[str(config.monitor)])
+            due = (self.current_epoch + 1) % config.frequency == 0 and str(config.monitor) in metrics
+            if due and isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(metrics[str(config.monitor)])
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step a schedule; one that watches a metric has been stepped by `on_train_epoch_end`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -37,7 +38,8 @@ def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], Any]) -> No
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); what was there before is unchanged.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file system that has become read-only says so before it looks
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

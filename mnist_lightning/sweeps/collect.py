@@ -48,6 +48,9 @@ class Run:
         metrics = self.metrics
         known = dict(metrics.get("choices") or {})
         known |= dict(settings.dotted(metrics.get("hyperparameters") or {}))
+        # Not among the hyperparameters: callbacks should not change what is learned. Some do.
+        known |= {key.lstrip("~"): value or "left out" for key, value in self.overrides.items()
+                  if key.lstrip("~").startswith("callbacks.")}  # fmt: skip
         known["experiment"] = metrics.get("experiment")
         known["status"] = metrics.get("status")
         if loaded := (metrics.get("dataset") or {}).get("name"):
@@ -66,8 +69,13 @@ class Run:
 
     @property
     def overrides(self) -> dict[str, str]:
-        """The overrides on its command line, key -> value as typed."""
-        return dict(word.lstrip("+").split("=", 1) for word in self.metrics.get("overrides") or [] if "=" in word)
+        """The overrides on its command line, key -> value as typed; "" for one that leaves its key out, as `~a.b`."""
+        return {key: word.partition("=")[2] for key, word in self._words.items()}
+
+    @property
+    def _words(self) -> dict[str, str]:
+        """Key -> its override as typed."""
+        return {word.lstrip("+").partition("=")[0]: word for word in self.metrics.get("overrides") or []}
 
     @property
     def replicate(self) -> tuple[str, ...]:
@@ -78,8 +86,8 @@ class Run:
     def recipe(self) -> list[str]:
         """Its overrides without the seed, the fold, where it ran, and its place in a sweep or search."""
         left_out = (*REPLICATES, *WHEREABOUTS)
-        given = {key: value for key, value in self.overrides.items() if key.partition(".")[0] != "search"}
-        kept = [f"{key}={value}" for key, value in given.items() if key not in left_out]
+        given = {key: word for key, word in self._words.items() if key.partition(".")[0] != "search"}
+        kept = [word for key, word in given.items() if key not in left_out]
         # That a sweep joined its networks is part of the recipe of the ensemble, not of each network.
         return [word for word in kept if not word.startswith("sweep.") or "members" in self.metrics]
 

@@ -55,6 +55,9 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
     wanted = given["search"]
     settings.check(given, COMMANDS["train"].function)
     check_search(wanted)
+    for name in ("fail_fast", "ensemble"):
+        if given["sweep"][name]:
+            raise UserError(f"sweep.{name}=true is for sweeps, not for a search: leave it out.")
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     chosen, fixed = spaces.from_overrides(wanted["space"], overrides)
     space = spaces.Space(chosen)

@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
         "dataset": first["dataset"],
         "seed": seeds,
         "history": {},
-        **_score(run, settings),
+        **_score(run, settings, _own_modules(members)),
         "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}, "seed": seeds},
         "parameters": sum(job.metrics["parameters"] for job in finished),
         "timing": {
@@ -85,7 +85,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     return metrics
 
 
-def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
     """Score the ensemble in `run`, draw its pictures, and return `best`, `test` and `environment` for its record."""
     import torch
     from torch.nn import functional as F
@@ -93,17 +93,21 @@ def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
     from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.models.classifier import Classifier
-    from mnist_lightning.tasks import parts
+    from mnist_lightning.tasks import held_out, parts
     from mnist_lightning.tasks.finish import score
     from mnist_lightning.tasks.trainer import pick, quiet, tester
 
     quiet()
     device = pick(settings["trainer"]["accelerator"]).type
-    predictor = Predictor.load(run / runs.BEST, device, settings["tta"], settings["trainer"]["precision"])
+    predictor = Predictor.load(
+        run / runs.BEST, device, settings["tta"], settings["trainer"]["precision"], allow=allowed
+    )
     data = parts.build("data", settings["data"])
     data.prepare_data()
     data.setup()
     logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
+    if (temperature := held_out.temperature(logits, data.val.labels)) is not None:
+        held_out.calibrate(run / runs.BEST, temperature)
     trainer = tester(run, device, predictor.precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
     test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], trainer)
     return {
@@ -116,6 +120,14 @@ def _score(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "test": test,
         "environment": provenance.describe(predictor.device.type, predictor.precision),
     }
+
+
+def _own_modules(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The modules of the members' networks, which this sweep has just trained: they may be built again."""
+    from mnist_lightning.models.checkpoint import CARD
+
+    names = {str(each[CARD]["network"].get("_target_", "")) for each in members}
+    return sorted({name.rpartition(".")[0] for name in names} - {""})
 
 
 def _check_alike(cards: Sequence[dict[str, Any]]) -> None:

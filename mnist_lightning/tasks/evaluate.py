@@ -69,9 +69,15 @@ def evaluate(
     if not len(loaded.test):
         raise UserError(f"{loaded.name} has no test images.")
     predictor.check_classes(path, loaded.name, len(loaded.class_names))
-    trainer = tester(run, predictor.device.type, precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
+    network = predictor.network
+    if network is None:
+        from mnist_lightning.inference.onnx_network import OnnxNetwork
+
+        network, precision = OnnxNetwork(predictor), "32-true"  # type: ignore[arg-type]
+    place = "cpu" if predictor.device is None else predictor.device.type
+    trainer = tester(run, place, precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
     began = time.perf_counter()
-    found, _ = score(Classifier(predictor.network, card=predictor.card), loaded, tta, trainer)  # type: ignore[arg-type]
+    found, _ = score(Classifier(network, card=predictor.card), loaded, tta, trainer)  # type: ignore[arg-type]
     result = {
         "schema_version": 1,
         "checkpoint": str(path),
@@ -81,7 +87,7 @@ def evaluate(
         **found,
         "class_names": list(loaded.class_names),
         "images_per_second": len(loaded.test) / (time.perf_counter() - began),
-        "environment": provenance.describe(predictor.device.type, str(trainer.precision)),
+        "environment": provenance.describe(place, str(trainer.precision)),
     }
     write_json(run / "evaluation.json", result)
     _summarise(run, result)

@@ -26,6 +26,10 @@ FREE = (
 """What the command line may change in a resumed run: none of it changes what was learned so far."""
 
 
+_FOLLOW = {"progress": "trainer.enable_progress_bar", "learning_curves": "trainer.log_every_n_steps"}
+"""Callbacks that take a setting of the trainer, which is free."""
+
+
 def find(ckpt_path: str, outputs: Path) -> Path:
     """The checkpoint that `ckpt_path=` names: a file, a run folder (its last.ckpt), or `latest`.
 
@@ -102,7 +106,9 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             raise UserError(f"{override} cannot be given with ckpt_path=: its settings are those of {path}.")
         touched = [key for key in now if key == name or key.startswith(f"{name}.")]
         changed = [key for key in touched if now[key] != before.get(key)]
-        if changed and not free and section in kept:
+        # A trial is resumed by its search, which composes it again and vouches for its settings; some of them, such as
+        # the seed that was drawn or the checkpoint that `latest` was, stand in the checkpoint in another form.
+        if changed and not free and section in kept and not composed.get("search"):
             key = next((each for each in changed if "_target_" not in each), changed[0])
             raise UserError(
                 f"{override} cannot change in a resumed run, whose {key} is {shown(before.get(key))}: leave it out, "
@@ -113,8 +119,10 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
     for name in result.get("callbacks", {}):
         if name in result:  # `callbacks.averaging` is `averaging`
             result["callbacks"][name] = _copy(result[name])
-        elif name in ("progress", "learning_curves") and name in composed["callbacks"]:
-            result["callbacks"][name] = _copy(composed["callbacks"][name])  # these follow settings of the trainer
+        elif setting := _FOLLOW.get(name):  # these follow settings of the trainer
+            said = {override.partition("=")[0].lstrip("+~") for override in overrides}
+            if setting in said and name in composed["callbacks"]:
+                result["callbacks"][name] = _copy(composed["callbacks"][name])
     if not composed.get("search"):  # a trial that is resumed on its own reports to nobody
         result.get("callbacks", {}).pop("pruning", None)
     check(result, COMMANDS["train"].function)

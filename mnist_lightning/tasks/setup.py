@@ -46,12 +46,12 @@ def setup(job: Job) -> None:
     quiet()
     if settings["runtime"]["threads"]:
         torch.set_num_threads(settings["runtime"]["threads"])
-    if settings["seed"] is None:
-        settings["seed"] = int(torch.randint(2**31, ()).item())
     if settings["trainer"].get("gradient_clip_val") and settings["optimizer"].get("fused"):
         settings["optimizer"] = {**settings["optimizer"], "fused": False}  # no clipping with it in mixed precision
-    pl.seed_everything(settings["seed"], verbose=False)
     ranks.join(pick(settings["trainer"].get("accelerator", "auto")).type)
+    if settings["seed"] is None:
+        settings["seed"] = ranks.of_first(int(torch.randint(2**31, ()).item()))
+    pl.seed_everything(settings["seed"], verbose=False)
     if job.start:
         job.given = checkpoint.read(job.start)
         if settings["model"]["_target_"] == "checkpoint":
@@ -178,6 +178,8 @@ def _teacher(settings: Mapping[str, Any], data: Any) -> Predictor | None:
         return None
     path, word = runs.find_checkpoint(named, Path(settings["outputs"]))
     teacher = Predictor.load(path, "cpu", allow=settings["allow"])
+    if teacher.network is None:
+        raise UserError(f"distill.teacher={named} is an ONNX file: give the checkpoint that it was exported from.")
     teacher.check_classes(path, settings["data"].get("name", "the data set"), len(data.class_names))
     overlap.check_unseen(teacher.card, data, f"distill.teacher={named}")
     log.info("Teacher: %s", word)

@@ -159,7 +159,8 @@ def _choose(settings: dict[str, Any], overrides: list[str], final: bool) -> tupl
     """
     if (search := settings.get("search")) and search["trial"] is None:
         raise UserError("search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.")
-    check_together(settings)
+    if not final:  # what a checkpoint keeps of a fine-tuning holds `ckpt` besides the `ckpt_path` that resumes it
+        check_together(settings)
     outputs = Path(settings["outputs"])
     if not settings["ckpt_path"]:
         if teacher := settings["distill"]["teacher"]:

@@ -27,7 +27,7 @@ class Trainer:
         if states:
             for callback, state in zip(self.callbacks, states, strict=True):
                 callback.load_state_dict(state)
-            self.current_epoch = self.record.epochs
+            self.current_epoch, self.global_step = self.record.epochs, 10 * self.record.epochs
 
     def call(self, hook, *arguments):
         for callback in self.callbacks:
@@ -45,6 +45,7 @@ class Trainer:
         self.call("on_train_start")
         for numbers in epochs:
             self.call("on_train_epoch_start")
+            self.global_step += 10
             names = ("train_loss", "val_loss", "val_accuracy")
             self.callback_metrics = {
                 name: torch.tensor(value, dtype=torch.float64) for name, value in zip(names, numbers, strict=True)
@@ -54,6 +55,26 @@ class Trainer:
         self.call("on_train_end")
         self.call("on_fit_end")
         return self
+
+
+def test_a_run_resumed_within_an_epoch_keeps_the_weights_of_the_best(tmp_path):
+    """There, Lightning still counts as many epochs as at the end of the best one, but last.ckpt has gone further."""
+    first = Trainer(tmp_path / "first", every_n_steps=2)
+    first.run(EPOCHS[:2])
+    (tmp_path / "first" / LAST).write_text("within the third epoch")
+    again = Trainer(tmp_path / "again", resumed_from=tmp_path / "first" / LAST, states=first.states())
+    again.global_step = 22
+    again.call("on_train_start")
+    assert (tmp_path / "again" / BEST).read_text() == "2"
+
+
+def test_an_epoch_that_was_not_validated_is_not_the_best(tmp_path):
+    trainer = Trainer(tmp_path / "run")
+    trainer.run(EPOCHS[:1])
+    trainer.callback_metrics = {"train_loss": torch.tensor(0.1)}
+    trainer.call("on_train_epoch_end")
+    assert trainer.checkpoint_callback.best["epoch"] == 1
+    assert (tmp_path / "run" / BEST).read_text() == "1"
 
 
 EPOCHS = [(0.9, 0.50, 0.80), (0.8, 0.30, 0.85), (0.7, 0.40, 0.90), (0.6, 0.45, 0.70)]

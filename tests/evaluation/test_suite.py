@@ -241,3 +241,10 @@ def test_a_network_with_other_classes_is_refused(tmp_path):
 
 def test_the_config_offers_what_can_be_made(compose):
     assert compose("evaluate_suite")["outliers"] == list(outlier_sets.SETS)
+
+
+def test_the_split_of_a_network_trained_from_python_is_known_too(finished):
+    _, _, path = finished
+    predictor = Predictor.load(path, "cpu")
+    predictor.card = {**predictor.card, "data": {**SPLIT, "name": "digits"}, "settings": None}
+    assert suite._load(predictor, path, DATA)[1].startswith("The same validation images that were set aside")

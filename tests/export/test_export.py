@@ -94,6 +94,23 @@ def test_onnx_computes_what_the_network_does(files, tmp_path, name):
     ]  # fmt: skip
 
 
+def test_an_onnx_file_is_scored_as_the_checkpoint_that_it_came_from(files, tmp_path, compose):
+    from mnist_lightning.tasks.evaluate import evaluate
+
+    path = command.export(ckpt=str(files("cnn")), output=str(tmp_path / "made.onnx"), data=DATA)
+    found = []
+    for number, ckpt in enumerate((files("cnn"), path)):
+        run = tmp_path / str(number)
+        run.mkdir()
+        asked = compose("eval", f"ckpt='{ckpt}'", "data=digits", "precision=32-true")
+        names = ("ckpt", "outputs", "device", "precision", "data", "tta", "allow")
+        found.append(evaluate(run, **{name: asked[name] for name in names}))
+    first, second = found
+    assert second["accuracy"] == first["accuracy"]
+    assert second["loss"] == pytest.approx(first["loss"], abs=1e-4)
+    assert second["environment"]["precision"] == "32-true"
+
+
 def test_the_metadata_says_what_a_user_needs(files, tmp_path):
     path = command.export(ckpt=str(files("mlp")), output=str(tmp_path / "made.onnx"), data=DATA, sure=0.6)
     found = {entry.key: entry.value for entry in onnx.load(path).metadata_props}

@@ -167,3 +167,18 @@ def test_a_checkpoint_that_is_not_there_is_said(tmp_path, latest_run):
     for ckpt in (str(latest_run), "latest", None):
         with pytest.raises(UserError, match=r"run folder .*03-04-05-abcdef holds no checkpoints/best\.ckpt"):
             runs.find_checkpoint(ckpt, tmp_path)
+
+
+def test_a_file_system_that_has_become_read_only_is_one_sentence(tmp_path, monkeypatch):
+    import errno
+
+    from mnist_lightning.errors import UserError
+    from mnist_lightning.run import files
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)  # which Linux refuses before it looks whether there is such a file
+    with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\); what was there before"):
+        files.write_text(tmp_path / "a.txt", "b")

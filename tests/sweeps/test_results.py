@@ -327,3 +327,17 @@ def test_folders_that_are_no_files_and_files_that_are_too_large_are_left_out(tmp
     assert said == (
         f"Left out: {tmp_path / 'large/training_metrics.json'} is too large: at most 16,777,216 bytes are read."
     )
+
+
+def test_runs_with_other_callbacks_are_other_runs(tmp_path):
+    made = [["~callbacks.averaging"], ["+callbacks.mine._target_=my.Callback"], []]
+    for number, extra in enumerate(made):
+        make_run(tmp_path / str(number), 0.99, commit="a")
+        path = tmp_path / str(number) / "training_metrics.json"
+        metrics = json.loads(path.read_text())
+        path.write_text(json.dumps({**metrics, "overrides": [*metrics["overrides"], *extra]}))
+    table = ask(tmp_path, by=["command"])
+    assert table.count("99.00") == 3
+    assert "~callbacks.averaging" in table
+    assert "+callbacks.mine._target_=my.Callback" in table  # without its + Hydra would refuse it
+    assert ask(tmp_path).count("99.00") == 3

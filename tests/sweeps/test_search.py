@@ -334,3 +334,11 @@ def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
     (row,) = [row for row in csv.DictReader((study / "trials.csv").open()) if row["state"] == "finished"]
     assert (row["trial"], row["epochs"]) == ("1", str(epochs))
     assert "ckpt_path" not in (study / "best.txt").read_text()
+
+
+@pytest.mark.parametrize("setting", ["fail_fast", "ensemble"])
+def test_settings_of_a_sweep_are_refused_in_a_search(tmp_path, setting):
+    """With fail_fast, every trial after the first that failed would be interrupted and tried again, without end."""
+    done = fixtures.run(tmp_path, f"sweep.{setting}=true")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"sweep.{setting}=true is for sweeps, not for a search: leave it out.")

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from fixtures_training import train, weights
+from fixtures_training import SMALL, compose, train, weights
 
 from mnist_lightning.callbacks import BestAndLast, Progress
 from mnist_lightning.callbacks import checkpoint as checkpoint_callback
@@ -223,6 +223,32 @@ def test_a_run_goes_on_from_within_an_epoch_that_it_has_saved(tmp_path, killed_a
     assert kept["global_step"] == 4
     resumed = train(tmp_path / "resumed", f"ckpt_path={tmp_path / 'broken' / 'run'}", small=False)
     assert (resumed["status"], resumed["history"]["epoch"]) == ("finished", [1])
+
+
+def test_a_fine_tuning_run_is_resumed_with_the_settings_of_its_checkpoint(finished):
+    """As its ranks are: what the checkpoint keeps holds `ckpt` and `ckpt_path`, of which a user may give only one."""
+    kept = {**compose("train", *SMALL), "ckpt": "pretrained", "ckpt_path": str(finished[0] / "run" / runs.LAST)}
+    chosen, start = training._choose(kept, ["trainer.max_epochs=9"], final=True)
+    assert (chosen["ckpt"], start) == ("pretrained", finished[0] / "run" / runs.LAST)
+
+
+def test_a_resumed_trial_may_differ_in_what_the_run_itself_has_put_in(finished):
+    """Such as the seed that was drawn, and the checkpoint that was `latest`: the search vouches for its settings."""
+    kept = compose("train", *SMALL)
+    composed = {**kept, "ckpt": None, "search": {"trial": 3}}
+    kept = {**kept, "ckpt": "/made/of/latest.ckpt"}
+    assert resume.settings(composed, kept, ["ckpt=null"], finished[0])["ckpt"] == "/made/of/latest.ckpt"
+    with pytest.raises(UserError, match="ckpt=null cannot be given with ckpt_path="):
+        resume.settings({**composed, "search": None}, kept, ["ckpt=null"], finished[0])
+
+
+def test_a_resumed_run_draws_its_curve_as_before(finished):
+    kept = compose("train", *SMALL, "trainer.log_every_n_steps=1")
+    again = resume.settings(compose("train", *SMALL), kept, [], finished[0])
+    assert again["callbacks"]["learning_curves"]["every_n_steps"] == again["trainer"]["log_every_n_steps"] == 1
+    asked = ["trainer.log_every_n_steps=7"]
+    again = resume.settings(compose("train", *SMALL, *asked), kept, asked, finished[0])
+    assert again["callbacks"]["learning_curves"]["every_n_steps"] == again["trainer"]["log_every_n_steps"] == 7
 
 
 def test_weights_alone_cannot_be_resumed(finished, tmp_path):

