@@ -26,7 +26,8 @@ def do(canvas: Canvas, action: str) -> None:
     elif action == "close":
         close(canvas, sure=action == asked)
     elif action == "undo" and deleted is not None:
-        _write(canvas, lambda: canvas.album.restore(*deleted), "The drawing is back.")
+        if not _write(canvas, lambda: canvas.album.restore(*deleted), "The drawing is back."):
+            canvas.deleted = deleted  # `u` tries again
     else:
         ACTIONS[action](canvas)
 

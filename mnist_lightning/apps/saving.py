@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from mnist_lightning.errors import UserError
 from mnist_lightning.ink.raster import Layer
 from mnist_lightning.run.files import write_atomically, write_json
 
@@ -30,4 +31,6 @@ def save(canvas: Canvas) -> str:
         write_json(path.with_suffix(".json"), {"text": reading.text, "digits": digits, **canvas.drawing.to_data()})
     except OSError as error:
         return f"{path} cannot be written ({error.strerror}): choose another folder with drawings=."
+    except UserError as error:
+        return f"{error} The sheet is not saved."
     return f"Saved {path} and its strokes."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import struct
 from typing import Any
 
@@ -51,12 +52,12 @@ class Server:
         return struct.unpack_from("HH", ctypes.string_at(screen, 24), 20)
 
     def pressed(self, title: str) -> list[str]:
-        """What was pressed with Ctrl since the last call, "undo" or "redo", in a window with this title."""
+        """What was pressed with Ctrl since the last call, "undo" or "redo", in this program's window of this title."""
         if not self.answers:
             return []
         held = self._held_now()
         new, self._held = held - self._held, held
-        return sorted(new) if new and title in self._focused() else []
+        return sorted(new) if new and self._has_focus(title) else []
 
     def _held_now(self) -> set[str]:
         reply = self._ask("query_keymap")
@@ -79,14 +80,29 @@ class Server:
         words = struct.unpack_from(f"{each * 248}I", reply, _HEADER)
         return {8 + place: words[place * each : (place + 1) * each] for place in range(248)}
 
-    def _focused(self) -> str:
-        """The title of the window that gets the keys."""
+    def _has_focus(self, title: str) -> bool:
+        """Whether the window that gets the keys has this title, and is not another program's."""
         reply = self._ask("get_input_focus")
         if reply is None:
-            return ""
+            return False
         (window,) = struct.unpack_from("I", reply, 8)
-        name = self._ask("get_property", *map(ctypes.c_uint32, (0, window, _WM_NAME, _ANY, 0, 256)))
-        return "" if name is None else name[_HEADER : _HEADER + struct.unpack_from("I", name, 16)[0]].decode("latin-1")
+        owner = self._property(window, self._owner)
+        own = len(owner) != 4 or struct.unpack("I", owner) == (os.getpid(),)
+        return own and title in self._property(window, _WM_NAME).decode("latin-1")
+
+    def _property(self, window: int, name: int) -> bytes:
+        """The value of a window's property; empty if it has none."""
+        reply = self._ask("get_property", *map(ctypes.c_uint32, (0, window, name, _ANY, 0, 256)))
+        if reply is None:
+            return b""
+        return reply[_HEADER : _HEADER + struct.unpack_from("I", reply, 16)[0] * max(reply[1] // 8, 1)]
+
+    @functools.cached_property
+    def _owner(self) -> int:
+        """The atom of the property with a window's process id."""
+        name = b"_NET_WM_PID"
+        reply = self._ask("intern_atom", ctypes.c_uint8(0), ctypes.c_uint16(len(name)), ctypes.c_char_p(name))
+        return 0 if reply is None else struct.unpack_from("I", reply, 8)[0]
 
     def _ask(self, request: str, *arguments: Any) -> bytes | None:
         """The server's reply, or None if it refuses."""

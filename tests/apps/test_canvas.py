@@ -489,6 +489,34 @@ def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_lost(canvas):
     assert "cannot be written" in canvas.message
 
 
+def test_a_full_disk_is_said_and_the_window_stays(canvas, monkeypatch):
+    from mnist_lightning.errors import UserError
+
+    def full(path, *_):
+        raise UserError(f"{path} cannot be written (No space left on device).")
+
+    write(canvas, "3")
+    monkeypatch.setattr("mnist_lightning.apps.saving.write_atomically", full)
+    press(canvas, "s")
+    assert "No space left" in canvas.message
+    assert canvas.open
+    assert canvas.reading.text == "3"
+
+
+def test_a_deleted_drawing_that_cannot_be_written_back_is_kept_for_another_try(canvas, monkeypatch):
+    from mnist_lightning.errors import UserError
+
+    def full(*_):
+        raise UserError("No space left.")
+
+    deleted = object(), 0
+    canvas.deleted = deleted
+    monkeypatch.setattr(canvas.album, "restore", full)
+    press(canvas, "u")
+    assert canvas.message == "No space left."
+    assert canvas.deleted is deleted
+
+
 def test_what_the_saliency_shows_is_known_pixel_by_pixel(canvas, reader):
     write(canvas, "6")
     found = reader.explain(canvas.focus)
