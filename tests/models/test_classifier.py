@@ -39,7 +39,7 @@ def batch(count, seed=0):
 def trainer_of(**more):
     state = SimpleNamespace(fn="fit")
     known = {"world_size": 1, "state": state, "sanity_checking": False, "loggers": [], "current_epoch": 0,
-             "accumulate_grad_batches": 1}  # fmt: skip
+             "accumulate_grad_batches": 1, "callback_metrics": {}}  # fmt: skip
     return SimpleNamespace(**known | more)
 
 
