@@ -308,11 +308,11 @@ class DigitsDataModule(pl.LightningDataModule):
                 f"There are no drawings in {path} yet: draw some in `python scripts/draw.py` and label them with the "
                 "digit keys, or name another folder with data.drawings=."
             )
-        drawn.sort(key=lambda each: _place(each, self.split_seed))
-        low = sum(_place(each, self.split_seed) < self.drawings_aside for each in drawn)
+        placed = sorted(((_place(each, self.split_seed), each) for each in drawn), key=lambda pair: pair[0])
+        low = sum(place < self.drawings_aside for place, _ in placed)
         aside = min(max(low, int(self.drawings_aside > 0)), len(drawn) - 1)
-        self.aside = _variations(drawn[:aside], 1)
-        added = _variations(drawn[aside:], 40)
+        self.aside = _variations([each for _, each in placed[:aside]], 1)
+        added = _variations([each for _, each in placed[aside:]], 40)
         wanted = self.drawings_share / (1 - self.drawings_share) * len(self.train)
         repeats = max(1, round(wanted / len(added)))
         self.train = InMemory(

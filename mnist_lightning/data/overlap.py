@@ -32,10 +32,15 @@ def seen_by(card: Mapping[str, Any]) -> list[Facts]:
     """
     if isinstance(seen := card.get("seen"), list):
         return [dict(each) for each in seen[:_MOST] if isinstance(each, Mapping)]
-    facts = card.get("data") or (card.get("settings") or {}).get("data") or {}
+    facts = split_of(card)
     if not facts.get("name") or not all(key in facts for key in _SPLIT):
         return []
     return [{"name": card.get("dataset", facts["name"]), **{key: facts[key] for key in _SPLIT}}]
+
+
+def split_of(card: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a card says about how the images of its network were split, by the names of the settings of `data.`."""
+    return card.get("data") or (card.get("settings") or {}).get("data") or {}
 
 
 def check_unseen(card: Mapping[str, Any], data: Any, said: str) -> None:

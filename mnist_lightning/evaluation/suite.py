@@ -21,7 +21,7 @@ from torch import Tensor
 from mnist_lightning.cli.check import nearest
 from mnist_lightning.data import corrections, sources
 from mnist_lightning.data.datamodule import DigitsDataModule
-from mnist_lightning.data.overlap import SAME_TRAINING_IMAGES
+from mnist_lightning.data.overlap import SAME_TRAINING_IMAGES, split_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import (
     calibration,
@@ -180,7 +180,7 @@ def _load(predictor: Predictor, path: Path, settings: Mapping[str, Any]) -> tupl
     if name != trained_on and not {name, trained_on} <= SAME_TRAINING_IMAGES:
         return data, f"The network was trained on {trained_on}, so it saw no image of {name}; a share of {name}'s " \
                      "training images validates."  # fmt: skip
-    own = predictor.card.get("data") or (predictor.card.get("settings") or {}).get("data") or {}
+    own = split_of(predictor.card)
     if not all(key in own for key in _SPLIT):
         sentence = (
             "The checkpoint does not say how its training images were split: these validation images may have been "

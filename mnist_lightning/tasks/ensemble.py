@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
         "dataset": first["dataset"],
         "seed": seeds,
         "history": {},
-        **_score(run, settings, _own_modules(members)),
+        **_score(run, settings, [str(each[checkpoint.CARD]["network"].get("_target_", "")) for each in members]),
         "hyperparameters": {**settings, "model": {"name": "ensemble", "members": len(finished)}, "seed": seeds},
         "parameters": sum(job.metrics["parameters"] for job in finished),
         "timing": {
@@ -120,14 +120,6 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
         "test": test,
         "environment": provenance.describe(predictor.device.type, predictor.precision),
     }
-
-
-def _own_modules(members: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The modules of the members' networks, which this sweep has just trained: they may be built again."""
-    from mnist_lightning.models.checkpoint import CARD
-
-    names = {str(each[CARD]["network"].get("_target_", "")) for each in members}
-    return sorted({name.rpartition(".")[0] for name in names} - {""})
 
 
 def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
