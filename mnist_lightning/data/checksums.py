@@ -89,7 +89,8 @@ class Checksums:
 
     def note(self, part: str, digest: str, stamp: Stamp) -> None:
         """Remember that a file with this stamp has this digest. Not kept where the folder cannot be written."""
-        self._known = {**_read(self.raw / FILE), part: _entry(digest, stamp)}
+        # What it knows itself stays: another process that loads the set may have written the file without it meanwhile.
+        self._known = {**self._known, **_read(self.raw / FILE), part: _entry(digest, stamp)}
         with suppress(OSError), part_file(self.raw / FILE) as new:
             new.write_text(json.dumps(self._known, indent=1) + "\n", encoding="utf-8")
             new.replace(self.raw / FILE)

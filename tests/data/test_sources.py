@@ -450,3 +450,13 @@ def test_a_set_on_disk_is_loaded_without_torchvision_opencv_and_scikit_learn(tmp
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "kmnist []"
+
+
+def test_what_one_process_noted_is_not_lost_when_another_writes_the_file(tmp_path):
+    known = checksums.Checksums(tmp_path, "emnist_digits")
+    known.note(PARTS[0], "a" * 64, (1, 2, 3))
+    (tmp_path / checksums.FILE).write_text("{}")
+    known.note(PARTS[1], "b" * 64, (1, 2, 3))
+    again = checksums.Checksums(tmp_path, "emnist_digits")
+    for each in (known, again):
+        assert [each.expected(part) for part in PARTS[:2]] == ["a" * 64, "b" * 64]
