@@ -32,15 +32,7 @@ def predict_files(
     """Print what a network reads in image files: the settings are those of conf/predict.yaml.
 
     Every file is decoded once before the first line is printed, so a damaged one leaves no partial output.
-
-    Args:
-        image: a file, or a glob such as `photos/*.png`; `~` is the home folder.
-        ckpt: as elsewhere (see `runs.find_checkpoint`).
-        outputs: folder that `latest` is looked up in.
-        device: auto, cpu, cuda or mps.
-        digits: 1 if each picture is one digit; None for as many as it shows.
-        sure: lowest probability at which a digit counts as sure; None for what the network's card says.
-        allow: modules outside of this package whose networks may be built.
+    In `image`, `~` is the home folder.
 
     Raises:
         UserError: there is no such file or checkpoint, or a file is not an image.

@@ -12,23 +12,7 @@ from mnist_lightning.types import NonNegative, Positive, PositiveInt
 
 @dataclass(frozen=True)
 class Limits:
-    """The settings of `serve.` in conf/serve.yaml.
-
-    Attributes:
-        keep_drawings: folder that labelled drawings are added to; None keeps none.
-        queue: images that may wait to be read; a request beyond it is answered with 503 at once.
-        batch: images that are read at a time, at most.
-        threads: that run the network; None for one fewer than there are cores.
-        body: bytes of a request's body.
-        pixels: of a picture.
-        strokes: of a drawing.
-        points: of a drawing, all strokes together.
-        digits: in one picture or drawing.
-        images: in one batch request.
-        seconds: to receive a request's body.
-        connections: open at a time; further ones are answered with 503.
-        drain: seconds between SIGTERM and the closing of the socket, for proxies to notice.
-    """
+    """The settings of `serve.` in conf/serve.yaml, which says what each is."""
 
     keep_drawings: str | None = None
     queue: PositiveInt = 128

@@ -41,17 +41,7 @@ def serve(
     log_requests: bool = True,
     serve: Limits | None = None,
 ) -> None:
-    """Serve a network until SIGTERM or Ctrl-C.
-
-    Args:
-        ckpt: as everywhere (see `runs.find_checkpoint`).
-        outputs: folder that `latest` is looked up in.
-        host: address to listen on.
-        port: to listen on.
-        precision: float32, int8, or auto: int8 where the processor is fast at it.
-        sure: smallest probability at which a digit counts as sure; None for what the network's card says.
-        log_requests: whether each request is a line of the log.
-        serve: the settings of `Limits`.
+    """Serve a network until SIGTERM or Ctrl-C; the settings are those of conf/serve.yaml.
 
     Raises:
         UserError: the network cannot be loaded, or the port cannot be listened on.

@@ -30,15 +30,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a trained network on the test images of a data set, and leave pictures and `evaluation.json` in `run`.
 
-    Args:
-        run: the run folder, which exists.
-        ckpt: see `runs.find_checkpoint`.
-        outputs: folder that `latest` is looked up in.
-        device: auto, cpu, cuda or mps.
-        precision: Lightning's name for it; auto for the one that training uses.
-        data: settings of `conf/data/`; the set `trained` is the one that the network was trained on.
-        tta: settings of `conf/tta/`.
-        allow: modules outside this package whose networks may be built.
+    `run` exists; the settings are those of conf/eval.yaml.
 
     Returns:
         What `evaluation.json` holds.
