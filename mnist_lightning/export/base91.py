@@ -27,20 +27,3 @@ def encode(data: bytes) -> str:
         if bits > 7 or value > 90:
             pairs.append(ALPHABET[value // 91])
     return "".join(pairs)
-
-
-def decode(text: str) -> bytes:
-    """The bytes of a text made by `encode`."""
-    found = bytearray()
-    value = bits = 0
-    for place in range(0, len(text) - 1, 2):
-        part = ALPHABET.index(text[place]) + 91 * ALPHABET.index(text[place + 1])
-        value |= part << bits
-        bits += 13 if part & 8191 > 88 else 14
-        while bits > 7:
-            found.append(value & 255)
-            value >>= 8
-            bits -= 8
-    if len(text) % 2:
-        found.append((value | ALPHABET.index(text[-1]) << bits) & 255)
-    return bytes(found)

@@ -30,11 +30,6 @@ _APART = 0.1  # least distance between cuts, share of the height
 _MOST = 64  # most pieces looked at, the largest ones; a number has fewer, a scribble or noise may have thousands
 
 
-def segment_strokes(strokes: Sequence[Stroke]) -> list[list[Stroke]]:
-    """Sort strokes into digits: those of `segment_stroke_rows`, one row after the other."""
-    return [digit for row in segment_stroke_rows(strokes) for digit in row]
-
-
 def segment_stroke_rows(strokes: Sequence[Stroke]) -> list[list[list[Stroke]]]:
     """Sort strokes into rows of digits.
 
@@ -50,11 +45,6 @@ def segment_stroke_rows(strokes: Sequence[Stroke]) -> list[list[list[Stroke]]]:
     boxes = [np.concatenate([path.min(axis=0), path.max(axis=0)]) for path in paths]
     rows = group_rows(np.reshape(boxes, (-1, 4)))
     return [[[strokes[index] for index in group] for group in row] for row in rows]
-
-
-def segment_ink(ink: np.ndarray) -> list[np.ndarray]:
-    """Cut a picture of several digits into pictures of one: those of `segment_ink_rows`, one row after the other."""
-    return [digit for row in segment_ink_rows(ink) for digit in row]
 
 
 def segment_ink_rows(ink: np.ndarray) -> list[list[np.ndarray]]:

@@ -12,7 +12,7 @@ from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.segment import segment_ink
+from mnist_lightning.ink.segment import segment_ink_rows
 from mnist_lightning.ink.strokes import Drawing, Stroke, read_digits, transformed
 from mnist_lightning.run import folder as runs
 
@@ -154,11 +154,11 @@ def test_a_picture_said_to_be_one_digit_is_read_as_one(reader):
 
 def test_touching_digits_are_cut_where_the_reading_gets_surer(reader):
     picture = number_picture(["20"], gap=4)
-    two, zero = segment_ink(picture)
+    ((two, zero),) = segment_ink_rows(picture)
     row = int(np.flatnonzero(two.any(axis=1))[-4])  # where its foot ends
     start, end = np.flatnonzero(two[row])[-1], np.flatnonzero(zero.any(axis=0))[0] + 12
     picture[row - 4 : row + 2, start:end] = 255  # a stroke of the 2 runs on into the 0
-    assert len(segment_ink(picture)) == 1
+    assert [len(row) for row in segment_ink_rows(picture)] == [1]
     assert reader.read_picture(picture).best == "20"
 
 
@@ -168,7 +168,8 @@ def test_a_wide_digit_whose_ink_is_broken_is_read_as_one(reader, digit, break_at
     picture = np.pad(cv2.resize(draw_digit(DIGITS[digit]), (168, 120)), 30)
     start = 30 + int(break_at * 168)
     picture[:, start : start + 5] = 0
-    assert len(segment_ink(picture)) > 1
+    (pieces,) = segment_ink_rows(picture)
+    assert len(pieces) > 1
     assert reader.read_picture(picture).best == str(digit)
 
 
@@ -176,7 +177,8 @@ def test_halves_that_both_look_like_digits_are_read_as_one_where_that_is_surer(r
     picture = np.pad(cv2.resize(draw_digit(DIGITS[1]), (96, 120)), 30)
     picture[:, 68:73] = 0
     halves = Reader(reader.predictor, 0.5)
-    assert [halves.read_picture(half).sure for half in segment_ink(picture)] == [True, True]
+    ((left, right),) = segment_ink_rows(picture)
+    assert (halves.read_picture(left).sure, halves.read_picture(right).sure) == (True, True)
     assert reader.read_picture(picture).best == "1"
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.segment import group_boxes, segment_ink, segment_strokes
+from mnist_lightning.ink.segment import group_boxes, segment_ink_rows, segment_stroke_rows
 from mnist_lightning.ink.strokes import Stroke, bounds, read_digits, transformed
 
 DIGITS = list(read_digits(Path(__file__).with_name("pen_digits.jsonl")))
@@ -28,7 +28,7 @@ def number(labels: list[int], gap: float) -> list[list[Stroke]]:
 
 @pytest.mark.parametrize("label", range(10))
 def test_the_strokes_of_one_digit_stay_together(label: int) -> None:
-    assert segment_strokes(DIGITS[label].strokes) == [DIGITS[label].strokes]
+    assert segment_stroke_rows(DIGITS[label].strokes) == [[DIGITS[label].strokes]]
 
 
 @pytest.mark.parametrize("gap", [2, 20, 100])
@@ -37,9 +37,9 @@ def test_a_number_in_strokes_is_read_left_to_right_whatever_order_it_was_drawn_i
     labels: list[int], gap: float
 ) -> None:
     digits = number(labels, gap)
-    assert segment_strokes([stroke for digit in digits for stroke in digit]) == digits
-    backwards = segment_strokes([stroke for digit in reversed(digits) for stroke in digit])
-    assert backwards == digits
+    assert segment_stroke_rows([stroke for digit in digits for stroke in digit]) == [digits]
+    backwards = segment_stroke_rows([stroke for digit in reversed(digits) for stroke in digit])
+    assert backwards == [digits]
 
 
 def test_a_bar_that_reaches_over_the_next_digit_stays_with_its_own() -> None:
@@ -66,10 +66,11 @@ def test_a_stray_dot_is_no_digit() -> None:
 
 
 def test_nothing_is_no_digits_and_a_lone_dot_is_one() -> None:
-    assert segment_strokes([]) == []
-    assert segment_strokes([Stroke([])]) == []
-    assert len(segment_strokes([Stroke([(5, 5)])])) == 1
-    assert segment_ink(np.zeros((28, 28), np.uint8)) == []
+    assert segment_stroke_rows([]) == []
+    assert segment_stroke_rows([Stroke([])]) == []
+    dot = Stroke([(5, 5)])
+    assert segment_stroke_rows([dot]) == [[[dot]]]
+    assert segment_ink_rows(np.zeros((28, 28), np.uint8)) == []
 
 
 def test_a_scribble_of_thousands_of_strokes_is_sorted_at_once() -> None:
@@ -86,7 +87,7 @@ def test_a_number_in_pixels_gives_each_digit_as_if_it_stood_alone(labels: list[i
     cut = [image[:, np.flatnonzero(image.any(axis=0))] for image in alone]
     space = np.zeros((28, gap), np.uint8)
     picture = np.concatenate([part for image in cut for part in (space, image)] + [space], axis=1)
-    digits = segment_ink(picture)
+    (digits,) = segment_ink_rows(picture)
     assert len(digits) == len(labels)
     assert np.array_equal(np.maximum.reduce(digits), picture)
     for digit, expected in zip(digits, alone, strict=True):
@@ -97,5 +98,5 @@ def test_the_pieces_of_a_broken_digit_are_put_together() -> None:
     picture = np.zeros((40, 60), np.uint8)
     picture[5:35, 10:13] = picture[5:35, 40:43] = 255
     picture[5:8, 15:25] = picture[20:23, 12:20] = 255  # loose bars at the first stem
-    digits = segment_ink(picture)
+    (digits,) = segment_ink_rows(picture)
     assert [np.count_nonzero(digit) for digit in digits] == [np.count_nonzero(picture[:, :30]), 90]

@@ -20,7 +20,7 @@ from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.extract import extract_ink
 from mnist_lightning.ink.normalise import normalise_ink
 from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.segment import segment_ink, segment_strokes
+from mnist_lightning.ink.segment import segment_ink_rows, segment_stroke_rows
 from mnist_lightning.ink.strokes import Stroke, read_digits, transformed
 from mnist_lightning.models.build import build
 
@@ -73,7 +73,7 @@ def stroke_vectors() -> list[dict[str, Any]]:
     """For each drawing: its digits as indices of strokes, and the picture and 28x28 image of each."""
     vectors = []
     for strokes in drawings():
-        groups = segment_strokes(strokes)
+        groups = [group for row in segment_stroke_rows(strokes) for group in row]
         pictures = [draw_digit(group) for group in groups]
         vectors.append({
             "strokes": as_data(strokes),
@@ -170,7 +170,8 @@ def picture_vectors() -> dict[str, dict[str, Any]]:
     vectors = {}
     for name, image in pictures().items():
         ink = extract_ink(image)
-        images = [normalise_ink(digit).ravel().tolist() for digit in segment_ink(ink)] if ink.size else []
+        digits = [digit for row in segment_ink_rows(ink) for digit in row] if ink.size else []
+        images = [normalise_ink(digit).ravel().tolist() for digit in digits]
         vectors[name] = {"pixels": rgba(image), "ink": as_picture(ink), "images": images}
     return vectors
 

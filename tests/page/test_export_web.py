@@ -25,6 +25,23 @@ def write(tmp_path, network, card=CARD, **options):
     return given.path.read_text(encoding="utf-8")
 
 
+def decoded(text):
+    """The bytes of a text made by `base91.encode`."""
+    found = bytearray()
+    value = bits = 0
+    for place in range(0, len(text) - 1, 2):
+        part = base91.ALPHABET.index(text[place]) + 91 * base91.ALPHABET.index(text[place + 1])
+        value |= part << bits
+        bits += 13 if part & 8191 > 88 else 14
+        while bits > 7:
+            found.append(value & 255)
+            value >>= 8
+            bits -= 8
+    if len(text) % 2:
+        found.append((value | base91.ALPHABET.index(text[-1]) << bits) & 255)
+    return bytes(found)
+
+
 def test_the_shipped_network_fits_into_a_small_file(one_file):
     assert one_file.stat().st_size <= 700_000
 
@@ -56,7 +73,7 @@ def test_weights_are_kept_in_eight_bits_with_a_scale_for_each_output():
     made = networks.build({"name": "mlp", "hidden_sizes": []}, num_classes=10)
     described = web_network.describe(made)
     tensor = described["tensors"][described["members"][0]["layers"][0]["weights"][0]]
-    data = base91.decode(described["data"])
+    data = decoded(described["data"])
     whole = np.frombuffer(data, np.int8, tensor["length"], tensor["offset"]).reshape(10, 784)
     scales = np.frombuffer(data, "<f4", 10, tensor["scales"]["offset"])
     weights = made.head.weight.detach().numpy()
@@ -117,6 +134,6 @@ def test_bytes_come_back_from_text_that_json_and_html_take_as_it_is():
     for length in (0, 1, 2, 3, 13, 14, 1000):
         data = draw.integers(0, 256, length, np.uint8).tobytes()
         text = base91.encode(data)
-        assert base91.decode(text) == data
+        assert decoded(text) == data
         assert not set(text) & set('"\\<')
     assert len(base91.encode(bytes(draw.integers(0, 256, 10000, np.uint8)))) < 12400
