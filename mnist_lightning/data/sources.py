@@ -3,6 +3,7 @@
 Knows where they are stored and what makes one complete and genuine; not how they are split, batched or augmented.
 """
 
+import functools
 import hashlib
 import logging
 import os
@@ -198,9 +199,15 @@ def _read(checksums: Checksums, num_classes: int) -> tuple[dict[str, np.ndarray]
 
 
 def _load_digits() -> Source:
-    from mnist_lightning.data.small import load_sklearn_digits  # imports OpenCV, which the other sets do not need
-
-    images, labels = (torch.from_numpy(values) for values in load_sklearn_digits())
+    images, labels = (torch.tensor(values) for values in _converted_digits())  # copies: whoever loads it may change it
     labels = labels.long()
     train, test = slice(_DIGITS_TRAIN), slice(_DIGITS_TRAIN, None)
     return Source("digits", images[train], labels[train], images[test], labels[test], _DIGITS)
+
+
+@functools.cache
+def _converted_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels, converted once per process: over a second."""
+    from mnist_lightning.data.small import load_sklearn_digits  # imports OpenCV, which the other sets do not need
+
+    return load_sklearn_digits()

@@ -109,6 +109,16 @@ def test_digits_are_scikit_learns_in_its_order(tmp_path):
         np.testing.assert_array_equal(ours.numpy(), enlarge(grey[place]))
 
 
+def test_digits_are_converted_once_and_may_be_changed_by_whoever_loads_them(tmp_path, monkeypatch):
+    first, names = sources.load("digits", tmp_path), ("train_images", "train_labels", "test_images", "test_labels")
+    monkeypatch.setattr("mnist_lightning.data.small.load_sklearn_digits", lambda: pytest.fail("converted again"))
+    expected = first.fingerprint()
+    for name in names:
+        getattr(first, name).zero_()
+    assert first.fingerprint() != expected
+    assert sources.load("digits", tmp_path).fingerprint() == expected
+
+
 def test_a_small_digit_that_fills_its_image_keeps_its_shape():
     small = np.zeros((16, 16), np.uint8)
     small[:, :3] = small[13:, :] = 255  # an L from edge to edge
