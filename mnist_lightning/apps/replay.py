@@ -189,11 +189,9 @@ def replay(
         digits = random.Random(seed).sample(digits, limit)
 
     from mnist_lightning.inference.predictor import Predictor
-    from mnist_lightning.models.card import sure_from
 
     print(f"checkpoint      {word}", flush=True)
-    predictor = Predictor.load(path, device, threads=1)
-    reader = Reader(predictor, sure_from(predictor.card, sure))
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     began = time.perf_counter()
     outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)

@@ -172,11 +172,9 @@ def load_reader(path: Path, device: str, sure: float | None) -> Reader:
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.strokes import Stroke
-        from mnist_lightning.models.card import sure_from
 
     # Reading a single digit takes less time than handing it to other threads.
     cv2.setNumThreads(1)
-    predictor = Predictor.load(path, device, threads=1)
-    reader = Reader(predictor, sure_from(predictor.card, sure))
+    reader = Reader(Predictor.load(path, device, threads=1), sure)
     reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
     return reader

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_lightning import compat
 from mnist_lightning.errors import UserError
-from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 from mnist_lightning.types import Device, Probability
 
@@ -56,7 +55,7 @@ def predict_files(
             print(f"Checkpoint: {word}", file=sys.stderr)
         if picture.has_more:
             print(f"{name} has several pages or frames: the first is read.", file=sys.stderr)
-        reading = Reader(predictor, sure_from(predictor.card, sure)).read_picture(picture.pixels, digits)
+        reading = Reader(predictor, sure).read_picture(picture.pixels, digits)
         line = {"image": name, "network": word, **describe(reading, picture.shrunk)}
         print(json.dumps(line, ensure_ascii=False))
 

@@ -108,9 +108,8 @@ class Predictor:
         """
         from mnist_lightning.inference.reader import Reader
         from mnist_lightning.ink.images import from_pil, read_picture
-        from mnist_lightning.models.card import sure_from
 
-        reader = Reader(self, sure_from(self.card, sure))
+        reader = Reader(self, sure)
         if isinstance(picture, str | Path):
             pixels = read_picture(picture).pixels
         else:

@@ -24,6 +24,7 @@ from mnist_lightning.ink.extract import find_ink
 from mnist_lightning.ink.normalise import SIZE
 from mnist_lightning.ink.segment import segment_ink_rows, segment_stroke_rows
 from mnist_lightning.ink.strokes import Stroke
+from mnist_lightning.models.card import sure_from
 
 if TYPE_CHECKING:  # a window that is still loading torch already knows readings
     from mnist_lightning.inference.predictor import Predictor
@@ -50,13 +51,12 @@ class Reader:
     A digit whose strokes are the same objects as at the last reading, with as many points each, is not read again.
     """
 
-    def __init__(self, predictor: Predictor, sure: float, least: float = LEAST) -> None:
+    def __init__(self, predictor: Predictor, sure: float | None = None) -> None:
         """Make a reader.
 
         Args:
             predictor: the network.
-            sure: the lowest probability, 0 to 1, at which a digit counts as sure.
-            least: the lowest at which it counts as a digit at all.
+            sure: the lowest probability, 0 to 1, at which a digit counts as sure; None for what the card says.
 
         Raises:
             UserError: the network takes images of another size than MNIST's.
@@ -66,7 +66,8 @@ class Reader:
                 f"This network takes images of {side}x{side} pixels. Pictures and drawings are prepared as MNIST's, "
                 f"{SIZE}x{SIZE}: train it with images of that size."
             )
-        self.predictor, self.sure, self.least = predictor, sure, min(least, sure)
+        self.predictor, self.sure = predictor, sure_from(predictor.card, sure)
+        self.least = min(LEAST, self.sure)
         # Each part holds its strokes, so no identity is reused.
         self._known: dict[Hashable, tuple[Part, DigitReading]] = {}
         self._asked: set[Hashable] = set()
