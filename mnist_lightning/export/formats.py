@@ -60,8 +60,8 @@ FORMATS: dict[str, Callable[[Export], None]] = {
 """Each writes `export.path`."""
 
 READERS: dict[str, Callable[[Path], Callable[[np.ndarray], np.ndarray]]] = {
-    "onnx": _in("to_onnx", "read"),
-    "safetensors": _in("to_torch", "read_safetensors"),
+    "onnx": _in("to_torch", "read"),
+    "safetensors": _in("to_torch", "read"),
     "torch_export": _in("to_torch", "read_torch_export"),
     "torchscript": _in("to_torch", "read_torchscript"),
 }

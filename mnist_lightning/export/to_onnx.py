@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_lightning.export.formats import Export
@@ -85,10 +84,3 @@ def add_metadata(model: onnx.ModelProto, card: dict[str, Any]) -> None:
     }
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
-
-
-def read(path: Path) -> Any:
-    """The written file as a function from images to probabilities."""
-    from mnist_lightning.inference.predictor import Predictor
-
-    return Predictor.load(path, "cpu").probabilities

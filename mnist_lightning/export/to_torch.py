@@ -30,8 +30,8 @@ def write_safetensors(export: Export) -> None:
     export.path.write_bytes(safetensors.dump(export.network.state_dict(), export.card))
 
 
-def read_safetensors(path: Path) -> Read:
-    """The written file as a function from images to probabilities."""
+def read(path: Path) -> Read:
+    """A `.safetensors` or `.onnx` file as a function from images to probabilities."""
     return Predictor.load(path, "cpu").probabilities
 
 
