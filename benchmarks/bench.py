@@ -163,9 +163,9 @@ def ratio(both: Result) -> str:
     return f"{median(ours) / median(theirs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
 
 
-def spread(values: list[float], digits: int = 2) -> str:
+def spread(values: list[float]) -> str:
     """`median (smallest to largest)`."""
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def table(results: Result) -> str:

@@ -187,9 +187,9 @@ def negative(image: np.ndarray, random: Random) -> np.ndarray:
     return cv2.copyMakeBorder(image, 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
-def _large(image: np.ndarray, side: int = 240) -> np.ndarray:
+def _large(image: np.ndarray) -> np.ndarray:
     """A picture of at least 240 pixels, as a photograph has."""
-    factor = side / max(image.shape)
+    factor = 240 / max(image.shape)
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) if factor > 1 else image
 
 

@@ -1,4 +1,4 @@
-"""LitServe with this project's network, for `serving.py`: `python benchmarks/rival.py NETWORK PORT BATCH TIMEOUT`.
+"""LitServe with this project's network, for `serving.py`: `python benchmarks/rival.py NETWORK PORT`.
 
 What a user of it would write: a PNG in base64 in, the digit and its probabilities out, read in batches.
 """
@@ -18,7 +18,7 @@ from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink.images import decode_image
 from mnist_lightning.ink.normalise import normalise
 
-NETWORK, PORT, BATCH, TIMEOUT = sys.argv[1:] if len(sys.argv) == 5 else ("", "0", "1", "0")
+NETWORK, PORT = sys.argv[1:] if len(sys.argv) == 3 else ("", "0")
 
 
 class Digits(litserve.LitAPI):
@@ -51,6 +51,6 @@ class Digits(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = Digits(max_batch_size=int(BATCH), batch_timeout=float(TIMEOUT))
+    api = Digits(max_batch_size=64, batch_timeout=0.0)
     server = litserve.LitServer(api, accelerator="cpu", timeout=60)
     server.run(host="127.0.0.1", port=int(PORT), log_level="error", generate_client_file=False)

@@ -82,9 +82,9 @@ def service(*settings: str) -> Process:
     return Process(command, f"http://127.0.0.1:{PORT}/readyz")
 
 
-def litserve(batch: int = 64, timeout: float = 0.0) -> Process:
+def litserve() -> Process:
     """LitServe with the same network."""
-    command = [sys.executable, "benchmarks/rival.py", str(NETWORK), str(RIVAL), str(batch), str(timeout)]
+    command = [sys.executable, "benchmarks/rival.py", str(NETWORK), str(RIVAL)]
     return Process(command, f"http://127.0.0.1:{RIVAL}/health")
 
 

@@ -32,10 +32,10 @@ def border(image: np.ndarray, rect: Rect, colour: Colour, thickness: int = 1) ->
         fill(image, side, colour)
 
 
-def box(image: np.ndarray, rect: Rect, inside: Colour, rim: Colour, thickness: int = 1) -> None:
+def box(image: np.ndarray, rect: Rect, inside: Colour, rim: Colour) -> None:
     """Fill a rectangle and draw its rim."""
     fill(image, rect, inside)
-    border(image, rect, rim, thickness)
+    border(image, rect, rim)
 
 
 def cut(image: np.ndarray, rect: Rect) -> np.ndarray:
@@ -43,12 +43,12 @@ def cut(image: np.ndarray, rect: Rect) -> np.ndarray:
     return image[max(rect.top, 0) : max(rect.bottom, 0), max(rect.left, 0) : max(rect.right, 0)]
 
 
-def paste(image: np.ndarray, picture: np.ndarray, rect: Rect, how: int = cv2.INTER_NEAREST) -> None:
+def paste(image: np.ndarray, picture: np.ndarray, rect: Rect) -> None:
     """Put a picture, grey [h, w] or BGR [h, w, 3], into a rectangle; what does not lie within `image` is cut off."""
     target = cut(image, rect)
     if not target.size:
         return
-    picture = cv2.resize(picture, (rect.width, rect.height), interpolation=how)
+    picture = cv2.resize(picture, (rect.width, rect.height), interpolation=cv2.INTER_NEAREST)
     if picture.ndim == 2:
         picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
     target[:] = picture[: target.shape[0], : target.shape[1]]

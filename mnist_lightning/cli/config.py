@@ -180,15 +180,15 @@ def at_home(text: str) -> str:
     return os.path.expanduser(text) if re.match(r"~[\w.-]*[/\\]", text) else text  # noqa: PTH111
 
 
-def targets(section: str, config_name: str = "train") -> list[str]:
+def targets(section: str) -> list[str]:
     """The `_target_` of a section such as `averaging` or `logger.csv`, or of each choice of a group such as `model`."""
     group, _, inner = section.partition(".")
     found: dict[str, None] = {}
     for folder in folders():
-        for path in [folder / f"{config_name}.yaml", *sorted((folder / group).glob("*.yaml"))]:
+        for path in [folder / "train.yaml", *sorted((folder / group).glob("*.yaml"))]:
             if path.is_file():
                 content = _content(path)
-                part = content.get(group, {}) if path.stem == config_name else content
+                part = content.get(group, {}) if path.stem == "train" else content
                 part = part.get(inner) if inner and isinstance(part, dict) else part
                 if isinstance(part, dict) and "_target_" in part:
                     found[part["_target_"]] = None

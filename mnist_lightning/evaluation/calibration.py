@@ -17,11 +17,11 @@ BINS = 15  # of equal width over the confidence, as in Guo et al.
 _TEMPERATURES = (0.02, 50.0)  # where the best one is looked for
 
 
-def wilson(right: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of a share, from `right` of `total` (E. B. Wilson, 1927): two fractions."""
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """95 % confidence interval of a share, from `right` of `total` (E. B. Wilson, 1927): two fractions."""
     from scipy.stats import binomtest  # takes half a second, which a training run is spared
 
-    interval = binomtest(right, total).proportion_ci(level, method="wilson")
+    interval = binomtest(right, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 

@@ -24,6 +24,7 @@ from mnist_lightning.plots.style import BLUE, FAINT, GREY, HEADER, INK, MARGIN, 
 _PAGE_COLOURS = {INK: "ink", GREY: "muted", FAINT: "line", BLUE: "blue", VERMILLION: "orange"}
 _WIDTH, _HEIGHT = 660, 450  # pixels at 150 per inch: text stays readable where a phone shows it 320 wide
 _LEFT, _BOTTOM = 116, 78
+_MOST_DECLINED = 0.2  # where the axis of `coverage` ends
 
 
 def contact_sheet(title: str, rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
@@ -73,19 +74,18 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def coverage(declined: ArrayLike, accuracy: ArrayLike, most: float = 0.2) -> Figure:
-    """Draw accuracy against the share of images that the network may decline.
+def coverage(declined: ArrayLike, accuracy: ArrayLike) -> Figure:
+    """Draw accuracy against the share of images that the network may decline, up to a fifth.
 
     Args:
         declined: fractions, ascending.
         accuracy: of the images that are left, fractions.
-        most: where the axis ends.
     """
     shares, accuracies = np.asarray(declined), np.asarray(accuracy)
-    seen = shares <= most
+    seen = shares <= _MOST_DECLINED
     figure, axes = _chart("share declined", "accuracy of the rest")
     axes.plot(shares[seen], accuracies[seen], color=BLUE, lw=2)
-    axes.set_xlim(0, most)
+    axes.set_xlim(0, _MOST_DECLINED)
     axes.xaxis.set_major_locator(MultipleLocator(0.05))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.yaxis.set_major_locator(MaxNLocator(5))

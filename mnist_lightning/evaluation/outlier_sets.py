@@ -177,13 +177,13 @@ def _regular(corners: int, *radii: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.resize(radii, corners)[:, None]
 
 
-def _half(count: int = 24) -> np.ndarray:
-    angles = np.linspace(0, math.pi, count)
+def _half() -> np.ndarray:
+    angles = np.linspace(0, math.pi, 24)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def _heart(count: int = 40) -> np.ndarray:
-    t = 2 * math.pi * np.arange(count) / count
+def _heart() -> np.ndarray:
+    t = 2 * math.pi * np.arange(40) / 40
     return (
         np.stack([16 * np.sin(t) ** 3, 5 * np.cos(2 * t) + 2 * np.cos(3 * t) + np.cos(4 * t) - 13 * np.cos(t)], 1) / 17
     )

@@ -86,22 +86,18 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     return data
 
 
-def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
+def read_yaml(path: Path) -> Any:
     """The data in a YAML file of any origin: plain values only.
 
     A file of 400 bytes whose aliases repeat each other can stand for a billion values; such a file is refused before
     they are made.
-
-    Args:
-        path: the file.
-        largest: the most bytes that are read.
 
     Raises:
         UserError: it cannot be read, is too large, is not YAML, or stands for too many values.
     """
     import yaml
 
-    text = _read(path, largest)
+    text = _read(path, LARGEST_YAML)
     chosen = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = None
     try:
@@ -127,14 +123,14 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> Any:
             loader.dispose()
 
 
-def plain_data_fault(data: Any, most: int = MOST_VALUES, deepest: int = DEEPEST) -> str | None:
+def plain_data_fault(data: Any, most: int = MOST_VALUES) -> str | None:
     """What is wrong with data that should be plain, as half a sentence; None if nothing is.
 
     Plain data are None, booleans, numbers, texts, lists, tuples, and mappings whose keys are texts. A list that occurs
     twice counts twice, so that data which refers to itself ends, too.
     """
     level, count = [data], 1  # level by level
-    for depth in range(deepest + 2):
+    for depth in range(DEEPEST + 2):
         below: list[Any] = []
         for value in level:
             if isinstance(value, dict):
@@ -150,8 +146,8 @@ def plain_data_fault(data: Any, most: int = MOST_VALUES, deepest: int = DEEPEST)
         if not below:
             return None
         level, count = below, count + len(below)
-        if depth == deepest:
-            return f"is nested more than {deepest} levels deep"
+        if depth == DEEPEST:
+            return f"is nested more than {DEEPEST} levels deep"
     return None
 
 

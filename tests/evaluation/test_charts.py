@@ -21,8 +21,8 @@ def test_reliability_draws_each_bin_with_its_interval():
     assert np.allclose([segment[:, 1] for segment in whiskers.get_segments()], [(0.6, 0.8), (0.9, 0.97)])
 
 
-def test_coverage_ends_where_it_is_told():
-    (axes,) = charts.coverage([0, 0.1, 0.2, 0.3], [0.9, 0.95, 0.99, 1.0], most=0.2).axes
+def test_coverage_ends_where_a_fifth_is_declined():
+    (axes,) = charts.coverage([0, 0.1, 0.2, 0.3], [0.9, 0.95, 0.99, 1.0]).axes
     assert axes.lines[0].get_xydata().tolist() == [[0, 0.9], [0.1, 0.95], [0.2, 0.99]]
     assert axes.get_xlim() == (0, 0.2)
 
