@@ -26,6 +26,13 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def not_installed(error: BaseException) -> UserError | None:
     """The error for an import that failed because a package of one of the project's extras is not installed.
 
@@ -37,10 +44,8 @@ def not_installed(error: BaseException) -> UserError | None:
     """
     import importlib.metadata  # 10 ms
 
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, ModuleNotFoundError):
-        found = found.__cause__ or found.__context__
-    name = (found.name or "").split(".")[0] if found is not None else ""
+    absent = next((each for each in causes(error) if isinstance(each, ModuleNotFoundError)), None)
+    name = (absent.name or "").split(".")[0] if absent is not None else ""
     try:
         required = importlib.metadata.requires("mnist-lightning") or []
     except importlib.metadata.PackageNotFoundError:  # a checkout that is on the path but not installed

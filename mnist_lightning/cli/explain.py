@@ -11,7 +11,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from mnist_lightning.arguments import read_signature
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.cli.config import choices, groups, known_settings, targets
-from mnist_lightning.errors import UserError
+from mnist_lightning.errors import UserError, causes
 
 
 def explain(error: BaseException, command: str) -> str:
@@ -21,10 +21,10 @@ def explain(error: BaseException, command: str) -> str:
         error: what was raised.
         command: name of the command, whose settings are known.
     """
-    causes = _causes(error)
+    chain = list(causes(error))
     if isinstance(error, yaml.MarkedYAMLError):
         return _unreadable(error)
-    if told := next((each for each in causes if isinstance(each, UserError)), None):
+    if told := next((each for each in chain if isinstance(each, UserError)), None):
         return str(told)
     if isinstance(error, OverrideParseException):
         return (
@@ -43,19 +43,11 @@ def explain(error: BaseException, command: str) -> str:
         return f"{found[1]} is a setting already: write it without the + in front."
     if isinstance(error, HydraException) and (found := re.match(r"Could not override '([^']+)'", str(error))):
         return _unknown_key(found[1].partition("@")[0], command)
-    if isinstance(error, HydraException) and isinstance(causes[-1], OmegaConfBaseException) and causes[-1].full_key:
-        return _unknown_key(str(causes[-1].full_key), command)
+    if isinstance(error, HydraException) and isinstance(chain[-1], OmegaConfBaseException) and chain[-1].full_key:
+        return _unknown_key(str(chain[-1].full_key), command)
     if isinstance(error, InterpolationResolutionError):
         return f"{error.full_key} cannot be filled in: {str(error.msg).splitlines()[0].rstrip('.')}."
     return " ".join(str(error).split())
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """The error, what it was raised from, and so on."""
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    return causes
 
 
 def _unknown_key(key: str, command: str) -> str:
