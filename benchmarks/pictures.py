@@ -22,7 +22,7 @@ from PIL import Image
 from mnist_lightning.data import sources
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
-from mnist_lightning.ink.images import decode_image, read_image
+from mnist_lightning.ink.images import decode_picture, read_image
 from mnist_lightning.run import folder as runs
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -326,11 +326,11 @@ def main() -> None:
             continue
         table.row(name, [change(image, random) for image in images])
     for name, save in FORMATS.items():
-        table.row(name, [decode_image(save(image)) for image in images])
+        table.row(name, [decode_picture(save(image)).pixels for image in images])
     combined = []
     for image in images:
         first, second, save = (random.choice(list(group)) for group in (DIRT, SETTINGS, FORMATS))
-        combined.append(decode_image(FORMATS[save](SETTINGS[second](DIRT[first](image, random), random))))
+        combined.append(decode_picture(FORMATS[save](SETTINGS[second](DIRT[first](image, random), random))).pixels)
     table.row("one of each, at random", combined)
 
 

@@ -15,7 +15,7 @@ import litserve
 import numpy as np
 
 from mnist_lightning.inference.predictor import Predictor
-from mnist_lightning.ink.images import decode_image
+from mnist_lightning.ink.images import decode_picture
 from mnist_lightning.ink.normalise import normalise
 
 NETWORK, PORT = sys.argv[1:] if len(sys.argv) == 3 else ("", "0")
@@ -31,7 +31,7 @@ class Digits(litserve.LitAPI):
 
     def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe reads a type as a query parameter
         """A request as an image."""
-        return normalise(decode_image(base64.b64decode(request["image"])))
+        return normalise(decode_picture(base64.b64decode(request["image"])).pixels)
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
         """Images as one batch."""

@@ -14,11 +14,10 @@ from mnist_lightning.apps.text import Colour, text_width, write_centred
 from mnist_lightning.apps.theme import Theme
 from mnist_lightning.apps.why import Why
 from mnist_lightning.inference.reading import UNSURE, DigitReading
+from mnist_lightning.ink import Box
 from mnist_lightning.ink.raster import Layer
 
 _ROOM = 9  # between a digit's ink and its box, units of the sheet
-Area = tuple[int, int, int, int]
-"""Left, top, right, bottom, pixels of the sheet; right and bottom exclusive."""
 
 
 class Mark(NamedTuple):
@@ -101,11 +100,11 @@ def _draw_mark(sheet: np.ndarray, mark: Mark, layout: Layout, theme: Theme) -> N
         write_centred(sheet, mark.word, at, size, theme.paper, 600)
 
 
-def _under(mark: Mark) -> list[Area]:
+def _under(mark: Mark) -> list[Box]:
     """What a mark covers."""
     rects = [*rim(mark.box, mark.thickness), *([mark.tag] if mark.word else [])]
     return [(rect.left, rect.top, rect.right, rect.bottom) for rect in rects]
 
 
-def _clipped(area: Area, shape: tuple[int, ...]) -> Area:
+def _clipped(area: Box, shape: tuple[int, ...]) -> Box:
     return max(area[0], 0), max(area[1], 0), min(area[2], shape[1]), min(area[3], shape[0])

@@ -10,6 +10,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from mnist_lightning.ink import Box
 from mnist_lightning.ink.width import even_ink, measure_stroke_width
 
 _INK = 64  # of 255; ink above it makes up a line or a piece
@@ -73,7 +74,7 @@ class _Pieces:
         self.right, self.bottom = self.left + across, self.top + down
         self.size = np.maximum(across, down)
 
-    def outlined(self) -> tuple[int, int, int, int]:
+    def outlined(self) -> Box:
         """The box of a rectangle drawn around everything else, such as a cell of a form; else the whole picture."""
         wide, high = self.right - self.left, self.bottom - self.top
         large = (

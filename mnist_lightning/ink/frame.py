@@ -11,6 +11,8 @@ from itertools import combinations
 import cv2
 import numpy as np
 
+from mnist_lightning.ink import Box
+
 _TOLERANCE = 40  # colours (of 255) closer than this are one colour
 _FAINT_TOLERANCE = 16  # the same where a side of the picture is flat: a pale frame
 _SOME = 0.5  # lines inside have at least this share of the other-coloured pixels of the line with the most
@@ -21,9 +23,6 @@ _CONTENT = 0.005  # least share of the pixels inside that what is drawn there co
 _NESTED = 4  # nested frames that are looked for
 _SOFT = 2  # lines over which the edge of a frame may be blurred
 _MIN_SIDE = 8  # of what is left, pixels
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom, pixels; right and bottom exclusive."""
 
 
 def inside_frame(image: np.ndarray) -> Box:

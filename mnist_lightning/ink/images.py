@@ -49,11 +49,6 @@ def read_image(path: str | Path) -> np.ndarray:
     return read_picture(path).pixels
 
 
-def decode_image(data: bytes | np.ndarray, name: str = "the image") -> np.ndarray:
-    """Decode the bytes of an image file; the pixels of `decode_picture`."""
-    return decode_picture(bytes(data), name).pixels
-
-
 def read_picture(path: str | Path) -> Picture:
     """Read the first picture of a file.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mnist_lightning.ink import Box
 from mnist_lightning.ink.extract import FAINT, extract_ink
 from mnist_lightning.ink.width import even_ink, is_even, measure_stroke_width, redraw, stretch
 
@@ -54,8 +55,8 @@ def normalise_ink(ink: np.ndarray, stroke_width: tuple[float, float] | None = ST
     return centre(fitted)
 
 
-def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the pixels above 0 (right and bottom exclusive), or None if there are none."""
+def bounding_box(ink: np.ndarray) -> Box | None:
+    """The box of the pixels above 0, or None if there are none."""
     left, top, width, height = cv2.boundingRect(ink) if ink.size else (0, 0, 0, 0)
     return (left, top, left + width, top + height) if width else None
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mnist_lightning.ink import Box
 from mnist_lightning.ink.normalise import BOX
 from mnist_lightning.ink.paths import smooth_path
 from mnist_lightning.ink.strokes import Stroke
@@ -56,10 +57,6 @@ def draw_digit(strokes: Sequence[Stroke], width: float = STROKE_WIDTH) -> np.nda
     distance = cv2.distanceTransform(paper, cv2.DIST_L2, 5)
     ink = cv2.addWeighted(distance, -255, distance, 0, 255 * (radius + 0.5), dtype=cv2.CV_8U)
     return cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT)  # a rim that shows the background
-
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom of a part of a picture, pixels; right and bottom exclusive."""
 
 
 class Layer:

@@ -13,7 +13,7 @@ import numpy as np
 from mnist_lightning.export.web import PAGE
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.saliency import saliency
-from mnist_lightning.ink.images import decode_image
+from mnist_lightning.ink.images import decode_picture
 from mnist_lightning.ink.strokes import Drawing
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -51,7 +51,7 @@ class Service:
         """What is read in a request: `number` and `digits`."""
         with self._lock:
             if kind.startswith("image/"):
-                reading = self.reader.read_picture(decode_image(body))
+                reading = self.reader.read_picture(decode_picture(body).pixels)
             else:
                 reading = self.reader.read(Drawing.from_data(json.loads(body)).strokes)
         digits = [
