@@ -64,11 +64,12 @@ class Bench:
     Args:
         data: folder that holds MNIST/raw.
         folder: where run folders and results of the processes go.
+        device: that the reference loop trains on.
     """
 
-    def __init__(self, data: Path, folder: Path) -> None:
+    def __init__(self, data: Path, folder: Path, device: str = "cpu") -> None:
         self.data, self.folder, self.count = data.resolve(), folder, 0
-        self.images = reference_loop.load(self.data / "MNIST/raw", 5000, "cpu")
+        self.images = reference_loop.load(self.data / "MNIST/raw", device)
 
     def _asked(self, overrides: list[str], seed: int) -> list[str]:
         self.count += 1

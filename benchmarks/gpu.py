@@ -21,15 +21,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bench
-import reference_loop
-
-
-class GpuBench(bench.Bench):
-    """As `bench.Bench`, with its reference loop on the GPU."""
-
-    def __init__(self, data: Path, folder: Path) -> None:
-        self.data, self.folder, self.count = data.resolve(), folder, 0
-        self.images = reference_loop.load(self.data / "MNIST/raw", 5000, "cuda")
 
 
 def main() -> None:
@@ -44,7 +35,7 @@ def main() -> None:
     bench.machine.keep_freed_memory()  # before torch is imported, for both sides
     overrides = ["experiment=fast", "trainer=gpu", "logger=none", *given.overrides]
     with tempfile.TemporaryDirectory() as folder:
-        gpu = GpuBench(given.data, Path(folder))
+        gpu = bench.Bench(given.data, Path(folder), "cuda")
         for side in (gpu.framework, gpu.reference):
             side(overrides, 0)  # loads the kernels
         both = bench.in_turns(gpu, overrides, range(given.seeds))

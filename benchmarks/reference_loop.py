@@ -1,6 +1,6 @@
 """The baseline: the same training as the framework's, in a plain PyTorch loop tuned by hand.
 
-    python benchmarks/reference_loop.py --data data/MNIST/raw --epochs 1 --json out.json
+    python benchmarks/reference_loop.py --data data/MNIST/raw
 
 No Lightning, no Hydra, no config files. Networks, augmentation, optimiser and schedule are the project's own, so the
 two sides differ only in who runs the loop. What makes the framework fast belongs in here as well.
@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from mnist_lightning.run.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+VAL_SIZE = 5000  # as the framework sets aside of MNIST's 60,000
 
 
 @dataclass
@@ -43,9 +45,6 @@ class Recipe:
     label_smoothing: float = 0.05
     ema_decay: float = 0.98  # 0: no averaging
     ema_every: int = 5  # steps
-    precision: str = "bf16-mixed"  # or 32-true
-    channels_last: bool = True
-    val_size: int = 5000
     limit: int = 0  # use only this many training and validation images; 0: all
     seed: int = 0
 
@@ -59,8 +58,8 @@ class Data:
     test: tuple[Tensor, Tensor]
 
 
-def load(folder: Path, val_size: int, device: str) -> Data:
-    """Read MNIST's four IDX files (plain or .gz) and split as the framework does with `data.split_seed=0`."""
+def load(folder: Path, device: str) -> Data:
+    """Read MNIST's four IDX files (plain or .gz) and split as the framework does with `data=mnist`."""
     import torch
 
     from mnist_lightning.data.idx import decode_idx, read_idx
@@ -73,7 +72,7 @@ def load(folder: Path, val_size: int, device: str) -> Data:
 
     images, labels = read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte").long()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).to(device)
-    val, train = order[:val_size].sort().values, order[val_size:].sort().values
+    val, train = order[:VAL_SIZE].sort().values, order[VAL_SIZE:].sort().values
     return Data(
         (images[train], labels[train]),
         (images[val], labels[val]),
@@ -88,11 +87,11 @@ def onecycle(progress: float, warmup: float, start: float) -> float:
     return 1 - (min(progress, 1) - warmup) / (1 - warmup)
 
 
-def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
+def train(recipe: Recipe, data: Data) -> dict[str, Any]:
     """Train once and score the last averaged weights.
 
     Returns:
-        `fit_seconds` of all epochs, with validation after each if `validate`; `train_seconds` without it;
+        `fit_seconds` of all epochs, with validation after each; `train_seconds` without it;
         `val_accuracy` and `test_accuracy` of the last weights, fractions; `history`, one validation accuracy per epoch.
     """
     import torch
@@ -108,10 +107,7 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
     if recipe.limit:
         images, labels = images[: recipe.limit], labels[: recipe.limit]
     device = images.device.type
-    bf16 = recipe.precision == "bf16-mixed"
-    network = build(recipe.model, num_classes=10).to(device)
-    if recipe.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+    network = build(recipe.model, num_classes=10).to(device).to(memory_format=torch.channels_last)
     augment = (
         Augment(**{key: each for key, each in recipe.augment.items() if key != "_target_"}) if recipe.augment else None
     )
@@ -134,7 +130,7 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
             inputs = to_input(images[batch])
             if augment is not None:
                 inputs = augment(inputs)
-            with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            with torch.autocast(device, torch.bfloat16):
                 logits = network(inputs)
             loss = F.cross_entropy(logits.float(), labels[batch], label_smoothing=recipe.label_smoothing)
             loss.backward()
@@ -145,16 +141,15 @@ def train(recipe: Recipe, data: Data, validate: bool = True) -> dict[str, Any]:
                 updates = step // recipe.ema_every - 1
                 keep = min(recipe.ema_decay, (1 + updates) / (10 + updates)) if updates else 0.0
                 torch._foreach_lerp_(average, live, 1 - keep)
-        if validate:
-            paused = time.perf_counter()
-            with _swapped(live, average, recipe.ema_decay > 0):
-                history.append(accuracy(network, data.val, bf16))
-            validating += time.perf_counter() - paused
+        paused = time.perf_counter()
+        with _swapped(live, average, recipe.ema_decay > 0):
+            history.append(accuracy(network, data.val))
+        validating += time.perf_counter() - paused
     if device == "cuda":
         torch.cuda.synchronize()
     fit_seconds = time.perf_counter() - started
     with _swapped(live, average, recipe.ema_decay > 0):
-        val_accuracy, test_accuracy = accuracy(network, data.val, bf16), accuracy(network, data.test, bf16)
+        val_accuracy, test_accuracy = accuracy(network, data.val), accuracy(network, data.test)
     return {
         "fit_seconds": fit_seconds,
         "train_seconds": fit_seconds - validating,
@@ -180,7 +175,7 @@ def _swapped(live: list[Tensor], average: list[Tensor], wanted: bool) -> Iterato
     torch._foreach_copy_(live, kept)
 
 
-def accuracy(network: nn.Module, split: tuple[Tensor, Tensor], bf16: bool) -> float:
+def accuracy(network: nn.Module, split: tuple[Tensor, Tensor]) -> float:
     """Share of the split's images that the network classifies correctly, in evaluation mode."""
     import torch
 
@@ -188,50 +183,21 @@ def accuracy(network: nn.Module, split: tuple[Tensor, Tensor], bf16: bool) -> fl
 
     network.eval()
     hits = torch.zeros((), device=split[0].device)
-    with torch.inference_mode(), torch.autocast(split[0].device.type, torch.bfloat16, enabled=bf16):
+    with torch.inference_mode(), torch.autocast(split[0].device.type, torch.bfloat16):
         for images, labels in zip(split[0].split(1000), split[1].split(1000), strict=True):
             hits += (network(to_input(images)).argmax(1) == labels).sum()
     return float(hits) / len(split[1])
 
 
 def main() -> None:
-    """Train one recipe once for each seed; print a line for each and write all as JSON."""
+    """Train one epoch; `bench.py` measures the memory of this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with MNIST's four IDX files, plain or .gz")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; one a core unless given")
-    parser.add_argument("--no-validation", action="store_true", help="do not validate after each epoch")
-    for knob in fields(Recipe):
-        if knob.name == "seed":
-            continue
-        default = getattr(Recipe(), knob.name)
-        kind = json.loads if isinstance(default, dict | bool) else type(default)
-        shown = json.dumps(default) if isinstance(default, dict | bool) else default
-        parser.add_argument(f"--{knob.name.replace('_', '-')}", type=kind, default=default, help=f"default: {shown}")
-    given = vars(parser.parse_args())
-
+    parser.add_argument("--model", type=json.loads, default={"name": "cnn"}, help="as in conf/model/, JSON")
+    parser.add_argument("--augment", type=json.loads, default={}, help="as in conf/augment/, JSON; {} for none")
+    given = parser.parse_args()
     keep_freed_memory()  # before torch is imported
-    import torch
-
-    if given["threads"]:
-        torch.set_num_threads(given["threads"])
-    knobs = {knob.name: given[knob.name] for knob in fields(Recipe) if knob.name != "seed"}
-    data = load(given["data"], given["val_size"], given["device"])
-    runs = []
-    for seed in given["seeds"]:
-        recipe = Recipe(**knobs, seed=seed)
-        result = train(recipe, data, validate=not given["no_validation"])
-        runs.append({"recipe": asdict(recipe), **result})
-        print(
-            f"seed {seed}: fit {result['fit_seconds']:.2f} s (training alone {result['train_seconds']:.2f} s), "
-            f"validation {result['val_accuracy']:.4f}, test {result['test_accuracy']:.4f}",
-            flush=True,
-        )
-    if given["json"]:
-        machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": given["device"]}
-        given["json"].write_text(json.dumps({"machine": machine, "runs": runs}, indent=2), encoding="utf-8")
+    print(train(Recipe(given.model, given.augment), load(given.data, "cpu")))
 
 
 if __name__ == "__main__":
