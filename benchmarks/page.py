@@ -23,29 +23,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mnist_lightning.apps.replay import SIZE
+from mnist_lightning.apps.layout import Rect
+from mnist_lightning.apps.replay import mouse_paths
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
-from mnist_lightning.ink.strokes import Stroke, WrittenDigit, bounds, read_digits
+from mnist_lightning.ink.strokes import Stroke, WrittenDigit, read_digits
 from mnist_lightning.run import folder as runs
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 WIDTH, HEIGHT = 740, 616  # of the sheet, pixels
 
 Points = list[tuple[int, int]]
-
-
-def place(digit: WrittenDigit) -> list[Points]:
-    """The strokes of a digit in pixels of the sheet, as `scripts/replay.py` places them."""
-    box = bounds(digit.strokes)
-    assert box is not None
-    left, top, right, bottom = box
-    factor = SIZE / max(right - left, bottom - top, 1e-6)
-    x0, y0 = ((WIDTH - 1 - (right - left) * factor) / 2, (HEIGHT - 1 - (bottom - top) * factor) / 2)
-    return [
-        [(round(x0 + (x - left) * factor), round(y0 + (y - top) * factor)) for x, y in stroke.points]
-        for stroke in digit.strokes
-    ]
 
 
 def read_in_python(reader: Reader, paths: list[Points]) -> str:
@@ -194,7 +182,7 @@ def main() -> None:
         asyncio.run(pictures(address, digits, asked.pictures))
         return
     digits = random.Random(asked.seed).sample(digits, min(asked.limit, len(digits)))
-    drawings = [place(digit) for digit in digits]
+    drawings = [mouse_paths(digit, Rect(0, 0, WIDTH, HEIGHT)) for digit in digits]
     path, _ = runs.find_checkpoint(asked.ckpt, asked.outputs)
     reader = Reader(Predictor.load(path, "cpu"), sure=0.5)
     python = [read_in_python(reader, paths) for paths in drawings]

@@ -20,7 +20,7 @@ from annotated_types import Gt, Le, Len
 
 from mnist_lightning.apps.canvas import Canvas
 from mnist_lightning.apps.failures import contact_sheet
-from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH
+from mnist_lightning.apps.layout import BASE_HEIGHT, BASE_WIDTH, Rect
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.reader import Reader
 from mnist_lightning.inference.reading import Reading
@@ -78,7 +78,7 @@ def play(
         canvas.resize(*WINDOW)
         canvas.reader = reader
         place = (draw.random(), draw.random()) if move == "random" else (0.5, 0.5) if move is None else move
-        for first, *rest in _mouse_paths(canvas, digit, scale, place):
+        for first, *rest in mouse_paths(digit, canvas.layout.sheet, scale, place):
             canvas.press(*first)
             for point in rest:
                 canvas.move(*point)
@@ -86,11 +86,11 @@ def play(
         yield Outcome(digit, canvas.reading)
 
 
-def _mouse_paths(
-    canvas: Canvas, digit: WrittenDigit, scale: float, place: str | Sequence[float]
+def mouse_paths(
+    digit: WrittenDigit, sheet: Rect, scale: float = 1.0, place: str | Sequence[float] = (0.5, 0.5)
 ) -> list[list[tuple[int, int]]]:
-    """The strokes of a digit in pixels of the window."""
-    box, sheet = bounds(digit.strokes), canvas.layout.sheet
+    """The strokes of a digit in pixels of the window that `sheet` lies in; `scale` and `place` as for `play`."""
+    box = bounds(digit.strokes)
     if box is None:
         return []
     left, top, right, bottom = box
