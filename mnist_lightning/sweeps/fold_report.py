@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_lightning.data import suspects
-from mnist_lightning.errors import UserError
+from mnist_lightning.errors import UserError, extras_named
 from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import out_of_fold, tables
 from mnist_lightning.sweeps.groups import Group
@@ -118,8 +118,9 @@ def name_suspects(group: Group, found: OutOfFold, path: Path) -> list[str]:
     run, picture = group.runs[0], path.with_suffix(".png")
     name, data = str(run.settings["dataset"]), run.metrics["hyperparameters"]["data"]
     try:
-        doubtful = label_errors.find(name, found.index, found.label, found.log_probs)
-    except UserError as error:
+        with extras_named():
+            doubtful = label_errors.find(name, found.index, found.label, found.log_probs)
+    except (UserError, ImportError) as error:  # the sweep is done: its summary does not wait for a package
         return [f"Doubtful labels were not looked for: {error}"]
     suspects.write(path, doubtful)
     shown = run_folders.shown(path.absolute())

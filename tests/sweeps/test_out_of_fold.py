@@ -1,6 +1,7 @@
 """A sweep over `data.fold`: errors over all training images, recipes compared on them, doubtful labels named."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -134,6 +135,21 @@ def test_the_end_of_the_sweep_tells_errors_p_and_doubtful_labels(swept, labels, 
     assert dict(zip(found.index.tolist(), found.label.tolist(), strict=True)).items() >= WRONG_LABELS.items()
     with Image.open(swept / "suspects.png") as image:
         assert image.size[0] == round(12 * 0.95 * 150)
+
+
+def test_where_cleanlab_is_not_installed_a_sweep_has_all_but_the_doubtful_labels(swept, capsys, monkeypatch):
+    for name in ("cleanlab", "cleanlab.filter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert report.report(swept, swept) == 0
+    said = capsys.readouterr().out
+    assert said.endswith(
+        'Doubtful labels were not looked for: cleanlab is not installed: pip install "mnist-lightning[labels]".\n\n'
+        + said.split("\n\n")[-1]
+    )
+    assert "out-of-fold errors" in said
+    assert "best on average" in said
+    assert {"results.csv", "results.md", "results.png", "out_of_fold.npz"} <= {path.name for path in swept.iterdir()}
+    assert not (swept / "suspects.json").exists()
 
 
 ASKED = {"where": None, "by": None, "metric": "val_accuracy", "sort": None, "compare": None, "format": "table",
