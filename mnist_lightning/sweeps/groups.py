@@ -165,16 +165,16 @@ def distinct(runs: list[Run]) -> list[Run]:
     return [run for each in group(runs, differing(runs)) for run in each.runs]
 
 
-def _by_seed(runs: list[Run], metric: str) -> dict[tuple[Any, ...], float]:
-    found: dict[tuple[Any, ...], float] = {}
+def _by_seed(runs: list[Run], metric: str) -> dict[tuple[str, ...], float]:
+    found: dict[tuple[str, ...], float] = {}
     for run in runs:
         value = run.number(metric)
         if value is None:
             continue
-        seed = tuple(run.settings.get(key) or 0 for key in REPLICATES)
-        if seed in found:
+        if run.replicate in found:
             raise UserError(
-                f"One side of compare= holds several runs of seed {seed[0]}: say more there, or narrow all with where=."
+                f"One side of compare= holds several runs of seed {run.replicate[0]}: say more there, or narrow all "
+                "with where=."
             )
-        found[seed] = value
+        found[run.replicate] = value
     return found

@@ -144,6 +144,14 @@ def test_a_comparison_is_paired_by_seed(outputs):
     ]
 
 
+def test_a_comparison_may_hold_an_ensemble_which_has_the_seeds_of_all_its_members(outputs):
+    said = ask(outputs, compare="model=cnn vs model=mlp")
+    joined, seeds = outputs / "sweep" / "ensemble", [0, 1, 2]
+    make_run(joined, 0.999)
+    rewrite(joined, seed=seeds, hyperparameters=record(joined)["hyperparameters"] | {"seed": seeds})
+    assert ask(outputs, compare="model=cnn vs model=mlp") == said
+
+
 def test_a_comparison_without_spread_makes_no_test():
     def three(low):
         scored = [{"hyperparameters": {"seed": seed}, "best": {"val_accuracy": low + seed}} for seed in range(3)]
