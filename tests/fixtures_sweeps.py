@@ -42,6 +42,8 @@ def job(settings: TrainSettings, run):
     if lr == 0.125:
         os.kill(os.getpid(), signal.SIGKILL)
     accuracy = 0.9 + lr + seed / 1000
+    (run / "checkpoints").mkdir()
+    (run / runs.BEST).touch()
     files.write_json(run / records.METRICS_FILE, {{
         "status": "finished", **multirun.asked_for(), "hyperparameters": settings, "seed": seed,
         "dataset": {{"name": "mnist"}}, "best": {{"epoch": 1, "val_loss": 0.1, "val_accuracy": accuracy}},

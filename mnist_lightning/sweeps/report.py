@@ -21,16 +21,18 @@ def report(sweep: Path, outputs: Path) -> int:
 
     Args:
         sweep: its folder.
-        outputs: gets `latest`, which then points to the best finished job; if none finished, it stays as it was.
+        outputs: gets `latest`, which then points to the best finished job that has a checkpoint; without one, it stays
+            as it was.
 
     Returns:
         The exit code: 0 if every job finished or was pruned, 2 if the user can put right all that failed, else 1.
     """
     runs, broken = collect.read(collect.find(sweep))
+    # The other commands read its checkpoint; a job that trained nothing, or kept none, has nothing for them.
+    if best := _ranked([run for run in _finished(runs) if (Path(run.folder) / run_folders.BEST).is_file()]):
+        run_folders.mark_latest(Path(best[0].folder), outputs)
     if runs:
         print(f"\n{summarise(runs, sweep)}", flush=True)
-    if best := _ranked([run for run in runs if run.metrics["status"] == "finished"]):
-        run_folders.mark_latest(Path(best[0].folder), outputs)
     failed, keys = _failed(runs), _swept(runs)
     for line in [*broken, *(_failure(run, keys, sweep) for run in failed)]:
         print(line, file=sys.stderr)
@@ -41,6 +43,8 @@ def report(sweep: Path, outputs: Path) -> int:
 
 def summarise(runs: Sequence[Run], sweep: Path) -> str:
     """Write the three files of a sweep, and return what the terminal shows: table, means and the best command.
+
+    The table holds all jobs; the rest is about those that finished: another one was perhaps stopped in its first epoch.
 
     Args:
         runs: its jobs, read by `collect.read`.
@@ -53,7 +57,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
         f"{count} {status}" for status, count in statuses.items()
     )
     blocks, plain = [_job_rows(ranked, keys, sweep)], []
-    scored = [run for run in runs if run.number(METRIC) is not None]
+    scored = [run for run in _finished(runs) if run.number(METRIC) is not None]
     others = [key for key in keys if key not in REPLICATES]
     grouped = groups.group(scored, others)
     grouped.sort(key=lambda group: -(group.spread(METRIC) or groups.Spread(0, 0, None, 0, 0)).mean)
@@ -67,12 +71,10 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     if any(run.settings.get("data.num_folds") for run in scored):
         from mnist_lightning.sweeps import fold_report
 
-        finished = groups.group([run for run in scored if run.metrics["status"] == "finished"], others)
-        rows, said = fold_report.report(finished, others, sweep)
+        rows, said = fold_report.report(grouped, others, sweep)
         blocks += [rows] * bool(rows)
         plain += said
-    best = _best(grouped, ranked)
-    if best:
+    if best := _best(grouped, _ranked(scored)):
         plain.append(best)
     files.write_text(sweep / "results.csv", _csv(ranked, keys, sweep))
     written = [f"# {title}", *map(tables.markdown, blocks)]
@@ -89,8 +91,12 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
 
 
 def _ranked(runs: Sequence[Run]) -> list[Run]:
-    """The runs, the best first; of equal ones, the earlier one first."""
-    return sorted(runs, key=lambda run: -(run.number(METRIC) or 0))
+    """The runs, the best first, the finished ones before the others; of equal ones, the earlier one first."""
+    return sorted(runs, key=lambda run: (run.metrics["status"] != "finished", -(run.number(METRIC) or 0)))
+
+
+def _finished(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.metrics["status"] == "finished"]
 
 
 def _failed(runs: Sequence[Run]) -> list[Run]:
