@@ -1,4 +1,4 @@
-"""Pictures of the drawing window: `python benchmarks/canvas.py --pictures docs/images` writes canvas.png, of the README.
+"""The picture of the drawing window in the README: `python benchmarks/canvas.py --pictures docs/images`.
 
 With `--states`, every state of the window, light and dark, instead; with `--screen 3840 2160`, at the size at which it
 opens there. Needs no display.
