@@ -48,7 +48,7 @@ STRANGERS = {
                     "optimizer", "schedule")},
 }  # fmt: skip
 # Only these speak with Hydra; everybody else gets plain values.
-HYDRA = {"cli", "sweeps", "tasks.parts"}
+HYDRA = {"cli", "sweeps"}
 
 PACKAGE = "mnist_lightning"
 ABOVE = ("scripts", "benchmarks", "hydra_plugins")  # they may import all of it, and nothing of it may import them
@@ -198,7 +198,7 @@ P = "mnist_lightning"
         (
             "models/classifier.py",
             "from omegaconf import DictConfig",
-            f"{P}/models/classifier.py imports omegaconf: only cli, sweeps, tasks.parts speak with Hydra.",
+            f"{P}/models/classifier.py imports omegaconf: only cli, sweeps speak with Hydra.",
         ),
         (
             "run/folder.py",
@@ -214,13 +214,13 @@ P = "mnist_lightning"
         ("tasks/train.py", f"def f():\n    import torch\n    from {P}.data import sources", None),
         ("tasks/train.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", None),
         ("models/classifier.py", f"import torch\nfrom {P}.errors import UserError", None),
-        ("tasks/parts.py", "import hydra", None),
+        ("cli/parts.py", "import hydra", None),
     ],
 )
 def test_a_breach_is_told_with_both_files(tmp_path, path, line, told):
     package = tmp_path / PACKAGE
     for name in ("errors", "run/folder", "ink/raster", "models/classifier", "models/cnn", "evaluation/scores",
-                 "tasks/train", "tasks/parts", "inference/views"):  # fmt: skip
+                 "tasks/train", "cli/parts", "inference/views"):  # fmt: skip
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / f"{name}.py").touch()
     (package / "data").mkdir()

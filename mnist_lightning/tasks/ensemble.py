@@ -91,9 +91,10 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
     from torch.nn import functional as F
 
     from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
+    from mnist_lightning.cli import parts
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.models.classifier import Classifier
-    from mnist_lightning.tasks import held_out, parts
+    from mnist_lightning.tasks import held_out
     from mnist_lightning.tasks.finish import score
     from mnist_lightning.tasks.trainer import pick, quiet, tester
 

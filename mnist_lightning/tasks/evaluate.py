@@ -43,10 +43,10 @@ def evaluate(
 
     with compat.heavy_imports():
         from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
+        from mnist_lightning.cli import parts
         from mnist_lightning.errors import UserError
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.models.classifier import Classifier
-        from mnist_lightning.tasks import parts
         from mnist_lightning.tasks.finish import score
         from mnist_lightning.tasks.trainer import quiet, tester
 

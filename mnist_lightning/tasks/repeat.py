@@ -148,7 +148,7 @@ def _doubts(then: Mapping[str, Any]) -> Iterator[str]:
 
 def _settings(kept: Any, given: RepeatSettings, source: Path) -> dict[str, Any]:
     """The settings to train with: those of the run, except for where things are on this machine."""
-    from mnist_lightning.tasks import parts
+    from mnist_lightning.cli import parts
 
     where = str(source / runs.LAST)
     needed = TrainSettings.__annotations__.keys() - {*_OWN}

@@ -18,10 +18,10 @@ from torch.optim import SGD
 
 from mnist_lightning.callbacks import LearningCurves, NetworkGraph
 from mnist_lightning.callbacks.pictures import keep
+from mnist_lightning.cli import parts
 from mnist_lightning.cli.config import CONF
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import MLP, Classifier, step
-from mnist_lightning.tasks import parts
 from mnist_lightning.tasks.loggers import log_results
 
 RECORD = {

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 import torch
 
+from mnist_lightning.cli import parts
 from mnist_lightning.errors import UserError
-from mnist_lightning.tasks import parts
 
 MINE = """
 import json

@@ -59,6 +59,22 @@ def build_all(name: str, configs: Mapping[str, Any] | None, /, **offered: Any) -
     return [part for part in parts if part is not None and getattr(part, "active", True)]
 
 
+def source_built(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `DigitsDataModule` from settings of `conf/data/`, with a `source` of the user's own built.
+
+    Raises:
+        UserError: they name another DataModule, or the source cannot be built.
+    """
+    target = data.get("_target_", "")
+    if target and target.rpartition(".")[2] != "DigitsDataModule":
+        raise UserError(
+            f"data= names {target}, a DataModule of its own, which this command cannot take apart: give a data set by "
+            "name, such as data=mnist, or one with a `source` of your own."
+        )
+    arguments = {key: value for key, value in data.items() if key != "_target_"}
+    return {**arguments, "source": build("data.source", data["source"])} if data.get("source") else arguments
+
+
 # ---- settings that came with a file: a checkpoint or a run folder never decides what code runs
 
 
