@@ -90,8 +90,8 @@ def to_start(settings: Mapping[str, Any]) -> int:
             )
         world = _gpus(trainer) if devices == "auto" else devices
         count = world if world > 1 else 0
-    batch = settings["data"]["batch_size"]
-    if world > 1 and batch < 2 * world:  # batch norm needs two
+    batch = settings["data"].get("batch_size")  # a DataModule of the user's own may take none
+    if world > 1 and batch is not None and batch < 2 * world:  # batch norm needs two
         raise UserError(f"data.batch_size={batch} is shared out among {world} devices: take {2 * world} or more.")
     return count
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,7 @@ def export(
     sure: Probability | None = None,
     outputs: str = "outputs",
     data: Part | None = None,
+    allow: Sequence[str] = (),
 ) -> Path:
     """Write a network as a file for other programs.
 
@@ -51,6 +53,7 @@ def export(
             or the default.
         outputs: folder that `latest` is looked up in.
         data: settings of `conf/data/`, for the images that it is checked and calibrated on.
+        allow: modules outside of this package whose networks the checkpoint may name.
 
     Returns:
         The path of the file.
@@ -74,7 +77,7 @@ def export(
     with compat.heavy_imports():
         from mnist_lightning.models import checkpoint
 
-    network, card = checkpoint.restore(path)
+    network, card = checkpoint.restore(path, allow)
     card = {
         **card,
         "sure": sure_from(card, sure),
@@ -124,13 +127,14 @@ class _Images:
 
     def _train(self) -> tuple[np.ndarray, np.ndarray]:
         if self._loaded is None:
-            from mnist_lightning.data import sources
+            from mnist_lightning.cli import parts
+            from mnist_lightning.data.datamodule import DigitsDataModule
 
-            folder, mirrors = Path(self._data.get("folder", "data")), self._data.get("mirrors", [])
-            name = self._data.get("name", "auto")
-            load = sources.load_auto if name == "auto" else lambda *args: sources.load(name, *args)
-            source = load(folder, mirrors)
-            self._loaded = source.train_images.numpy(), source.train_labels.numpy()
+            data = DigitsDataModule(**parts.source_built(self._data))
+            data.prepare_data()
+            data.setup("fit")
+            assert data.source is not None
+            self._loaded = data.source.train_images.numpy(), data.source.train_labels.numpy()
         return self._loaded
 
     def calibration(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
+from mnist_lightning.cli import parts
 from mnist_lightning.cli.check import dotted
 from mnist_lightning.data import overlap
 from mnist_lightning.distributed import ranks
@@ -25,7 +26,6 @@ from mnist_lightning.models.optimizer import build_optimizer
 from mnist_lightning.models.sharded import ShardedClassifier
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
-from mnist_lightning.tasks import parts
 from mnist_lightning.tasks.resume import NOT_KEPT
 from mnist_lightning.tasks.train import Job
 from mnist_lightning.tasks.trainer import pick, quiet
@@ -85,11 +85,12 @@ def setup(job: Job) -> None:
 
 def _at_least_a_batch(trainer: Mapping[str, Any], data: Any) -> dict[str, int]:
     """Replace each share of less than one batch by one batch: Lightning would refuse it in the middle of a run."""
+    scored = getattr(data, "eval_batch_size", data.batch_size)  # a DataModule of the user's own may have one size
     batches = {
         "limit_train_batches": (data.train, data.batch_size),
         "overfit_batches": (data.train, data.batch_size),
-        "limit_val_batches": (data.val, data.eval_batch_size),
-        "limit_test_batches": (data.test, data.eval_batch_size),
+        "limit_val_batches": (data.val, scored),
+        "limit_test_batches": (data.test, scored),
     }
     return {
         name: 1

@@ -27,6 +27,7 @@ def suite(
     speed_seconds: NonNegative,
     data: Part,
     tta: Views,
+    allow: list[str],
 ) -> dict[str, Any]:
     """Measure a trained network in every respect; the settings are those of `conf/evaluate_suite.yaml`.
 
@@ -40,10 +41,11 @@ def suite(
     machine.keep_freed_memory()
 
     with compat.heavy_imports():
+        from mnist_lightning.cli import parts
         from mnist_lightning.evaluation.suite import Options, evaluate_suite
         from mnist_lightning.inference.predictor import Predictor
 
-    predictor = Predictor.load(checkpoint, device, tta, precision)  # type: ignore[arg-type]
-    settings = {key: value for key, value in data.items() if key != "_target_"}
+    predictor = Predictor.load(checkpoint, device, tta, precision, allow=allow)  # type: ignore[arg-type]
+    settings = parts.source_built(data)
     options = Options(seed, outliers, outlier_images, speed_seconds)
     return evaluate_suite(run, checkpoint, predictor, settings, options)
