@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch import callbacks
 
@@ -32,6 +34,10 @@ class EarlyStopping(callbacks.EarlyStopping):
             check_finite=False,
         )
         self.active = patience is not None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the count of the run that is resumed; the patience is this run's own, which may be another."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare, unless there is no patience or nothing was validated."""

@@ -99,7 +99,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             result[key] = _copy(value)
     now, before = dict(dotted(composed)), dict(dotted(kept))
     for override in overrides:
-        name = override.partition("=")[0].lstrip("+~").split("@")[0]
+        name = _name(override).split("@")[0]
         section = name.split(".")[0]
         free = any(name == each or name.startswith(f"{each}.") for each in FREE)
         if name in ("experiment", "debug", "search", "train", "ckpt") and not composed.get("search"):
@@ -120,7 +120,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
         if name in result:  # `callbacks.averaging` is `averaging`
             result["callbacks"][name] = _copy(result[name])
         elif setting := _FOLLOW.get(name):  # these follow settings of the trainer
-            said = {override.partition("=")[0].lstrip("+~") for override in overrides}
+            said = set(map(_name, overrides))
             if setting in said and name in composed["callbacks"]:
                 result["callbacks"][name] = _copy(composed["callbacks"][name])
     if not composed.get("search"):  # a trial that is resumed on its own reports to nobody
@@ -129,9 +129,37 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
     return result
 
 
+def asked(now: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What a resumed run was asked for: what its record says, with what this command adds to it.
+
+    Its recipe is that of the run it continues; the overrides of `ckpt_path=...` alone would say nothing of it.
+
+    Args:
+        now: what was asked of this process (see `multirun.asked_for`).
+        path: the checkpoint that is resumed, beside which the record lies; without one, `now` is all that is known.
+    """
+    try:
+        then = read_metrics(path.parents[1])
+    except (UserError, IndexError):
+        return dict(now)
+    given = [_name(each) for each in now.get("overrides", ())]
+    before = [each for each in then.get("overrides") or () if _name(each) not in given]
+    choices = {name: choice for name, choice in now.get("choices", {}).items() if name in given}
+    return {
+        **now,
+        "overrides": [*before, *now.get("overrides", ())],
+        "experiment": then.get("experiment"),
+        "choices": {**now.get("choices", {}), **(then.get("choices") or {}), **choices},
+    }
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
 def not_in_checkpoint(settings: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
     """The settings that a command must give to resume a run, since they are not in its checkpoint."""
-    names = [each.partition("=")[0].lstrip("+~") for each in overrides]
+    names = [_name(each) for each in overrides]
     given = [f"outputs={settings['outputs']}"] * ("outputs" in names)
     given += [each for each, name in zip(overrides, names, strict=True) if name.split(".")[0] in ("logger", "allow")]
     return given

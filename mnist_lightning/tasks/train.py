@@ -92,8 +92,11 @@ def train(
     laps = Laps(job_began())
     asked = multirun.asked_for() if asked is None else asked
     final, start = _choose(dict(settings), asked.get("overrides", []), chosen)
+    typed = asked.get("overrides", [])
+    if final["ckpt_path"] and not chosen:  # else it is known already
+        asked = resume.asked(asked, Path(final["ckpt_path"]))
     if count := ranks.to_start(final):
-        return _launch(final, run, count, asked)
+        return _launch(final, run, count, asked, typed)
     first = ranks.place().rank == 0
     if not first:  # the first one logs it
         logging.getLogger("mnist_lightning").setLevel(logging.ERROR)
@@ -117,7 +120,7 @@ def train(
         if first:
             finish.interrupt(job, str(interrupted))
             if not chosen:  # for ranks that it started, `_launch` does it
-                _tell_how_to_resume(final, run, asked)
+                _tell_how_to_resume(final, run, typed)
         raise interrupted from None
     except Exception as error:
         job.record.failed(str(error), isinstance(error, UserError))
@@ -125,22 +128,22 @@ def train(
     return job.record.content
 
 
-def _launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any]) -> dict[str, Any]:
+def _launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any], typed: list[str]) -> dict[str, Any]:
     """Train in several processes on this machine."""
     try:
         return launcher.launch(settings, run, count, asked)
     except Interrupted:
-        _tell_how_to_resume(settings, run, asked)
+        _tell_how_to_resume(settings, run, typed)
         raise
 
 
-def _tell_how_to_resume(settings: dict[str, Any], run: Path, asked: dict[str, Any]) -> None:
+def _tell_how_to_resume(settings: dict[str, Any], run: Path, typed: list[str]) -> None:
     """Print the command that resumes a run, if it got far enough for that."""
     if (run / runs.LAST).is_file():
-        from mnist_lightning.tasks import parts
+        from mnist_lightning.cli import parts
 
         words = [*program("train"), f"ckpt_path={runs.shown(run)}"]
-        words += resume.not_in_checkpoint(settings, asked.get("overrides", []))
+        words += resume.not_in_checkpoint(settings, typed)
         homes = sorted({target.rpartition(".")[0] for target in parts.foreign_targets(settings)} - {""})
         if homes and not settings["allow"]:  # permission to build the parts that are not the package's
             words.append(f"allow=[{','.join(homes)}]")
@@ -174,8 +177,8 @@ def _choose(settings: dict[str, Any], overrides: list[str], final: bool) -> tupl
     start = resume.find(settings["ckpt_path"], outputs)
     resume.check_unfinished(start, overrides)
     with compat.heavy_imports():
+        from mnist_lightning.cli import parts
         from mnist_lightning.models import checkpoint
-        from mnist_lightning.tasks import parts
 
     given = checkpoint.read(start)
     done = resume.check_resumable(given, start)
