@@ -32,6 +32,7 @@ class BestAndLast(Checkpoint):
         self.monitor, self.every_n_steps = monitor, every_n_steps
         self.best: dict[str, Any] | None = None
         self._best_step = -1  # optimizer steps done when the best epoch ended
+        self._step = 0  # optimizer steps done when the last batch ended
         self._folder = Path()
 
     @property
@@ -53,6 +54,7 @@ class BestAndLast(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the first last.ckpt, and copy the best one of a resumed run."""
+        self._step = trainer.global_step
         source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if self.best is not None and source is not None and trainer.is_global_zero:
             self._take_over_best(source, trainer.global_step)
@@ -60,7 +62,10 @@ class BestAndLast(Checkpoint):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Write last.ckpt within an epoch, if asked to."""
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0 and not trainer.is_last_batch:
+        # A batch that makes no step only adds to gradients, which a checkpoint does not hold.
+        stepped, self._step = trainer.global_step != self._step, trainer.global_step
+        due = self.every_n_steps and stepped and self._step % self.every_n_steps == 0
+        if due and not trainer.is_last_batch:
             trainer.save_checkpoint(self._folder / LAST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

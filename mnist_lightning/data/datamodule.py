@@ -339,9 +339,7 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of `batch_size` over all processes, in a new order each epoch."""
-        # Overfitting is on the same few batches each epoch.
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
-        seed = self.seed if self.shuffle and not overfits else None
+        seed = self.seed if self.shuffle and not self._overfits else None
         loader = self._loader(self.train, self.batch_size, seed, every_image=False)
         self._batches: Batches = loader.batch_sampler  # type: ignore[assignment]
         if self._resumed is not None:
@@ -364,8 +362,18 @@ class DigitsDataModule(pl.LightningDataModule):
         self._resumed = dict(state_dict) or None
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `eval_batch_size` over all processes, in order, each image once."""
+        """Batches of `eval_batch_size` over all processes, in order, each image once.
+
+        With `trainer.overfit_batches` they are those of training, to see whether the network has learned them.
+        """
+        if self._overfits:
+            return self._loader(self.train, self.batch_size, None, every_image=True)
         return self._loader(self.val, self.eval_batch_size, None, every_image=True)
+
+    @property
+    def _overfits(self) -> bool:
+        """Whether training is on the same few batches each epoch."""
+        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test images, in order, each once."""

@@ -16,6 +16,7 @@ from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 
 from mnist_lightning import compat
 from mnist_lightning.callbacks.checkpoint_io import AtomicCheckpointIO
+from mnist_lightning.callbacks.epoch_end import ValidateEpochEnd
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import pick_device
@@ -59,7 +60,7 @@ class Trainer(pl.Trainer):
         profiler: Lightning's profiler, which writes into the run folder.
         enable_progress_bar: read by `callbacks.progress`; Lightning's own bar is never shown.
         alone: this process works by itself, even if it has trained with others.
-        **lightning: any other argument of Lightning's Trainer.
+        **lightning: any other argument of Lightning's Trainer; `ValidateEpochEnd` joins its callbacks.
 
     Raises:
         UserError: there is no such device, or Lightning refuses the combination.
@@ -120,7 +121,7 @@ class Trainer(pl.Trainer):
                 profiler=_PROFILERS[profiler](dirpath=folder, filename="profile") if profiler else compat.no_profiler(),
                 plugins=plugins,
                 enable_progress_bar=False,
-                **{**_OTHERWISE, **lightning},
+                **{**_OTHERWISE, **lightning, "callbacks": [*(lightning.get("callbacks") or []), ValidateEpochEnd()]},
             )
         except MisconfigurationException as error:
             raise UserError(f"The trainer cannot be set up so: {' '.join(str(error).split())}") from None

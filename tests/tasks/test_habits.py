@@ -44,6 +44,38 @@ def test_a_validation_within_the_epoch(tmp_path, monkeypatch):
     assert seen == [STEPS // 2, STEPS]
 
 
+@pytest.mark.parametrize(
+    ("asked", "validated"),
+    [
+        ("trainer.val_check_interval=0.3", [3, 6, 9, 10, 13, 16, 19, 20]),
+        ("trainer.val_check_interval=7", [7, 10, 17, 20]),
+        ("trainer.max_steps=13", [10, 13]),
+    ],
+)
+def test_the_values_of_an_epoch_are_those_of_the_weights_in_its_checkpoint(tmp_path, monkeypatch, asked, validated):
+    seen, ends = [], ml.Classifier.on_validation_epoch_end
+
+    def note(self):
+        ends(self)
+        seen.append((self.trainer.global_step, float(self.trainer.callback_metrics["val_loss"])))
+
+    monkeypatch.setattr(ml.Classifier, "on_validation_epoch_end", note)
+    metrics = train(tmp_path, asked, "trainer.max_epochs=2", "test=false", *QUIET)
+    assert [step for step, _ in seen] == validated
+    values = dict(seen)
+    assert metrics["history"]["val_loss"] == pytest.approx([values[10], values[validated[-1]]], rel=1e-5)
+    assert None not in metrics["history"]["train_loss"]
+
+
+def test_overfitting_is_measured_on_the_batches_that_it_is_on(tmp_path):
+    asked = ["debug=overfit", "trainer.max_epochs=20", "trainer.overfit_batches=0.1", "data.batch_size=32"]
+    metrics = train(tmp_path, *asked, "optimizer.lr=0.01", *QUIET)
+    assert metrics["history"]["val_accuracy"][-1] == 1.0  # 32 images by heart
+    assert metrics["test"]["accuracy"] < 0.9
+    least = train(tmp_path / "b", "trainer.overfit_batches=0.001", "trainer.max_epochs=1", *QUIET)
+    assert least["status"] == "finished"
+
+
 def test_a_fast_development_run_goes_through_all_of_it_and_leaves_no_artefact(tmp_path):
     metrics = train(tmp_path, "trainer.fast_dev_run=true")
     assert metrics["status"] == "finished"

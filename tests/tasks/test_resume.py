@@ -1,5 +1,6 @@
 """A run that goes on: what an unbroken run would have done, with the settings that it was begun with."""
 
+import json
 import shutil
 import signal
 
@@ -14,6 +15,9 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.tasks import finish, resume
 from mnist_lightning.tasks import train as training
+from mnist_lightning.tasks.trainer import Trainer
+
+QUIET = ["logger=none", "callbacks=[seeding,metrics_json,checkpoint]"]
 
 
 class Killed(BaseException):
@@ -149,6 +153,35 @@ def test_what_changes_nothing_of_it_may_be_given_and_so_may_what_is_the_same(fin
     assert not left & {"loss_graph.png", "tensorboard"}
 
 
+def test_a_resumed_run_is_recorded_as_the_recipe_that_it_continues(finished, tmp_path):
+    begun = tmp_path / "begun"
+    shutil.copytree(finished[0] / "run", begun)
+    said = records.read_metrics(begun)
+    chosen = {"model": "mlp", "experiment": "quick", "logger": "none"}
+    recipe = {"overrides": ["seed=2", "model=mlp", "ckpt_path=before"], "experiment": "quick", "choices": chosen}
+    (begun / records.METRICS_FILE).write_text(json.dumps(said | recipe))
+    now = {
+        "command": "typed", "overrides": [f"ckpt_path={begun}", "logger=csv"],
+        "experiment": None, "choices": {"model": "cnn", "experiment": None, "logger": "csv"},
+    }  # fmt: skip
+    assert resume.asked(now, begun / runs.LAST) == {
+        "command": "typed", "overrides": ["seed=2", "model=mlp", f"ckpt_path={begun}", "logger=csv"],
+        "experiment": "quick", "choices": chosen | {"logger": "csv"},
+    }  # fmt: skip
+    assert resume.asked(now, tmp_path / "elsewhere" / runs.LAST) == now
+    resumed = train(tmp_path, f"ckpt_path={begun}", "trainer.max_epochs=3", "test=false", small=False)
+    assert resumed["overrides"][:2] == ["seed=2", "model=mlp"]
+    assert (resumed["experiment"], resumed["choices"]["model"]) == ("quick", "mlp")
+
+
+def test_a_resumed_run_has_the_patience_that_it_is_given(tmp_path):
+    stops = ["trainer.max_epochs=9", "early_stopping.min_delta=1000", "logger=none", "test=false"]
+    stopped = train(tmp_path / "a", *stops, "early_stopping.patience=1")
+    assert len(stopped["history"]["epoch"]) == 2
+    resumed = train(tmp_path / "b", f"ckpt_path={tmp_path / 'a/run'}", "early_stopping.patience=4", small=False)
+    assert len(resumed["history"]["epoch"]) == 5  # one epoch without a better value was counted, three follow
+
+
 def test_a_finished_run_resumes_with_more_epochs(finished, tmp_path):
     last = finished[0] / "run" / runs.LAST
     metrics = train(tmp_path, f"ckpt_path={last}", "trainer.max_epochs=3", small=False)
@@ -223,6 +256,23 @@ def test_a_run_goes_on_from_within_an_epoch_that_it_has_saved(tmp_path, killed_a
     assert kept["global_step"] == 4
     resumed = train(tmp_path / "resumed", f"ckpt_path={tmp_path / 'broken' / 'run'}", small=False)
     assert (resumed["status"], resumed["history"]["epoch"]) == ("finished", [1])
+
+
+def test_no_checkpoint_is_written_between_the_batches_of_a_step(tmp_path, monkeypatch):
+    """What they have added to the gradients is in no checkpoint."""
+    written = []
+
+    save = Trainer.save_checkpoint
+
+    def note(trainer, *arguments):
+        save(trainer, *arguments)
+        if trainer.fit_loop.batch_idx >= 0 and not trainer.is_last_batch:
+            written.append((trainer.global_step, trainer.fit_loop.batch_idx))
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", note)
+    asked = ["checkpoint.every_n_steps=2", "trainer.accumulate_grad_batches=2", "data.batch_size=32"]
+    train(tmp_path, *asked, "trainer.max_epochs=1", "test=false", *QUIET)
+    assert written == [(2, 3), (4, 7)]  # of ten batches, two to a step
 
 
 def test_a_fine_tuning_run_is_resumed_with_the_settings_of_its_checkpoint(finished):
