@@ -60,8 +60,6 @@ def as_is(batch: Any) -> Any:
 @functools.lru_cache(maxsize=2)
 def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
     """Load a set once per process, so that later jobs of a sweep find it in memory."""
-    if name == "auto":
-        return sources.load_auto(Path(folder), mirrors)
     return sources.load(name, Path(folder), mirrors)
 
 

@@ -79,7 +79,8 @@ def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
     Every file is compared with its published checksum, once until it changes (see `data/checksums.py`).
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`; or auto, for MNIST if it is on disk or any address has it, and otherwise, with a warning,
+            scikit-learn's digits.
         folder: data folder in torchvision's layout (`<folder>/MNIST/raw/...`), created if it is missing.
         mirrors: https://, http:// or file:// bases or folders, tried before the official addresses. For
             MNIST those in the environment variable `MNIST_MIRROR` (separated by commas) follow them.
@@ -87,32 +88,23 @@ def load(name: str, folder: Path, mirrors: Sequence[str] = ()) -> Source:
     Raises:
         UserError: there is no such set, it cannot be fetched, or the folder cannot be read or written.
     """
-    if name not in NAMES:
+    if name not in (*NAMES, "auto"):
         near = nearest(name, list(NAMES))
         hint = f"did you mean {near!r}" if near else f"there are {', '.join(NAMES)}"
         raise UserError(f"There is no data set {name!r}; {hint}.")
     if name == "digits":
         return _load_digits()
     try:
-        return _load_files(name, folder, mirrors)
+        return _load_files("mnist" if name == "auto" else name, folder, mirrors)
     except Unavailable as error:
+        if name == "auto":
+            logger.warning("NOT MNIST: this run takes scikit-learn's 1,797 small digits (data=digits). %s.", error)
+            return _load_digits()
         setting = "MNIST_MIRROR" if name == "mnist" else "data.mirrors"
         raise UserError(
             f"{error}; set {setting} to a folder or address that has the published files, "
             "or take data=digits, which needs no network."
         ) from error
-
-
-def load_auto(folder: Path, mirrors: Sequence[str] = ()) -> Source:
-    """Load MNIST if it is on disk or any address has it, and otherwise, with a warning, scikit-learn's digits.
-
-    Args and errors as for `load`; a folder that cannot be written is an error here too.
-    """
-    try:
-        return _load_files("mnist", folder, mirrors)
-    except Unavailable as error:
-        logger.warning("NOT MNIST: this run takes scikit-learn's 1,797 small digits (data=digits). %s.", error)
-        return _load_digits()
 
 
 def _load_files(name: str, folder: Path, mirrors: Sequence[str]) -> Source:

@@ -260,9 +260,13 @@ def test_a_server_that_says_nothing_is_given_up_soon_and_once(tmp_path, monkeypa
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # the system takes connections, nobody answers
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        start = time.monotonic()
-        assert_same(sources.load("mnist", tmp_path, [mirror]), official["mnist"])
-        assert 0.3 <= time.monotonic() - start < 1.2  # one wait, not one a file
+        for attempt in range(3):  # the machine may be busy with other things
+            start = time.monotonic()
+            assert_same(sources.load("mnist", tmp_path / str(attempt), [mirror]), official["mnist"])
+            assert (taken := time.monotonic() - start) >= 0.3
+            if taken < 1.2:
+                break
+        assert taken < 1.2  # one wait, not one a file
         monkeypatch.setattr(datasets.MNIST, "mirrors", [mirror])
         with pytest.raises(UserError, match=r"no answer in 0.3 s|timed out"):
             sources.load("mnist", tmp_path / "other")
@@ -407,7 +411,7 @@ def test_several_loads_at_once_into_one_empty_folder_are_all_whole(tmp_path, off
 
 
 def test_auto_is_mnist_where_an_address_answers(tmp_path, official, caplog):
-    source = sources.load_auto(tmp_path)
+    source = sources.load("auto", tmp_path)
     assert source.name == "mnist"
     assert_same(source, official["mnist"])
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -415,11 +419,11 @@ def test_auto_is_mnist_where_an_address_answers(tmp_path, official, caplog):
 
 def test_auto_is_mnist_on_disk_without_network(tmp_path, no_network, official):
     sources.load("mnist", tmp_path, [str(write_files(tmp_path / "mirror", mnist_files(official["mnist"])))])
-    assert sources.load_auto(tmp_path).name == "mnist"
+    assert sources.load("auto", tmp_path).name == "mnist"
 
 
 def test_auto_without_network_is_digits_and_says_so_once(tmp_path, no_network, caplog):
-    source = sources.load_auto(tmp_path)
+    source = sources.load("auto", tmp_path)
     assert source.name == "digits"
     assert len(source.train_images) == 1500
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -431,7 +435,7 @@ def test_auto_without_network_is_digits_and_says_so_once(tmp_path, no_network, c
 def test_auto_does_not_hide_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(UserError, match="Cannot read or write"):
-        sources.load_auto(tmp_path / "data")
+        sources.load("auto", tmp_path / "data")
 
 
 # --- IDX and what a start costs -----------------------------------------------------------------
