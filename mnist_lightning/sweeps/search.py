@@ -157,7 +157,7 @@ class Search:
         runs.release_latest()
         if best := storage.patiently(self.report.best):
             run = self.folder / str(best[0].number)
-            if run.is_dir():  # and not on another machine
+            if (run / runs.BEST).is_file():  # the run is on this machine, and has what the other commands read
                 runs.mark_latest(run, Path(self.config.outputs))
 
     def _launch(self, trials: list[FrozenTrial]) -> None:

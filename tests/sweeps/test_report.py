@@ -2,6 +2,7 @@
 
 import json
 
+import fixtures_search
 import pytest
 
 from mnist_lightning.run import folder as runs
@@ -91,3 +92,12 @@ def test_latest_stays_what_it_was_where_no_job_has_a_checkpoint(sweep):
     job(sweep, 1, None, lr=0.2, kept=False)
     assert report.report(sweep, outputs) == 0
     assert latest(sweep) == before
+
+
+def test_latest_stays_what_it_was_where_no_trial_of_a_search_has_a_checkpoint(tmp_path):
+    before = tmp_path / "outputs" / "train" / "before"
+    before.mkdir(parents=True)
+    runs.mark_latest(before, tmp_path / "outputs")
+    done = fixtures_search.run(tmp_path, "search.n_trials=1", "callbacks=none")
+    assert (done.returncode, fixtures_search.states(tmp_path)) == (0, {"COMPLETE": 1}), done.stderr
+    assert runs.latest(tmp_path / "outputs") == before
