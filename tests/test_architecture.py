@@ -27,7 +27,7 @@ LEVELS = (
 # Importable in no time: what a command imports before it knows what to do. Its heavy imports stand in functions.
 LIGHT = {"__init__", "__main__", "errors", "types", "arguments", "compat", "run", "distributed", "cli", "scripts",
          "hydra_plugins", "inference.files", "models.card", "plots.words", "sweeps.collect",
-         "sweeps.conditions", "sweeps.groups", "sweeps.objectives", "sweeps.outcome", "sweeps.report", "sweeps.results",
+         "sweeps.conditions", "sweeps.groups", "sweeps.objectives", "sweeps.report", "sweeps.results",
          "sweeps.tables", "tasks.api", "tasks.ensemble", "tasks.evaluate", "tasks.repeat", "tasks.resume",
          "tasks.settings", "tasks.suite", "tasks.sweep", "tasks.train", "tasks.worker"}  # fmt: skip
 HEAVY = {"torch", "lightning", "torchvision", "torchmetrics", "cv2", "matplotlib", "sklearn", "numpy", "onnx",

@@ -1,18 +1,25 @@
-"""What a search compares trials by, and how a trial ended: both read from its `training_metrics.json`."""
+"""What a search compares trials by, and how a trial ended: both read from its `training_metrics.json`.
+
+Plain data, so that checking a search does not need Optuna.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import record as records
-from mnist_lightning.sweeps.outcome import Direction, Outcome
+from mnist_lightning.sweeps.collect import Run
 
+Direction = Literal["minimize", "maximize"]
+
+# Of the checkpoint that is kept. The test images are not among them: they choose nothing.
 DIRECTIONS: dict[str, Direction] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
@@ -20,13 +27,20 @@ DIRECTIONS: dict[str, Direction] = {
     "fit_seconds": "minimize",
 }
 
-# Of the checkpoint that is kept. The test images are not among them: they choose nothing.
-_READ: dict[str, Callable[[dict[str, Any]], float]] = {
-    "val_accuracy": lambda metrics: metrics["best"]["val_accuracy"],
-    "val_loss": lambda metrics: metrics["best"]["val_loss"],
-    "parameters": lambda metrics: metrics["parameters"],
-    "fit_seconds": lambda metrics: metrics["timing"]["fit_seconds"],
-}
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Args:
+        state: `finished`, `pruned`, `failed` or `interrupted`.
+        values: one for each objective, if finished.
+        error: one sentence, if failed.
+    """
+
+    state: str
+    values: Sequence[float] | None = None
+    error: str = ""
 
 
 def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
@@ -40,8 +54,8 @@ def outcome_of(folder: Path, objectives: Sequence[str]) -> Outcome | None:
         metrics = json.loads((folder / records.METRICS_FILE).read_text(encoding="utf-8"))
         status = metrics["status"]
         if status == "finished":
-            values = [float(_READ[name](metrics)) for name in objectives]
-    except (OSError, ValueError, KeyError, TypeError):  # TypeError: a loss of NaN is written as null
+            values = [float(Run(str(folder), metrics).number(name)) for name in objectives]  # type: ignore[arg-type]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # TypeError: a loss of NaN is written as null
         return _unreadable(folder)
     if status == "finished":
         if all(map(math.isfinite, values)):

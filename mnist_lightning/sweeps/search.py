@@ -28,8 +28,7 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.sweeps import returns, storage, study_report
 from mnist_lightning.sweeps import space as spaces
-from mnist_lightning.sweeps.objectives import DIRECTIONS, check_search, epochs_of, outcome_of
-from mnist_lightning.sweeps.outcome import Outcome
+from mnist_lightning.sweeps.objectives import DIRECTIONS, Outcome, check_search, epochs_of, outcome_of
 from mnist_lightning.sweeps.samplers import Reseeded, pruner
 from mnist_lightning.sweeps.study import Ledger
 

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps import storage
-from mnist_lightning.sweeps.outcome import Direction, Outcome
+from mnist_lightning.sweeps.objectives import Direction, Outcome
 from mnist_lightning.sweeps.samplers import Reseeded
 from mnist_lightning.sweeps.space import Space
 from mnist_lightning.sweeps.workers import Watch, Worker

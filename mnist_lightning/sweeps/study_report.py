@@ -19,8 +19,7 @@ from mnist_lightning.plots.slices import slices
 from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import tables
-from mnist_lightning.sweeps.objectives import DIRECTIONS
-from mnist_lightning.sweeps.outcome import Outcome
+from mnist_lightning.sweeps.objectives import DIRECTIONS, Outcome
 from mnist_lightning.sweeps.study import Ledger
 
 STATES = {
