@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,11 +131,14 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def write(path: Path, found: OutOfFold) -> None:
     """Write `index`, `label`, `log_probs`, `seed` [S] and `wrong` [S, N] into an NPZ file."""
+    seeds = np.array(found.seeds, np.int64)
+    save(path, index=found.index, label=found.label, log_probs=found.log_probs, seed=seeds, wrong=found.wrong)
+
+
+def save(path: Path, **columns: Any) -> None:
+    """Write arrays into an NPZ file, whole or not at all."""
     data = io.BytesIO()
-    np.savez_compressed(
-        data, index=found.index, label=found.label, log_probs=found.log_probs,
-        seed=np.array(found.seeds, np.int64), wrong=found.wrong,
-    )  # fmt: skip
+    np.savez_compressed(data, **columns)
     write_atomically(path, data.getvalue())
 
 

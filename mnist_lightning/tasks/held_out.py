@@ -6,11 +6,10 @@ network that was not trained on it.
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from mnist_lightning.data.datamodule import DigitsDataModule
@@ -19,19 +18,19 @@ from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.models import checkpoint
 from mnist_lightning.models.card import CARD
 from mnist_lightning.run import files
+from mnist_lightning.sweeps import out_of_fold
 
 if TYPE_CHECKING:
     from mnist_lightning.tasks.train import Job
-
-FILE = "validation.npz"
-"""In a run folder: `index` int64 [N], places in the whole training set; `label` int64 [N]; `log_probs` float32 [N, C]
-of the network as trained, without its temperature."""
 
 _FEWEST = 1000  # validation images needed to fit a temperature; with fewer it stays 1
 
 
 def read_held_out(job: Job, path: Path) -> None:
-    """Read the validation images with a checkpoint; write its temperature into its card, and for a fold write `FILE`.
+    """Read the validation images with a checkpoint; write its temperature into its card, and for a fold write a file.
+
+    The file is `validation.npz` (see `sweeps/out_of_fold.py`), with what the network says as trained, without its
+    temperature, and with the run's test-time augmentation: recipes are compared by what they report.
 
     Only for the project's own data module: others do not say which images are for validation or which fold this is.
 
@@ -43,22 +42,30 @@ def read_held_out(job: Job, path: Path) -> None:
     if not isinstance(data, DigitsDataModule) or not len(data.val):
         return
     assert job.trainer is not None
-    predictor = Predictor.load(
-        path, job.trainer.strategy.root_device.type, job.settings["tta"], str(job.trainer.precision),
-        allow=job.allowed,
-    )  # fmt: skip
-    logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size)).float()
-    if (fitted := temperature(logits, data.val.labels)) is not None:
+    device, precision = job.trainer.strategy.root_device.type, str(job.trainer.precision)
+
+    def read(tta: Mapping[str, float] | None) -> torch.Tensor:
+        predictor = Predictor.load(path, device, tta, precision, allow=job.allowed)
+        return torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size)).float()
+
+    once = read(None)
+    if (fitted := temperature(once, data.val.labels)) is not None:
         calibrate(path, fitted)
         job.record.note(temperature=fitted)
     if data.split_facts["num_folds"]:
-        write(job.run / FILE, data.val_index, data.val.labels, logits)
+        tta = job.settings["tta"]
+        logits = read(tta) if any(tta.values()) else once
+        out_of_fold.save(
+            job.run / out_of_fold.FILE, index=data.val_index.numpy(), label=data.val.labels.numpy(),
+            log_probs=logits.log_softmax(1).numpy(),
+        )  # fmt: skip
 
 
 def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float | None:
     """The temperature that fits the logits [N, C] of validation images, or None where they do not determine one.
 
-    If all predictions are right, no temperature is too low.
+    The logits are those of images that are read once: all that uses a card's temperature reads without test-time
+    augmentation, whose means are less confident. If all predictions are right, no temperature is too low.
     """
     if len(labels) < _FEWEST or bool((logits.argmax(1) == labels).all()):
         return None
@@ -70,15 +77,3 @@ def calibrate(path: Path, value: float) -> None:
     content = checkpoint.read(path)
     content[CARD] = {**content[CARD], "temperature": value}
     files.write_atomically(path, lambda file: torch.save(content, file))
-
-
-def write(path: Path, index: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
-    """Write `FILE`, whole or not at all."""
-    columns: dict[str, Any] = {
-        "index": index.numpy().astype(np.int64),
-        "label": labels.numpy().astype(np.int64),
-        "log_probs": logits.log_softmax(1).numpy().astype(np.float32),
-    }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns)
-    files.write_atomically(path, buffer.getvalue())
