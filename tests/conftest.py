@@ -1,5 +1,7 @@
 """What the tests share. Torch is imported by the fixtures that need it, so that the light tests stay light."""
 
+import atexit
+import gc
 import os
 import subprocess
 import sys
@@ -8,16 +10,40 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, here and in the processes started here
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # a forked process has none of OpenCV's threads, and may wait on
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each command that is started compiles its modules again
 
 PROJECT = Path(__file__).parent.parent
+FOREIGN = [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith(("MLFLOW_", "WANDB_"))]
+LONGEST = (  # files, by what they took when they were last measured; the last is the shortest
+    "test_readme.py",
+)
+
+
+def pytest_configure(config):
+    """Have xdist keep the order of the files; by default it begins with those of the most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config, items):
+    """With several workers, begin with the longest files, so that all workers end at about the same time."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish():
+    """Exempt what has been imported from garbage collection: some 100,000 objects that are never freed."""
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # otherwise bindings complain at exit that their objects leaked
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """Whatever the developer's shell has set, and whatever another test has left."""
     for name in ("MNIST_MIRROR", "MNIST_LIGHTNING_RUN_FOLDER", "MNIST_LIGHTNING_LATEST", "HYDRA_FULL_ERROR", "RANK",
-                 "WORLD_SIZE"):  # fmt: skip
+                 "WORLD_SIZE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", *FOREIGN):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
 
 
@@ -35,6 +61,15 @@ def slower():
         return max(1.0, float(done.stdout) / 0.20)
 
     return slower
+
+
+@pytest.fixture(scope="session")
+def within(slower):
+    """`within(seconds, 2)`: that is less than two seconds of a processor as fast as where the limits were set.
+
+    How fast it is here takes a third of a second to find out, and is asked only where it matters.
+    """
+    return lambda seconds, limit: seconds < limit or seconds < limit * slower()
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ def test_help_and_cfg_answer_at_once(tmp_path, arguments, slower):
     seconds(*ours)  # which compiles the modules
     rounds = [(seconds(*ours), seconds("-c", "import hydra, omegaconf")) for _ in range(3)]
     best, bare = (min(times) for times in zip(*rounds, strict=True))
-    assert best < 2 * bare + 0.3 * slower()
+    assert best < 2 * bare + 0.3 or best < 2 * bare + 0.3 * slower()
 
 
 # ---- mnist-lightning <command>, and the command from Python
