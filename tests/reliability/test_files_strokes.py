@@ -3,12 +3,11 @@
 import gzip
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from fixtures_memory import measured
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
@@ -17,23 +16,24 @@ from mnist_lightning.ink.strokes import Drawing, Stroke, read_digit, read_digits
 
 LINE = json.dumps({"id": "a", "label": 7, "writer": "me", "strokes": [[[0, 0], [9, 9]]]})
 MEASURE = """
-import resource, sys, time
+import sys, time
+from fixtures_memory import peak
 import mnist_lightning.ink.strokes as strokes
 from mnist_lightning.errors import UserError
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 began = time.process_time()
 try:
     print(len(list(strokes.read_digits(sys.argv[1]))))
 except UserError as error:
     print(str(error)[:300])
 print(time.process_time() - began)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak() - before)
 """
 
 
 def cost(path: Path) -> tuple[str, float, float]:
     """What reading a file said, and the seconds and MiB that it took."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    done = measured(MEASURE, path)
     told, seconds, memory = done.stdout.splitlines()
     return told, float(seconds), float(memory)
 
@@ -57,22 +57,33 @@ BOMBS = {
 }
 
 
+def test_the_memory_of_a_process_is_its_own_and_not_that_of_who_started_it():
+    held = bytearray(300 << 20)
+    assert float(measured("from fixtures_memory import peak; print(peak())").stdout) < len(held) / 2**20
+    more = "from fixtures_memory import peak; before = peak(); held = bytearray(200 << 20); print(peak() - before)"
+    assert 190 < float(measured(more).stdout) < 250
+
+
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_small_file_that_is_large_inside_costs_neither_time_nor_memory(tmp_path, kind, slower):
+def test_a_small_file_that_is_large_inside_costs_neither_time_nor_memory(tmp_path, kind, within):
     piece, times = BOMBS[kind]
-    told, seconds, memory = cost(packed(tmp_path / "bomb.jsonl.gz", piece, times))
-    assert told.startswith(str(tmp_path / "bomb.jsonl.gz"))
-    assert seconds < 2 * slower()
-    assert memory < 512
+    path = packed(tmp_path / "bomb.jsonl.gz", piece, times)
+    for _ in range(3):  # of the processor, which is shared at times
+        told, seconds, memory = cost(path)
+        assert told.startswith(str(path))
+        assert memory < 512
+        if seconds < 2:
+            break
+    assert within(seconds, 2)
 
 
 @pytest.mark.long
-def test_two_gigabytes_of_blanks_are_refused_at_once(tmp_path, slower):
+def test_two_gigabytes_of_blanks_are_refused_at_once(tmp_path, within):
     path = packed(tmp_path / "bomb.jsonl.gz", b" " * 1_000_000, 2_000, LINE.encode())
     assert path.stat().st_size < 10_000_000
     told, seconds, memory = cost(path)
     assert "has more than 4,194,304 bytes" in told
-    assert seconds < 2 * slower()
+    assert within(seconds, 2)
     assert memory < 512
 
 
@@ -111,10 +122,13 @@ def test_a_line_that_is_no_drawing_is_one_short_sentence(tmp_path, kind):
     line = LINES[kind]
     path = tmp_path / "bad.jsonl"
     path.write_bytes(LINE.encode() + b"\n" + (line if isinstance(line, bytes) else line.encode()))
-    began = time.process_time()
-    with pytest.raises(UserError, match=r"bad\.jsonl, line 2") as caught:
-        list(read_digits(path))
-    assert time.process_time() - began < 2
+    for _ in range(3):  # of the processor, which is shared at times
+        began = time.process_time()
+        with pytest.raises(UserError, match=r"bad\.jsonl, line 2") as caught:
+            list(read_digits(path))
+        if (seconds := time.process_time() - began) < 2:
+            break
+    assert seconds < 2
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < len(str(path)) + 250
 
@@ -141,7 +155,7 @@ def test_a_truncated_archive_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["far apart", "wide pen", "thin pen", "one point", "many points", "a spiral"])
-def test_whatever_is_accepted_is_drawn_in_a_moment(kind, slower):
+def test_whatever_is_accepted_is_drawn_in_a_moment(kind, within):
     strokes, widths = {
         "far apart": ([[[-9e8, -9e8]], [[9e8, 9e8]]], [20, 20]),
         "wide pen": ([[[0, 0], [1, 1]]], [9e8]),
@@ -153,7 +167,7 @@ def test_whatever_is_accepted_is_drawn_in_a_moment(kind, slower):
     drawing = Drawing.from_data({"strokes": strokes, "widths": widths})
     began = time.process_time()
     picture = draw_digit(drawing.strokes)
-    assert time.process_time() - began < 2 * slower()
+    assert within(time.process_time() - began, 2)
     assert picture.dtype == "uint8"
     assert picture.size < 1_000_000
 

@@ -1,9 +1,9 @@
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
-import time
 
 import torch
 
@@ -89,15 +89,15 @@ def test_all_installed_packages_lie_in_the_run_folder_with_their_versions(tmp_pa
         assert found.get(name, found.get(name.replace(".", "-"))) == version, name
 
 
-def test_it_costs_next_to_nothing(tmp_path, slower):
+def test_it_costs_next_to_nothing(tmp_path, within):
     provenance.describe("cpu", "32-true")
 
     def seconds():
-        began = time.perf_counter()
+        before = os.times()  # of the processor, with the commands of git: the machine may be busy with other things
         provenance.keep(tmp_path)
-        return time.perf_counter() - began
+        return sum(after - began for began, after in zip(before[:4], os.times()[:4], strict=True))
 
-    assert min(seconds() for _ in range(5)) < 0.1 * slower()
+    assert within(min(seconds() for _ in range(5)), 0.1)
 
 
 def test_a_file_that_is_not_there_has_no_digest(tmp_path):
