@@ -1,7 +1,9 @@
 """Several ranks inside the test process: forked, so that none has to import torch again."""
 
+import faulthandler
 import multiprocessing
 import os
+import sys
 import traceback
 
 from mnist_lightning.distributed import launcher, ranks
@@ -30,6 +32,7 @@ def together(count, task):
 
 
 def _be(rank, count, port, task, pipe):
+    faulthandler.dump_traceback_later(100, file=sys.__stderr__)  # before `together` gives it up: where it hangs
     os.environ.update(ranks.environment(rank, count, port) | {"GLOO_SOCKET_IFNAME": "lo"})
     try:
         pipe.send(("returned", task(rank)))

@@ -27,6 +27,11 @@ from mnist_lightning.errors import Interrupted, UserError
 def say(*words):  # One write: with PYTHONUNBUFFERED the words of two ranks would mix in print().
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
+def wait_for(name):  # beside the job file
+    path = Path(sys.argv[1]).with_name(name)
+    while not path.exists() or not path.stat().st_size:
+        time.sleep(0.01)
+
 def train(settings, run, asked, chosen):
     assert chosen
     rank = ranks.place().rank
@@ -35,6 +40,7 @@ def train(settings, run, asked, chosen):
     else:
         assert run == ranks.NOWHERE
     say(rank, os.getpid(), os.environ["OMP_NUM_THREADS"])
+    Path(sys.argv[1]).with_name(f"began{rank}").write_text("yes")
 BODY
 
 worker.train = train
@@ -89,7 +95,8 @@ def test_each_rank_gets_its_place_and_the_first_the_run_folder(fake, capfd, monk
 
 def test_a_rank_that_fails_ends_the_others_and_is_told(fake, capfd):
     run = fake(
-        "if rank == 1: 1 / 0\nwhile rank == 2: time.sleep(1)\ntime.sleep(2)\nraise RuntimeError('lost the others')"
+        "if rank == 1: 1 / 0\nwhile rank == 2: time.sleep(1)\n"
+        "wait_for('began2'), wait_for('rank1.json')\nraise RuntimeError('lost the others')"
     )
     began = time.monotonic()
     with pytest.raises(launcher.RankFailed, match=r"(?s)^Rank 1 of 3 failed:.*ZeroDivisionError"):
@@ -103,7 +110,7 @@ def test_a_rank_that_fails_ends_the_others_and_is_told(fake, capfd):
 
 def test_a_rank_that_is_killed_ends_the_others_even_where_they_hang(fake, monkeypatch, capfd):
     monkeypatch.setattr(launcher, "PATIENCE", 0.5)
-    run = fake("if rank == 1: os.kill(os.getpid(), signal.SIGKILL)\nwhile True: time.sleep(1)")
+    run = fake("if rank == 1: wait_for('began0'), os.kill(os.getpid(), signal.SIGKILL)\nwhile True: time.sleep(1)")
     with pytest.raises(launcher.RankFailed, match=r"^Rank 1 of 2 was ended by SIGKILL\.$"):
         launcher.launch(SETTINGS, run, 2, {})
     assert status(run) == "failed"
@@ -111,7 +118,9 @@ def test_a_rank_that_is_killed_ends_the_others_even_where_they_hang(fake, monkey
 
 
 def test_what_the_user_got_wrong_comes_back_as_such(fake):
-    run = fake("if rank == 1: raise UserError('No data here.')\ntime.sleep(1)\nraise RuntimeError('lost the other')")
+    run = fake(
+        "if rank == 1: raise UserError('No data here.')\nwait_for('rank1.json')\nraise RuntimeError('lost the other')"
+    )
     with pytest.raises(UserError, match=r"^No data here\.$"):
         launcher.launch(SETTINGS, run, 2, {})
 
