@@ -7,6 +7,7 @@ import io
 import socket
 import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -243,15 +244,15 @@ def official(monkeypatch, server: Server) -> dict[str, Tiny]:
 
 
 @pytest.fixture
-def no_network(monkeypatch) -> str:
+def no_network(monkeypatch) -> Iterator[str]:
     """MNIST's official address refuses connections; its name as an error shows it."""
     from torchvision import datasets
 
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [address])
-    return address
+    with socket.socket() as deaf:  # kept, or another process could be given its port
+        deaf.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        monkeypatch.setattr(datasets.MNIST, "mirrors", [address])
+        yield address
 
 
 def assert_same(source: sources.Source, expected: Tiny) -> None:
