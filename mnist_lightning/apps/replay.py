@@ -168,6 +168,7 @@ def replay(
     outputs: str = "outputs",
     device: Device = "cpu",
     sure: Probability | None = None,
+    allow: Sequence[str] = (),
     move: Literal["random"] | Annotated[list[Probability], Len(2, 2)] | None = None,
     scale: Annotated[float, Gt(0), Le(2)] = 1.0,
     limit: PositiveInt | None = None,
@@ -191,7 +192,7 @@ def replay(
     from mnist_lightning.inference.predictor import Predictor
 
     print(f"checkpoint      {word}", flush=True)
-    reader = Reader(Predictor.load(path, device, threads=1), sure)
+    reader = Reader(Predictor.load(path, device, threads=1, allow=allow), sure)
     began = time.perf_counter()
     outcomes = list(play(digits, reader, move, scale, seed))
     found = summarise(outcomes, time.perf_counter() - began)

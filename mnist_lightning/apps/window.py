@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -132,6 +133,7 @@ def draw(
     outputs: str = "outputs",
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
     sure: Annotated[float, Ge(0), Le(1)] | None = None,
+    allow: Sequence[str] = (),
     pen_width: Annotated[float, Ge(4), Le(60)] = 20,
     drawings: str = "drawings",
     window: tuple[Annotated[int, Ge(200)], Annotated[int, Ge(200)]] | None = None,
@@ -151,7 +153,7 @@ def draw(
     with ThreadPoolExecutor(1) as pool:
         try:
             screen.step()
-            loading: Future[Reader] | None = pool.submit(load_reader, path, device, sure)
+            loading: Future[Reader] | None = pool.submit(load_reader, path, device, sure, allow)
             while canvas.open:
                 if loading is not None and loading.done():
                     canvas.reader, loading = loading.result(), None
@@ -166,7 +168,7 @@ def short_name(word: str) -> str:
     return "pretrained" if word.startswith("pretrained") else word
 
 
-def load_reader(path: Path, device: str, sure: float | None) -> Reader:
+def load_reader(path: Path, device: str, sure: float | None, allow: Sequence[str] = ()) -> Reader:
     """Load a network, and read once, so that the first reading is as fast as the others."""
     with compat.heavy_imports():
         from mnist_lightning.inference.predictor import Predictor
@@ -175,6 +177,6 @@ def load_reader(path: Path, device: str, sure: float | None) -> Reader:
 
     # Reading a single digit takes less time than handing it to other threads.
     cv2.setNumThreads(1)
-    reader = Reader(Predictor.load(path, device, threads=1), sure)
+    reader = Reader(Predictor.load(path, device, threads=1, allow=allow), sure)
     reader.read([Stroke([(0.0, 0.0), (0.0, 9.0)])])
     return reader

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ def fast_int8() -> bool:
     return bool(words & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 
 
-def find(ckpt: str | None, outputs: Path, precision: Precision) -> tuple[Path, str]:
+def find(ckpt: str | None, outputs: Path, precision: Precision, allow: Sequence[str] = ()) -> tuple[Path, str]:
     """The ONNX file to read with, and a description of it.
 
     An `.onnx` file is taken as it is. For a checkpoint it is the file that was exported from it: beside it, in its run
@@ -41,6 +42,7 @@ def find(ckpt: str | None, outputs: Path, precision: Precision) -> tuple[Path, s
         ckpt: as everywhere (see `runs.find_checkpoint`).
         outputs: folder that `latest` is looked up in.
         precision: `auto` takes int8 where the processor is fast at it.
+        allow: modules outside of this package whose networks a checkpoint may name.
 
     Raises:
         UserError: there is no such network, or it cannot be exported here.
@@ -57,7 +59,7 @@ def find(ckpt: str | None, outputs: Path, precision: Precision) -> tuple[Path, s
         if found.is_file() and _source(found) == origin:
             return found, word
     log.info("Exporting %s to %s, once.", path, made)
-    _export(path, made, "int8" if precision == "int8" else None)
+    _export(path, made, "int8" if precision == "int8" else None, allow)
     return made, word
 
 
@@ -76,16 +78,21 @@ def _source(path: Path) -> str | None:
         return None
 
 
-def _export(path: Path, target: Path, quantize: str | None) -> None:
-    settings = json.dumps({"ckpt": str(path.absolute()), "output": str(target), "quantize": quantize})
+def _export(path: Path, target: Path, quantize: str | None, allow: Sequence[str]) -> None:
+    settings = json.dumps(
+        {"ckpt": str(path.absolute()), "output": str(target), "quantize": quantize, "allow": list(allow)}
+    )
     code = (
         "import json, sys; from mnist_lightning.export.command import export; from mnist_lightning.errors import "
-        "UserError\ntry: export(**json.loads(sys.argv[1]))\nexcept UserError as error: sys.exit(str(error))"
+        "UserError\ntry: export(**json.loads(sys.argv[1]))\n"
+        "except UserError as error: print(error, file=sys.stderr); sys.exit(2)"
     )
     done = subprocess.run([sys.executable, "-c", code, settings], capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1][:300]
+        if done.returncode == 2:
+            raise UserError(f"{path} cannot be exported to ONNX: {reason}")
         raise UserError(
-            f"{path} cannot be exported to ONNX here ({reason[:300]}): install the extra `export`, or give an .onnx "
-            "file as ckpt=."
+            f"{path} cannot be exported to ONNX here ({reason}): install the extra `export`, or give an .onnx file "
+            "as ckpt=."
         )

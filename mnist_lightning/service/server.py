@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -38,6 +39,7 @@ def serve(
     port: Port = 8000,
     precision: Literal["auto", "float32", "int8"] = "auto",
     sure: Probability | None = None,
+    allow: Sequence[str] = (),
     log_requests: bool = True,
     serve: Limits | None = None,
 ) -> None:
@@ -49,7 +51,7 @@ def serve(
     began = time.perf_counter()
     _log_as_json(log_requests)
     sys.setswitchinterval(0.001)  # Python's default of 5 ms is longer than a reading takes
-    service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})))  # type: ignore[arg-type]
+    service, word = load(ckpt, Path(outputs), precision, sure, Limits(**(serve or {})), allow)  # type: ignore[arg-type]
 
     import uvicorn
 
@@ -70,7 +72,9 @@ def serve(
     server.run(sockets)
 
 
-def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, limits: Limits) -> tuple[Service, str]:
+def load(
+    ckpt: str | None, outputs: Path, precision: Any, sure: float | None, limits: Limits, allow: Sequence[str] = ()
+) -> tuple[Service, str]:
     """The service for a network, and a description of the network.
 
     Raises:
@@ -84,7 +88,7 @@ def load(ckpt: str | None, outputs: Path, precision: Any, sure: float | None, li
     from mnist_lightning.service.app import Service
 
     cv2.setNumThreads(1)  # reading a picture of a digit takes less time than handing it to other threads
-    path, word = network.find(ckpt, outputs, precision)
+    path, word = network.find(ckpt, outputs, precision, allow)
     threads = limits.threads or max(1, (os.cpu_count() or 2) - 1)
     predictor = OnnxPredictor.open(path, threads=threads)
     card = predictor.card

@@ -1,15 +1,19 @@
 """Parts of the user's own, in a module that the package does not know, through every command that meets them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from fixtures_training import compose, train
 
+from mnist_lightning.apps.replay import replay
+from mnist_lightning.apps.window import load_reader
 from mnist_lightning.errors import UserError
 from mnist_lightning.export.command import export
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
 from mnist_lightning.run import folder as runs
+from mnist_lightning.service import network
 from mnist_lightning.tasks.suite import suite
 
 MODULE = '''
@@ -63,17 +67,18 @@ class Module(pl.LightningDataModule):
         return self._loader(self.test)
 '''
 SHORT = ["data=digits", "data.limit=320", "runtime.threads=1", "trainer.max_epochs=1", "augment=none", "logger=none"]
+HAND = Path(__file__).parents[1] / "apps/hand_digits.jsonl"
 NET = ["~model", "+model._target_=mine_of_a_user.Net"]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def mine(tmp_path_factory):
-    """The module, on the path."""
+    """The folder of the module, which is on the path."""
     folder = tmp_path_factory.mktemp("code")
     (folder / "mine_of_a_user.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        yield
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +131,18 @@ def test_a_command_that_needs_a_set_says_so_of_another_data_module(trained, tmp_
     data = {"_target_": "mine_of_a_user.Module"}
     with pytest.raises(UserError, match=r"^data= names mine_of_a_user\.Module, a DataModule of its own, which this"):
         export(ckpt=str(trained), output=str(tmp_path / "mine.onnx"), data=data, allow=["mine_of_a_user"])
+
+
+def test_it_is_drawn_on_replayed_and_served_where_it_is_allowed(trained, mine, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(mine))
+    given = {"ckpt": str(trained), "strokes": str(HAND), "limit": 2}
+    ways = [
+        lambda allow: load_reader(trained, "cpu", None, allow),
+        lambda allow: replay(tmp_path, **given, allow=allow),
+        lambda allow: network.find(str(trained), tmp_path, "float32", allow),
+    ]
+    for way in ways:
+        with pytest.raises(UserError, match=r"allow it with allow=\[mine_of_a_user\]\.$"):
+            way([])
+        assert way(["mine_of_a_user"])
