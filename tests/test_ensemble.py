@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import files
 from mnist_lightning.run import folder as runs
@@ -81,6 +83,54 @@ def test_joining_again_takes_no_ensemble_for_a_member(swept, monkeypatch):
     _, sweep = swept
     monkeypatch.chdir(sweep.parents[2])
     assert len(ensemble.join(sweep, sweep.parents[2])["members"]) == 4
+
+
+def test_with_test_false_the_test_images_are_not_read(swept, tmp_path, monkeypatch, capsys):
+    from mnist_lightning.tasks import finish
+
+    sweep = tmp_path / "sweep"
+    shutil.copytree(swept[1], sweep, ignore=shutil.ignore_patterns("ensemble"))
+    for path in sweep.glob("*/training_metrics.json"):
+        metrics = json.loads(path.read_text())
+        metrics["hyperparameters"]["test"] = False
+        path.write_text(json.dumps(metrics))
+    monkeypatch.setattr(finish, "score", lambda *_: pytest.fail("the test images were scored"))
+    monkeypatch.chdir(tmp_path)
+    metrics = ensemble.join(sweep, tmp_path)
+    assert (metrics["test"], metrics["status"]) == (None, "finished")
+    assert not list((sweep / "ensemble").glob("*.png"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        f"ensemble of 4, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %",
+        "  sweep/ensemble",
+    ]
+
+
+def test_its_temperature_is_that_of_images_read_once_and_its_score_that_of_views(swept, tmp_path, monkeypatch):
+    from torch.nn import functional as F
+
+    from mnist_lightning.evaluation.calibration import fit_temperature
+    from mnist_lightning.inference.predictor import Predictor
+    from mnist_lightning.models import checkpoint
+    from mnist_lightning.tasks import held_out
+
+    sweep = tmp_path / "sweep"
+    shutil.copytree(swept[1], sweep, ignore=shutil.ignore_patterns("ensemble"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(held_out, "_FEWEST", 10)
+    metrics = ensemble.join(sweep, tmp_path)
+    settings = metrics["hyperparameters"]
+    data, precision = DigitsDataModule("digits", val_size=300, limit=200), settings["trainer"]["precision"]
+    data.setup()
+    once, often = (
+        Predictor.load(sweep / "ensemble" / runs.BEST, "cpu", tta, precision).logits(data.val.images)
+        for tta in (None, settings["tta"])
+    )
+    wanted, of_views = (fit_temperature(logits, data.val.labels) for logits in (once, often))
+    assert abs(wanted - of_views) > 0.01
+    card = checkpoint.read(sweep / "ensemble" / runs.BEST)[checkpoint.CARD]
+    assert card["temperature"] == pytest.approx(wanted, rel=1e-3)
+    assert metrics["best"]["val_loss"] == pytest.approx(F.cross_entropy(often, data.val.labels).item())
 
 
 def test_a_sweep_of_one_network_makes_none(tmp_path):

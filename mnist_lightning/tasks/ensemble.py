@@ -30,7 +30,8 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     """Combine all networks of a sweep into one, and score it in the run folder `ensemble` within the sweep's folder.
 
     Args:
-        sweep: its folder. Jobs that did not finish contribute no network; a warning says so.
+        sweep: its folder. Jobs that did not finish contribute no network; a warning says so. With `test=false` the test
+            images are not read.
         outputs: folder that gets `latest`, which then points to the ensemble.
 
     Returns:
@@ -78,15 +79,18 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     record.finished()
     runs.mark_latest(run, outputs)
     metrics = record.content
-    print(
-        f"\nensemble of {len(finished)}, validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %, "
-        f"test accuracy {100 * metrics['test']['accuracy']:.2f} %\n  {runs.shown(run)}"
-    )
+    reached = f"validation accuracy {100 * metrics['best']['val_accuracy']:.2f} %"
+    if metrics["test"]:
+        reached += f", test accuracy {100 * metrics['test']['accuracy']:.2f} %"
+    print(f"\nensemble of {len(finished)}, {reached}\n  {runs.shown(run)}")
     return metrics
 
 
 def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
-    """Score the ensemble in `run`, draw its pictures, and return `best`, `test` and `environment` for its record."""
+    """Score the ensemble in `run`, and return `best`, `test` and `environment` for its record.
+
+    Pictures are of the test images, and drawn if those are scored.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -100,17 +104,21 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
 
     quiet()
     device = pick(settings["trainer"]["accelerator"]).type
-    predictor = Predictor.load(
-        run / runs.BEST, device, settings["tta"], settings["trainer"]["precision"], allow=allowed
-    )
+    tta, precision = settings["tta"], settings["trainer"]["precision"]
+    predictor = Predictor.load(run / runs.BEST, device, precision=precision, allow=allowed)
     data = parts.build("data", settings["data"])
     data.prepare_data()
     data.setup()
     logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
     if (temperature := held_out.temperature(logits, data.val.labels)) is not None:
         held_out.calibrate(run / runs.BEST, temperature)
-    trainer = tester(run, device, predictor.precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
-    test, _ = score(Classifier(predictor.network, card=predictor.card), data, settings["tta"], trainer)
+    if any(tta.values()):
+        with_views = Predictor.load(run / runs.BEST, device, tta, precision, allow=allowed)
+        logits = torch.as_tensor(with_views.logits(data.val.images, data.eval_batch_size))
+    test = None
+    if settings["test"]:
+        trainer = tester(run, device, predictor.precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
+        test, _ = score(Classifier(predictor.network, card=predictor.card), data, tta, trainer)
     return {
         "best": {
             "epoch": None,
