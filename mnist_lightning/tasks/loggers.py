@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mnist_lightning import compat
 from mnist_lightning.errors import UserError
@@ -117,6 +117,25 @@ def log_results(loggers: list[Any], record: Mapping[str, Any]) -> None:
         else:
             logger.log_hyperparams(plain)
             logger.log_metrics(known)
-        logger.finalize("success")
-        if kind == "WandbLogger":
-            logger.experiment.finish()  # otherwise the next job of a sweep would write into this run
+        _close(logger, "success")
+
+
+def close_failed(loggers: list[Any]) -> None:
+    """Close the loggers of a run that an exception has ended; an error in this is passed over for the exception.
+
+    Args:
+        loggers: Lightning's.
+    """
+    for logger in loggers:
+        with contextlib.suppress(Exception):
+            _close(logger, "failed")
+
+
+def _close(logger: Any, status: Literal["success", "failed"]) -> None:
+    """Close a logger, and mark its run with Lightning's word for how it went."""
+    logger.finalize(status)
+    if type(logger).__name__ == "WandbLogger":
+        import wandb
+
+        if wandb.run is not None:  # otherwise the next job of a sweep, in this process, would write into it
+            wandb.run.finish(exit_code=0 if status == "success" else 1)

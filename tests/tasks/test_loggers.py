@@ -22,7 +22,7 @@ from mnist_lightning.cli import parts
 from mnist_lightning.cli.config import CONF
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import MLP, Classifier, step
-from mnist_lightning.tasks.loggers import log_results
+from mnist_lightning.tasks.loggers import close_failed, log_results
 
 RECORD = {
     "hyperparameters": {
@@ -219,6 +219,48 @@ def test_wandb_keeps_each_run_on_this_disk(tmp_path, monkeypatch):
             assert word in content
     assert len(set(ids)) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"outputs"}
+
+
+def fail_with(configs, run, outputs):
+    """A run whose first step raises, as `train` ends it: its loggers."""
+    run.mkdir(parents=True)
+    kept = parts.build_all("logger", configs, save_dir=run, outputs=outputs)
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=kept, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=run,
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader([(torch.rand(5, 1, 3, 3), torch.zeros(5).long())], batch_size=None)
+    with pytest.raises(RuntimeError):  # images of another size
+        trainer.fit(Classifier(MLP(hidden_sizes=[8]), partial(SGD, lr=0.5)), loader)
+    for logger in kept:
+        logger.log_metrics({"got_so_far": 1.0})
+    close_failed(kept)
+    return kept
+
+
+def test_after_a_job_that_failed_the_next_one_has_a_wandb_run_of_its_own(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    outputs = tmp_path / "outputs"
+    [failed] = fail_with(config_of("wandb", project="digits"), outputs / "failed", outputs)
+    assert wandb.run is None
+    done = run_with(config_of("wandb", project="digits"), outputs / "next", outputs)
+    wandb.teardown()
+    assert done.loggers[0].experiment.id != failed.experiment.id
+    for name in ("failed", "next"):
+        [file] = outputs.glob(f"{name}/wandb/offline-run-*/run-*.wandb")
+        assert (b"got_so_far" in file.read_bytes()) == (name == "failed")
+
+
+def test_closing_the_loggers_of_a_failed_run_starts_none_and_raises_nothing(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    broken = SimpleNamespace()  # without finalize
+    kept = parts.build_all("logger", config_of("wandb"), save_dir=tmp_path / "run", outputs=tmp_path)
+    close_failed([broken, *kept])
+    assert wandb.run is None
+    assert not list(tmp_path.rglob("*.wandb"))
 
 
 @pytest.mark.parametrize(("name", "package"), [("mlflow", "sqlalchemy"), ("mlflow", "alembic"), ("wandb", "wandb")])
