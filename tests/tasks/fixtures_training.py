@@ -15,6 +15,10 @@ from mnist_lightning.tasks import train as training
 
 SMALL = ["data=digits", "data.limit=320", "trainer.max_epochs=2", "model=mlp", "augment=none", "runtime.threads=1"]
 
+# For trainings of which only the numbers are compared: nothing is drawn and no logger writes, which takes a second.
+DRAWN = ("learning_curves", "network_graph", "loss_graph", "sample_prediction", "worst_mistakes", "confusion_matrix")
+NO_PICTURES = ["logger=none", *(f"~callbacks.{name}" for name in DRAWN)]
+
 
 def compose(config, *overrides):
     """The settings of a command, checked."""

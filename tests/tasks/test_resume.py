@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from fixtures_training import SMALL, compose, train, weights
+from fixtures_training import NO_PICTURES, SMALL, compose, train, weights
 
 from mnist_lightning.callbacks import BestAndLast, Progress
 from mnist_lightning.callbacks import checkpoint as checkpoint_callback
@@ -80,7 +80,7 @@ def test_resuming_gives_what_an_unbroken_run_gives(finished, tmp_path, monkeypat
 
 
 def test_random_numbers_go_on_after_two_kills(tmp_path, killed_after):
-    asked = ["augment=affine", "model.dropout=0.3", "trainer.max_epochs=3", "logger=none"]
+    asked = ["augment=affine", "model.dropout=0.3", "trainer.max_epochs=3", *NO_PICTURES]
     whole = train(tmp_path / "whole", *asked)
     first = killed_after(1, tmp_path / "first", *asked)
     assert records.read_metrics(first)["status"] == "running"
@@ -107,7 +107,7 @@ def test_a_schedule_that_watches_a_metric_goes_on_where_it_stood(tmp_path, kille
 
 
 def test_the_settings_are_those_of_the_checkpoint(tmp_path, killed_after):
-    asked = ["model.hidden_sizes=[48]", "optimizer.lr=0.003", "seed=5", "loss.label_smoothing=0.2", "logger=none"]
+    asked = ["model.hidden_sizes=[48]", "optimizer.lr=0.003", "seed=5", "loss.label_smoothing=0.2", *NO_PICTURES]
     broken = killed_after(1, tmp_path / "broken", *asked)
     resumed = train(tmp_path / "resumed", f"ckpt_path={broken}", "logger=none", small=False)  # nothing else is given
     chosen = resumed["hyperparameters"]
@@ -241,7 +241,7 @@ def test_a_run_interrupted_before_its_first_epoch_ends_can_be_resumed(tmp_path, 
 def test_a_run_goes_on_from_within_an_epoch_that_it_has_saved(tmp_path, killed_after):
     """The epoch is begun anew: what was done of it is not lost, and its order is the same."""
     steps = []
-    asked = ["checkpoint.every_n_steps=4", "logger=none", "trainer.max_epochs=1"]
+    asked = ["checkpoint.every_n_steps=4", "trainer.max_epochs=1", *NO_PICTURES]
 
     def note(self, trainer, *arguments):
         steps.append(trainer.global_step)

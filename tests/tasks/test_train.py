@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fixtures_training import SMALL, compose, train, weights
+from fixtures_training import NO_PICTURES, SMALL, compose, train, weights
 from PIL import Image
 
 from mnist_lightning.callbacks import BestAndLast
@@ -88,12 +88,12 @@ def test_a_checkpoint_is_plain_data(finished):
 
 
 def test_it_learns(tmp_path):
-    metrics = train(tmp_path, "data.limit=null", "trainer.max_epochs=6")
+    metrics = train(tmp_path, "data.limit=null", "trainer.max_epochs=6", *NO_PICTURES)
     assert metrics["test"]["accuracy"] > 0.9
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(finished, tmp_path):
-    again, other = train(tmp_path / "again"), train(tmp_path / "other", "seed=1")
+    again, other = train(tmp_path / "again"), train(tmp_path / "other", "seed=1", *NO_PICTURES)
     for key in ("history", "test"):
         assert again[key] == finished[1][key]
         assert other[key] != finished[1][key]
@@ -207,7 +207,7 @@ def test_without_its_pictures_a_run_is_tested_all_the_same(tmp_path, finished):
 
 def test_a_run_too_short_for_an_update_of_the_average_keeps_what_it_trained(tmp_path):
     """Two steps per epoch, an update of the average every five."""
-    short = ["data.limit=64", "trainer.max_epochs=2", "trainer.precision=32-true", "logger=none"]
+    short = ["data.limit=64", "trainer.max_epochs=2", "trainer.precision=32-true", *NO_PICTURES]
     averaged = train(tmp_path / "averaged", *short, "averaging.every_n_steps=500")
     plain = train(tmp_path / "plain", *short, "averaging.decay=0.0")
     assert averaged["history"]["train_loss"] == pytest.approx(plain["history"]["train_loss"], rel=1e-6)
@@ -232,7 +232,7 @@ def test_a_name_and_tags_are_in_the_record(tmp_path, finished):
 
 
 def test_averaging_changes_what_is_saved_and_is_validated(finished, tmp_path):
-    plain = train(tmp_path, "averaging.decay=0.0")
+    plain = train(tmp_path, "averaging.decay=0.0", *NO_PICTURES)
     assert plain["history"]["train_loss"] == pytest.approx(finished[1]["history"]["train_loss"], rel=1e-6)
     assert plain["history"]["val_loss"] != finished[1]["history"]["val_loss"]
     checkpoint = torch.load(finished[0] / "run" / runs.LAST, weights_only=True)
@@ -245,6 +245,7 @@ def test_averaging_changes_what_is_saved_and_is_validated(finished, tmp_path):
 def test_clipping_bounds_the_step(tmp_path):
     quiet = ["optimizer=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=false", "optimizer.weight_decay=0.0"]
     quiet += ["scheduler=none", "averaging.decay=0.0", "optimizer.lr=1.0", "data.limit=32", "trainer.max_epochs=1"]
+    quiet += NO_PICTURES
     train(tmp_path / "start", *quiet, "trainer.gradient_clip_val=1e-9", "trainer.precision=32-true")
     train(tmp_path / "clipped", *quiet, "trainer.gradient_clip_val=0.01", "trainer.precision=32-true")
     before, after = weights(tmp_path / "start" / "run"), weights(tmp_path / "clipped" / "run")
@@ -255,6 +256,7 @@ def test_clipping_bounds_the_step(tmp_path):
 def test_accumulating_two_halves_is_one_whole_batch(tmp_path):
     one = ["optimizer=sgd", "scheduler=none", "averaging.decay=0.0", "data.limit=64", "data.shuffle=false"]
     one += ["trainer.precision=32-true", "trainer.max_epochs=1", "model=lenet5"]  # no batch norm, which sees batches
+    one += NO_PICTURES
     train(tmp_path / "whole", *one, "data.batch_size=64")
     train(tmp_path / "halves", *one, "data.batch_size=32", "trainer.accumulate_grad_batches=2")
     whole, halves = weights(tmp_path / "whole" / "run"), weights(tmp_path / "halves" / "run")
@@ -263,8 +265,8 @@ def test_accumulating_two_halves_is_one_whole_batch(tmp_path):
 
 
 def test_precision_changes_the_arithmetic_but_not_the_weights_kept(tmp_path):
-    exact = train(tmp_path / "exact", "trainer.precision=32-true", "trainer.max_epochs=1")
-    mixed = train(tmp_path / "mixed", "trainer.precision=bf16-mixed", "trainer.max_epochs=1")
+    exact = train(tmp_path / "exact", "trainer.precision=32-true", "trainer.max_epochs=1", *NO_PICTURES)
+    mixed = train(tmp_path / "mixed", "trainer.precision=bf16-mixed", "trainer.max_epochs=1", *NO_PICTURES)
     assert exact["environment"]["precision"] == "32-true"
     assert mixed["environment"]["precision"] == "bf16-mixed"
     assert exact["history"]["train_loss"] != mixed["history"]["train_loss"]
@@ -276,8 +278,9 @@ def test_precision_changes_the_arithmetic_but_not_the_weights_kept(tmp_path):
 def test_compile_compiles_the_network_and_keeps_the_names_of_its_weights(tmp_path):
     if shutil.which("gcc") is None and shutil.which("c++") is None:
         pytest.skip("torch.compile needs a C++ compiler on a CPU, and there is none")
-    compiled = train(tmp_path / "on", "runtime.compile=true", "trainer.max_epochs=1", "trainer.precision=32-true")
-    train(tmp_path / "off", "trainer.max_epochs=1", "trainer.precision=32-true")
+    one = ["trainer.max_epochs=1", "trainer.precision=32-true", *NO_PICTURES]
+    compiled = train(tmp_path / "on", "runtime.compile=true", *one)
+    train(tmp_path / "off", *one)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert list(weights(tmp_path / "on" / "run")) == list(weights(tmp_path / "off" / "run"))
     # What the compiled network said of the validation images is what its weights say without compilation.
@@ -289,32 +292,34 @@ def test_compile_compiles_the_network_and_keeps_the_names_of_its_weights(tmp_pat
 
 
 def test_early_stopping_stops(tmp_path):
-    metrics = train(
-        tmp_path, "trainer.max_epochs=30", "early_stopping.patience=2", "early_stopping.min_delta=1000", "logger=none"
-    )
+    stops = ["trainer.max_epochs=30", "early_stopping.patience=2", "early_stopping.min_delta=1000"]
+    metrics = train(tmp_path, *stops, *NO_PICTURES)
     assert len(metrics["history"]["epoch"]) == 3
     assert metrics["status"] == "finished"
 
 
 def test_the_last_epoch_can_be_the_best_by_rule(tmp_path):
-    metrics = train(tmp_path, "checkpoint.monitor=last", "optimizer.lr=1.0", "scheduler=none", "logger=none")
+    metrics = train(tmp_path, "checkpoint.monitor=last", "optimizer.lr=1.0", "scheduler=none", *NO_PICTURES)
     assert metrics["best"]["epoch"] == 2
 
 
 def test_a_network_learns_from_its_teachers_answers_alone(tmp_path):
     asked = ("model.hidden_sizes=[64]", "distill.teacher=pretrained", "distill.weight=1.0", "trainer.max_epochs=12")
-    metrics = train(tmp_path, *asked)
+    metrics = train(tmp_path, *asked, *NO_PICTURES)
     assert metrics["best"]["val_accuracy"] > 0.5, "no label counted, and yet it tells ten digits apart"
 
 
 def test_test_time_augmentation_changes_the_score_and_not_the_network(tmp_path):
-    once, often = train(tmp_path / "a"), train(tmp_path / "b", "tta=views", "tta.degrees=20")
+    once, often = (
+        train(tmp_path / name, *asked, *NO_PICTURES)
+        for name, asked in (("a", []), ("b", ["tta=views", "tta.degrees=20"]))
+    )
     assert once["history"] == often["history"]
     assert once["test"]["loss"] != often["test"]["loss"]
 
 
 def test_given_weights_are_where_training_starts(tmp_path):
-    knobs = ["model=lenet5", "trainer.precision=32-true", "logger=none"]
+    knobs = ["model=lenet5", "trainer.precision=32-true", *NO_PICTURES]
     first = train(tmp_path / "first", *knobs)
     still = [*knobs, "optimizer.lr=1e-12", "trainer.max_epochs=1"]
     second = train(tmp_path / "second", f"ckpt={tmp_path / 'first' / 'run'}", *still)
@@ -337,7 +342,8 @@ def test_a_network_that_has_learned_validation_images_of_this_run_is_refused(fin
 
 
 def test_a_card_names_all_that_its_network_has_learned_from(finished, tmp_path):
-    train(tmp_path, f"distill.teacher={finished[0] / 'run'}", "data.limit=100", "trainer.max_epochs=1", "logger=none")
+    asked = [f"distill.teacher={finished[0] / 'run'}", "data.limit=100", "trainer.max_epochs=1"]
+    train(tmp_path, *asked, *NO_PICTURES)
     seen = checkpoint.read(tmp_path / "run" / runs.BEST)[checkpoint.CARD]["seen"]
     assert [facts["limit"] for facts in seen] == [100, 320]
     again = train(tmp_path / "b", f"ckpt_path={tmp_path / 'run'}", "trainer.max_epochs=2", "logger=none", small=False)
