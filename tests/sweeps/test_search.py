@@ -6,6 +6,7 @@ import os
 import random
 import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +18,33 @@ import pytest
 from PIL import Image
 
 from mnist_lightning.cli import commands
-from mnist_lightning.sweeps import objectives
+from mnist_lightning.sweeps import objectives, storage
 
 STUDY = Path("outputs/search/s")
 
 
+@pytest.fixture(scope="session")
+def empty_storage(tmp_path_factory):
+    """An SQLite file with Optuna's tables, which take half a second to make."""
+    path = tmp_path_factory.mktemp("storage") / "study.db"
+    storage.connect(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def search(tmp_path, monkeypatch, capsys):
-    """`search("search.n_trials=3")` in an empty folder and this process: exit code, output, errors."""
+def search(tmp_path, monkeypatch, capsys, empty_storage):
+    """`search("search.n_trials=3")` in an empty folder and this process: exit code, output, errors.
+
+    A new study begins with the tables that are there already; `test_a_search_over_real_trainings` makes its own.
+    """
+    connect, own = storage.connect, tmp_path.resolve() / STUDY / storage.FILE
+
+    def connect_with_tables(address):
+        if address == storage.url({"storage": None}, own.parent) and not own.exists():
+            shutil.copy(empty_storage, own)
+        return connect(address)
+
+    monkeypatch.setattr(storage, "connect", connect_with_tables)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # undone after the test, as is what the script does to the commands
     monkeypatch.setitem(commands.COMMANDS, "train", commands.COMMANDS["train"])
@@ -308,6 +328,21 @@ def test_trials_of_a_study_that_was_deleted_are_not_written_over(search):
     assert not (STUDY / "study.db").exists()
 
 
+KILLED = """
+import os, runpy, signal, sys
+from mnist_lightning.callbacks.metrics_json import MetricsJSON
+
+def begin_epoch(self, trainer, module):
+    begin(self, trainer, module)
+    if trainer.current_epoch == 2:  # two are on disk
+        os.killpg(0, signal.SIGKILL)
+
+begin, MetricsJSON.on_train_epoch_start = MetricsJSON.on_train_epoch_start, begin_epoch
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
     train = Path(__file__).parent.parent.parent / "scripts" / "train.py"
     epochs = 12
@@ -317,13 +352,13 @@ def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
         "trainer.enable_progress_bar=false",
     ]  # fmt: skip
     study = tmp_path / "o p/search/s"
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
-    while process.poll() is None and objectives.epochs_of(study / "0") < 2:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *command[1:]], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
     done_before = objectives.epochs_of(study / "0")
-    assert 2 <= done_before < epochs
+    assert done_before == 2
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert f"trial 1: goes on where trial 0 was killed, after epoch {done_before}\n" in done.stdout
