@@ -25,6 +25,8 @@ _SPECK = 0.03  # share of the ink of the largest piece below which another may b
 
 _MINOR, _FAR = 0.45, 0.3  # shares of the tallest piece's height: what is smaller, and farther away, is not writing
 
+_AT_ONCE = 1 << 18  # pairs of pieces that are compared at once: a halftone has tens of millions, a gigabyte in one go
+
 
 def remove_clutter(ink: np.ndarray) -> np.ndarray:
     """Ink without what is not writing; unchanged where nothing would be left."""
@@ -104,7 +106,7 @@ class _Pieces:
         speck = (self.area < _SPECK * largest) | ((self.size <= 1.6 * stroke + 1) & (self.area < 0.15 * largest))
         minor = self.size < _MINOR * tallest
         main = keep & ~(speck | minor)
-        away = self._distances(main)
+        away = self._distances(keep & ~main, main)
         keep &= ~((speck & (away > 2.5 * stroke)) | (minor & (away > _FAR * tallest)) | self._bars(main, stroke))
         if keep.all():
             return ink
@@ -122,11 +124,20 @@ class _Pieces:
         core = np.bincount(self.labels[y : self.height - y, x : self.width - x].ravel(), minlength=len(self.area) + 1)
         return at_rim & (core[1:] == 0)
 
-    def _distances(self, main: np.ndarray) -> np.ndarray:
-        """Distance from the box of each piece to the nearest box in `main`, pixels; infinite if there is none."""
-        dx = np.maximum(self.left[main] - self.right[:, None], self.left[:, None] - self.right[main])
-        dy = np.maximum(self.top[main] - self.bottom[:, None], self.top[:, None] - self.bottom[main])
-        return np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)).min(axis=1, initial=np.inf)
+    def _distances(self, of: np.ndarray, main: np.ndarray) -> np.ndarray:
+        """Distance from the box of each piece in `of` to the nearest box in `main`, pixels; infinite for all others."""
+        away = np.full(len(self.area), np.inf)
+        boxes = np.stack([self.left, self.top, self.right, self.bottom]).astype(float)
+        left, top, right, bottom = boxes[:, main]
+        pieces = np.flatnonzero(of)
+        step = max(1, _AT_ONCE // max(1, len(left)))
+        for start in range(0, len(pieces), step):
+            band = pieces[start : start + step]
+            x0, y0, x1, y1 = boxes[:, band, None]
+            dx = np.maximum(np.maximum(left - x1, x0 - right), 0)
+            dy = np.maximum(np.maximum(top - y1, y0 - bottom), 0)
+            away[band] = np.sqrt((dx * dx + dy * dy).min(axis=1, initial=np.inf))
+        return away
 
     def _bars(self, main: np.ndarray, stroke: float) -> np.ndarray:
         """Which pieces are straight lines under or over all the other writing, and about as wide."""

@@ -28,6 +28,7 @@ _BESIDE = 0.3  # share of the lower one's height by which two pieces of a row ov
 _SLANTS = 0.0, -0.25, 0.25  # of a cut through touching digits, width over height
 _APART = 0.1  # least distance between cuts, share of the height
 _MOST = 64  # most pieces looked at, the largest ones; a number has fewer, a scribble or noise may have thousands
+_GROWING = 2000  # most short pieces of which each is compared with all before it; a halftone has tens of thousands
 
 
 def segment_stroke_rows(strokes: Sequence[Stroke]) -> list[list[list[Stroke]]]:
@@ -125,7 +126,8 @@ def group_rows(boxes: np.ndarray) -> list[list[list[int]]]:
 def split_rows(boxes: np.ndarray) -> list[list[int]]:
     """Sort pieces of writing into rows, from the top.
 
-    Tall pieces are in one row if they stand beside each other; a short one goes to the row of the nearest tall one.
+    Tall pieces are in one row if they stand beside each other; a short one goes to the row that is nearest so far, or,
+    where there are thousands, to that of the nearest tall one.
 
     Args:
         boxes: [n, 4], left, top, right, bottom.
@@ -148,8 +150,14 @@ def split_rows(boxes: np.ndarray) -> list[list[int]]:
             break
         row = lowest
     rows = [tall[row == name].tolist() for name in np.unique(row)]
-    for index in _others(len(boxes), tall):
-        rows[int(np.argmin([_away(boxes[members], boxes[index]) for members in rows]))].append(int(index))
+    short = _others(len(boxes), tall)
+    away = np.stack([_away(boxes[members], boxes[short][:, None]).min(axis=1) for members in rows], axis=1)
+    for at, index in enumerate(short):
+        nearest = int(np.argmin(away[at]))
+        rows[nearest].append(int(index))
+        if len(short) <= _GROWING:
+            further = _away(boxes[short[at + 1 :]], boxes[index])
+            away[at + 1 :, nearest] = np.minimum(away[at + 1 :, nearest], further)
     rows.sort(key=lambda members: float(boxes[members, 1].mean() + boxes[members, 3].mean()))
     return [sorted(members) for members in rows]
 
@@ -161,11 +169,11 @@ def _others(count: int, chosen: np.ndarray) -> np.ndarray:
     return np.flatnonzero(left)
 
 
-def _away(boxes: np.ndarray, box: np.ndarray) -> float:
-    """Distance from a box to the nearest of others; negative where they overlap."""
-    dx = np.maximum(boxes[:, 0], box[0]) - np.minimum(boxes[:, 2], box[2])
-    dy = np.maximum(boxes[:, 1], box[1]) - np.minimum(boxes[:, 3], box[3])
-    return float(np.where((dx > 0) & (dy > 0), np.hypot(dx, dy), np.maximum(dx, dy)).min())
+def _away(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distance between boxes [..., 4]; negative where they overlap."""
+    dx = _gap(a, b)
+    dy = np.maximum(a[..., 1], b[..., 1]) - np.minimum(a[..., 3], b[..., 3])
+    return np.where((dx > 0) & (dy > 0), np.hypot(dx, dy), np.maximum(dx, dy))
 
 
 def group_boxes(boxes: np.ndarray) -> list[list[int]]:
@@ -188,8 +196,10 @@ def group_boxes(boxes: np.ndarray) -> list[list[int]]:
     extents = boxes[large]
     for belong in (_lie_over, _complete):
         groups, extents = _join(groups, extents, belong)
-    for index in _others(len(boxes), large):  # dots and slips of the pen go to the nearest digit
-        groups[int(np.argmin(_gap(extents, boxes[index])))].append(int(index))
+    small = _others(len(boxes), large)  # dots and slips of the pen go to the nearest digit
+    nearest = np.argmin(_gap(extents, boxes[small][:, None]), axis=1)
+    for index, place in zip(small.tolist(), nearest.tolist(), strict=True):
+        groups[place].append(index)
     return [sorted(groups[i]) for i in np.argsort(extents[:, 0] + extents[:, 2], kind="stable")]
 
 

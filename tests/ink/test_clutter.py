@@ -118,6 +118,17 @@ def test_specks_underlines_and_slivers_at_the_rim_are_left_out() -> None:
         assert difference(dirty, picture(index, 160)) < 1
 
 
+def test_thousands_of_specks_around_a_digit_are_left_out() -> None:
+    for index in range(0, 10, 3):
+        dirty = picture(index, 280)
+        dots = np.zeros(dirty.shape, bool)
+        dots[4:-4:4, 4:-4:4] = True
+        dots[66:214, 66:214] = False  # what is close to the writing may belong to it
+        dirty[dots] = 0
+        assert dots.sum() > 3000
+        assert np.array_equal(find_ink(dirty).pixels, find_ink(picture(index, 280)).pixels)
+
+
 @pytest.mark.parametrize("margin", [0, 5, 20])
 def test_only_the_sheet_is_read_in_a_photograph_of_a_desk(margin: int) -> None:
     random = np.random.default_rng(0)

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
-from mnist_lightning.ink.segment import group_boxes, segment_ink_rows, segment_stroke_rows
+from mnist_lightning.ink.segment import group_boxes, segment_ink_rows, segment_stroke_rows, split_rows
 from mnist_lightning.ink.strokes import Stroke, bounds, read_digits, transformed
 
 DIGITS = list(read_digits(Path(__file__).with_name("pen_digits.jsonl")))
@@ -78,6 +79,26 @@ def test_a_scribble_of_thousands_of_strokes_is_sorted_at_once() -> None:
     corner = rng.uniform(0, 1000, (5000, 2))
     groups = group_boxes(np.concatenate([corner, corner + rng.uniform(0, 200, (5000, 2))], axis=1))
     assert sorted(index for group in groups for index in group) == list(range(5000))
+
+
+def test_a_short_piece_goes_to_the_row_of_the_pieces_that_it_continues() -> None:
+    upper, lower = [0, 0, 40, 100], [0, 160, 40, 260]
+    trail = [[50, top, 60, top + 10] for top in range(90, 150, 15)]  # from the upper row down to the lower one
+    alone = [50, 145, 60, 155]
+    assert split_rows(np.array([upper, lower, *trail], float)) == [[0, 2, 3, 4, 5], [1]]
+    assert split_rows(np.array([upper, lower, alone], float)) == [[0], [1, 2]]
+
+
+def test_tens_of_thousands_of_dots_are_sorted_into_rows_at_once() -> None:
+    upper, lower = [0, 0, 40, 100], [0, 400, 40, 500]
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(50, 450, 2), np.arange(0, 500, 5)))
+    boxes = np.array([upper, lower, *zip(x, y, x + 1, y + 1, strict=True)], float)
+    assert len(boxes) > 20_000
+    began = time.process_time()
+    rows = split_rows(boxes)
+    assert time.process_time() - began < 3
+    wanted = [np.flatnonzero(boxes[:, 1] <= 249), np.flatnonzero(boxes[:, 1] > 249)]
+    assert [sorted(row) for row in rows] == [each.tolist() for each in wanted]
 
 
 @pytest.mark.parametrize("gap", [2, 6])

@@ -152,7 +152,17 @@ def pictures() -> dict[str, np.ndarray]:
         "photograph": photograph(ink, 0),
         "photograph of several": photograph(row, 1),
         "empty": np.full((50, 70), 200, np.uint8),
+        "halftone": halftone(dashes=0),
+        "halftone with dashes": halftone(dashes=23),
     }  # fmt: skip
+
+
+def halftone(dashes: int) -> np.ndarray:
+    """Thousands of dots, and so many columns of dashes, beside which dots are too small: uint8 grey."""
+    paper = np.full((124, 124), 255, np.uint8)
+    paper[4:-4:2, 4:-4:2] = 0
+    paper[4:-4, 4 : 4 + 2 * dashes : 2] = np.where(np.arange(116) % 8 < 6, 0, 255)[:, None]
+    return paper
 
 
 def rgba(image: np.ndarray) -> dict[str, Any]:

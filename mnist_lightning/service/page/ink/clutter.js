@@ -112,7 +112,7 @@ class Pieces {
     const speck = area.map((each, at) => each < SPECK * largest || (size[at] <= 1.6 * stroke + 1 && each < 0.15 * largest));
     const minor = size.map((each) => each < MINOR * tallest);
     const main = keep.map((isKept, at) => isKept && !speck[at] && !minor[at]);
-    const away = this.distances(main);
+    const away = this.distances(keep.map((isKept, at) => isKept && !main[at]), main);
     const bars = this.bars(main, stroke);
     const wanted = keep.map((isKept, at) => isKept
       && !((speck[at] && away[at] > 2.5 * stroke) || (minor[at] && away[at] > FAR * tallest) || bars[at]));
@@ -135,17 +135,18 @@ class Pieces {
       && (left <= 1 || top <= 1 || right >= width - 1 || bottom >= height - 1));
   }
 
-  /** From the box of each piece to the nearest box of those in `main`, pixels; infinite without any. */
-  distances(main) {
-    return this.boxes.map((box) => {
-      let least = Infinity;
-      this.boxes.forEach((other, at) => {
-        if (!main[at]) return;
+  /** From the box of each piece in `of` to the nearest box in `main`, pixels; infinite for all others. */
+  distances(of, main) {
+    const others = this.boxes.filter((_, at) => main[at]);
+    return this.boxes.map((box, at) => {
+      if (!of[at]) return Infinity;
+      let least = Infinity; // the square: roots are for the nearest alone, a halftone has tens of millions of pairs
+      for (const other of others) {
         const dx = Math.max(other[0] - box[2], box[0] - other[2], 0);
         const dy = Math.max(other[1] - box[3], box[1] - other[3], 0);
-        least = Math.min(least, Math.hypot(dx, dy));
-      });
-      return least;
+        least = Math.min(least, dx * dx + dy * dy);
+      }
+      return Math.sqrt(least);
     });
   }
 

@@ -16,6 +16,7 @@ const BESIDE = 0.3; // share of the lower one's height that two pieces of a row 
 const SLANTS = [0, -0.25, 0.25]; // of a cut through touching digits, width over height
 const APART = 0.1; // share of the height that cuts are apart at least
 const MOST = 64; // pieces looked at, the largest
+const GROWING = 2000; // short pieces of which each is compared with all before it, at most
 
 /** Sort strokes into rows of digits: for each row from the top, a list of strokes for each digit, left to right. */
 export function segmentStrokeRows(strokes) {
@@ -95,7 +96,10 @@ function groupRows(boxes) {
   return splitRows(boxes).map((row) => groupBoxes(row.map((at) => boxes[at])).map((group) => group.map((at) => row[at])));
 }
 
-/** Tall pieces are in one row if they stand beside each other; a short one goes to the row of the nearest tall one. */
+/**
+ * Tall pieces are in one row if they stand beside each other; a short one goes to the row that is nearest so far, or,
+ * where there are thousands, to that of the nearest tall one.
+ */
 function splitRows(boxes) {
   if (!boxes.length) return [];
   const height = boxes.map((box) => box[3] - box[1]);
@@ -117,9 +121,10 @@ function splitRows(boxes) {
   const kinds = [...new Set(names)].sort((a, b) => a - b);
   const rows = kinds.map((name) => tall.filter((_, at) => names[at] === name));
   const isTall = new Set(tall);
+  const compared = boxes.length - tall.length <= GROWING ? rows : rows.map((members) => [...members]);
   boxes.forEach((box, index) => {
     if (isTall.has(index)) return;
-    const away = rows.map((members) => Math.min(...members.map((member) => awayFrom(boxes[member], box))));
+    const away = compared.map((members) => Math.min(...members.map((member) => awayFrom(boxes[member], box))));
     rows[away.indexOf(Math.min(...away))].push(index);
   });
   const middle = (members) => members.reduce((sum, at) => sum + boxes[at][1] + boxes[at][3], 0) / members.length;
