@@ -1,6 +1,7 @@
 """Every two choices of `conf/` together, once: a run of a few steps for each line of an array that has all pairs."""
 
 import itertools
+import shutil
 from importlib.util import find_spec
 
 import pytest
@@ -64,6 +65,16 @@ def start(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def mlflow_tables(tmp_path_factory):
+    """MLflow's database without a run: making its tables, in fifty steps, takes seconds."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 def test_the_lines_have_every_pair():
     values = factors()
     for a, b in itertools.combinations(values, 2):
@@ -72,8 +83,10 @@ def test_the_lines_have_every_pair():
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.values()))
-def test_any_two_choices_train_together(tmp_path, monkeypatch, use_source, make_source, start, line):
+def test_any_two_choices_train_together(tmp_path, monkeypatch, use_source, make_source, start, line, request):
     monkeypatch.chdir(tmp_path)
+    if line["logger"] == "mlflow":  # tests/tasks/test_loggers.py makes its own
+        shutil.copy(request.getfixturevalue("mlflow_tables"), tmp_path)
     monkeypatch.setenv("WANDB_SILENT", "true")
     use_source(make_source(train=80, test=20, name="digits" if line["data"] == "auto" else line["data"]))
     asked = [f"{group}={choice}" for group, choice in line.items() if choice != "null"]
