@@ -68,16 +68,21 @@ class Drawing:
     _future: list[list[Stroke]] = field(default_factory=list, repr=False, compare=False)
     _pen: Stroke | None = field(default=None, repr=False, compare=False)
     _eraser: tuple[float, float, float] | None = field(default=None, repr=False, compare=False)
+    _has_erased: bool = field(default=False, repr=False, compare=False)
 
     def begin(self, x: float, y: float, width: float = PEN_WIDTH) -> None:
         """Put the pen down: starts a stroke, and a gesture that `undo` takes back whole."""
+        self.end()
         self._remember()
         self._pen = Stroke([(float(x), float(y))], float(width))
         self.strokes.append(self._pen)
 
     def begin_erase(self, x: float, y: float, radius: float) -> None:
-        """Put an eraser of this radius down; it removes all ink that it touches until `end`."""
-        self._remember()
+        """Put an eraser of this radius down; it removes all ink that it touches until `end`.
+
+        An erasure that meets no ink leaves no trace in the history.
+        """
+        self.end()
         self._eraser = (float(x), float(y), float(radius))
         self.move(x, y)
 
@@ -88,19 +93,24 @@ class Drawing:
             self._pen.points.append((x, y))
         if self._eraser is not None:
             was_x, was_y, radius = self._eraser
-            kept = [_without(stroke, (was_x, was_y), (x, y), radius) for stroke in self.strokes]
-            self.strokes = [stroke for pieces in kept for stroke in pieces]
+            pieces = [_without(stroke, (was_x, was_y), (x, y), radius) for stroke in self.strokes]
+            kept = [stroke for each in pieces for stroke in each]
+            if not same_strokes(kept, self.strokes):
+                if not self._has_erased:
+                    self._remember()
+                self._has_erased = True
+                self.strokes = kept
             self._eraser = (x, y, radius)
 
     def end(self) -> None:
-        """Lift the pen or the eraser. An erasure that met no ink leaves no trace in the history."""
-        if self._eraser is not None and same_strokes(self.strokes, self._past[-1]):
-            self._past.pop()
+        """Lift the pen or the eraser."""
         self._pen = self._eraser = None
+        self._has_erased = False
 
     def clear(self) -> None:
         """Remove all strokes; `undo` brings them back."""
         if self.strokes:
+            self.end()
             self._remember()
             self.strokes = []
 
@@ -154,7 +164,6 @@ class Drawing:
         return cls([Stroke(points, float(w)) for points, w in zip(strokes, widths, strict=True) if points])
 
     def _remember(self) -> None:
-        self.end()
         self._past.append(list(self.strokes))
         del self._past[:-MOST_UNDOS]
         self._future.clear()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mnist_lightning.errors import UserError
-from mnist_lightning.ink.strokes import Drawing, Stroke, bounds, read_digits, transformed
+from mnist_lightning.ink.strokes import MOST_UNDOS, Drawing, Stroke, bounds, read_digits, transformed
 
 PEN_DIGITS = Path(__file__).with_name("pen_digits.jsonl")
 
@@ -87,6 +87,43 @@ def test_erasing_blank_paper_is_nothing_to_undo() -> None:
     assert drawing.strokes == []
 
 
+def test_erasing_blank_paper_leaves_what_can_be_redone() -> None:
+    drawing = drawing_of([(0, 0), (5, 0)], [(0, 50), (5, 50)])
+    drawing.undo()
+    drawing.begin_erase(500, 500, radius=10)
+    drawing.move(400, 500)
+    assert drawing.can_redo
+    drawing.end()
+    assert drawing.redo()
+    assert len(drawing.strokes) == 2
+
+
+def test_erasing_ink_leaves_nothing_to_redo_and_is_one_gesture() -> None:
+    drawing = drawing_of([(0, 0), (5, 0)], [(0, 50), (5, 50)], [(0, 90), (5, 90)])
+    drawing.undo()
+    drawing.begin_erase(0, 200, radius=3)
+    drawing.move(2, 60)
+    assert drawing.can_redo
+    drawing.move(2, 40)
+    assert not drawing.can_redo
+    drawing.move(2, -10)
+    drawing.end()
+    assert drawing.strokes == []
+    assert drawing.undo()
+    assert [stroke.points[0] for stroke in drawing.strokes] == [(0, 0), (0, 50)]
+
+
+def test_erasing_blank_paper_forgets_no_gesture_of_a_long_history() -> None:
+    drawing = Drawing()
+    for place in range(MOST_UNDOS):
+        drawing.begin(place, 0)
+    drawing.begin_erase(0, 500, radius=10)
+    drawing.end()
+    while drawing.undo():
+        pass
+    assert drawing.strokes == []
+
+
 def test_a_drawing_survives_json() -> None:
     drawing = drawing_of([(0.5, 1.25), (3, 4)], [(7, 8)], width=12.5)
     data = json.loads(json.dumps(drawing.to_data()))
@@ -148,8 +185,6 @@ def test_transformed_moves_scales_and_thickens() -> None:
 
 
 def test_the_history_says_whether_there_is_something_and_forgets_what_is_long_ago():
-    from mnist_lightning.ink.strokes import MOST_UNDOS
-
     drawing = Drawing()
     assert (drawing.can_undo, drawing.can_redo) == (False, False)
     for place in range(MOST_UNDOS + 20):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mnist_lightning.inference import second_look
+from mnist_lightning.ink.strokes import Drawing
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +213,33 @@ def test_receptive_fields_are_the_pixels_that_a_unit_depends_on(engine):
         assert rows.min() >= max(first, 0)
         assert rows.max() < first + field["size"]
         assert rows.max() - rows.min() + 1 >= field["size"] // 2
+
+
+def test_the_history_of_a_drawing_is_that_of_python(engine):
+    """Drawing, undoing and erasing: what is on the sheet, and whether there is more to undo or redo, at each step."""
+    steps = [
+        ("begin", 100, 100, 20), ("move", 100, 200), ("end",), ("begin", 300, 100, 20), ("move", 300, 200), ("end",),
+        ("undo",), ("erase", 600, 500), ("move", 500, 500), ("end",), ("redo",),
+        ("undo",), ("erase", 600, 500), ("undo",), ("redo",), ("redo",),
+        ("undo",), ("erase", 600, 150), ("move", 200, 150), ("move", 90, 150), ("move", 600, 150), ("end",), ("redo",),
+        ("undo",), ("erase", 600, 500), ("begin", 400, 400, 20), ("erase", 400, 400), ("undo",), ("undo",),
+    ]  # fmt: skip
+    drawing, wanted = Drawing(), []
+    for name, *values in steps:
+        if name == "erase":
+            drawing.begin_erase(*values, radius=18)
+        else:
+            getattr(drawing, name)(*values)
+        wanted.append([len(drawing.strokes), drawing.can_undo, drawing.can_redo])
+    assert [True, True] in [each[1:] for each in wanted]
+    found = engine({"js/drawing.js": "Drawing"}, """
+        const drawing = new Drawing();
+        return value.map(([name, ...values]) => {
+          drawing[name === "erase" ? "beginErasing" : name](...values);
+          return [drawing.strokes.length, drawing.past.length > 0, drawing.future.length > 0];
+        });
+    """, steps)  # fmt: skip
+    assert found == wanted
 
 
 def test_matrices_are_multiplied_alike_with_and_without_webassembly(engine):

@@ -20,18 +20,20 @@ export class Drawing {
     this.future = [];
     this.pen = null;
     this.eraser = null;
+    this.hasErased = false;
   }
 
   /** Put the pen down: starts a stroke, and a gesture that `undo` takes back whole. */
   begin(x, y, width) {
+    this.end();
     this.remember();
     this.pen = makeStroke([[x, y]], width);
     this.strokes.push(this.pen);
   }
 
-  /** Put the eraser down; it removes all ink that it touches until `end`. */
+  /** Put the eraser down; it removes all ink that it touches until `end`. If there is none, the history stays as it is. */
   beginErasing(x, y) {
-    this.remember();
+    this.end();
     this.eraser = [x, y];
     this.move(x, y);
   }
@@ -43,22 +45,27 @@ export class Drawing {
       if (x !== lastX || y !== lastY) this.pen.points.push([x, y]);
     }
     if (this.eraser) {
-      this.strokes = this.strokes.flatMap((stroke) => without(stroke, this.eraser, [x, y]));
+      const kept = this.strokes.flatMap((stroke) => without(stroke, this.eraser, [x, y]));
+      if (!same(kept, this.strokes)) {
+        if (!this.hasErased) this.remember();
+        this.hasErased = true;
+        this.strokes = kept;
+      }
       this.eraser = [x, y];
     }
   }
 
-  /** Lift the pen or the eraser. An erasure that met no ink leaves no trace in the history. */
+  /** Lift the pen or the eraser. */
   end() {
-    const before = this.past[this.past.length - 1];
-    if (this.eraser && same(this.strokes, before)) this.past.pop();
     this.pen = null;
     this.eraser = null;
+    this.hasErased = false;
   }
 
   /** Put other strokes, [{points, width}], in the place of these; `undo` brings these back. */
   replace(strokes) {
     if (!strokes.length && !this.strokes.length) return;
+    this.end();
     this.remember();
     this.strokes = strokes.map(({ points, width }) => makeStroke(points, width));
   }
@@ -72,7 +79,6 @@ export class Drawing {
   }
 
   remember() {
-    this.end();
     this.past.push([...this.strokes]);
     this.future.length = 0;
   }
