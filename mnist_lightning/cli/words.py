@@ -25,6 +25,8 @@ OPTIONAL = ("experiment", "debug", "search")
 
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./:+-]*")
 """A text that Hydra's grammar takes as it is."""
+_BEFORE_QUOTE = re.compile(r"(\\+)(?='|\Z)")
+"""The backslashes of a quoted text that Hydra's parser takes for escapes; it leaves all others as they are."""
 _DIRECTORIES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 
 
@@ -112,5 +114,5 @@ def quoted(override: str, takes_text: Callable[[str], bool], sweeps: bool) -> st
         return override
     if not takes_text(name):
         return override
-    escaped = at_home(value).replace("\\", "\\\\").replace("'", "\\'")
+    escaped = _BEFORE_QUOTE.sub(r"\1\1", at_home(value)).replace("'", "\\'")
     return f"{key}='{escaped}'"

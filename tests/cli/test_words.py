@@ -73,6 +73,34 @@ def test_a_text_is_quoted_for_hydras_grammar_and_nothing_else_is(override, quote
     assert words.quoted(override, "outputs".__eq__, sweeps=False) == quoted
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"a\b.png",
+        r"a\\b.png",
+        r"C:\pics\7.png",
+        r"\\server\share\7.png",
+        r"it's",
+        "two '' quotes",
+        r"a\'b",
+        r"a\\'b",
+        r"a\\\'\'b\c'",
+        "ends in a quote'",
+        "ends in one\\",
+        "ends in two\\\\",
+        "ends in both'\\",
+        "ends in both\\'",
+        r"\"double\" and 'single\"",
+        "\\",
+    ],
+)
+def test_a_text_with_backslashes_and_quotes_survives_hydras_parser(text):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    override = words.quoted(f"image={text}", "image".__eq__, sweeps=False)
+    assert OverridesParser.create().parse_override(override).value() == text
+
+
 def test_in_a_sweep_a_comma_separates_jobs():
     assert words.quoted("ckpt=a,b", "ckpt".__eq__, sweeps=True) == "ckpt=a,b"
     assert words.quoted("ckpt=a,b", "ckpt".__eq__, sweeps=False) == "ckpt='a,b'"
