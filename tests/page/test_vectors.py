@@ -1,5 +1,6 @@
 """The engine in the page computes what Python does."""
 
+import inspect
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from mnist_lightning.inference import second_look
 from mnist_lightning.ink.strokes import Drawing
+from mnist_lightning.models import CNN, MLP
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +215,20 @@ def test_receptive_fields_are_the_pixels_that_a_unit_depends_on(engine):
         assert rows.min() >= max(first, 0)
         assert rows.max() < first + field["size"]
         assert rows.max() - rows.min() + 1 >= field["size"] // 2
+
+
+@pytest.mark.parametrize(("kind", "left_out"), [(CNN, ("channels", "kernels", "pools")), (MLP, ("hidden_sizes",))])
+def test_receptive_fields_of_arguments_left_out_are_those_of_the_defaults(engine, kind, left_out):
+    defaults = inspect.signature(kind).parameters
+    name = kind.__name__.lower()
+    bare = {"name": name}
+    whole = {"name": name, **{argument: defaults[argument].default for argument in left_out}}
+    if kind is CNN:
+        whole["padding"] = defaults["padding"].default
+    found = engine({"js/fields.js": "receptiveFields"}, "return value.map((each) => receptiveFields(each, 28));",
+                   [bare, whole])  # fmt: skip
+    assert found[0] == found[1]
+    assert len(found[1]) == len(defaults[left_out[0]].default)
 
 
 def test_the_history_of_a_drawing_is_that_of_python(engine):

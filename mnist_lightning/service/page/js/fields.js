@@ -16,7 +16,7 @@ export function receptiveFields(network, imageSize) {
     return [...blocks([[5, 2, 2], [5, 2, 0]], border), whole, whole];
   }
   if (kind === "cnn") {
-    const { channels = [32, 64, 128], kernels = [5, 3, 3], pools = [2, 2, 2], padding = false } = settings;
+    const { channels = [32, 64, 256], kernels = [5, 3, 3], pools = [2, 2, 1], padding = false } = settings;
     const steps = channels.map((_, at) => [kernels[at], pools[at], padding ? Math.floor(kernels[at] / 2) : 0]);
     return blocks(steps, border);
   }
