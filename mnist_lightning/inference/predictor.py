@@ -93,27 +93,32 @@ class Predictor:
         """Read a picture, of any size and colours, or a batch of prepared digits.
 
         Args:
-            picture: the path of an image file; a PIL image; an array uint8, grey [H, W], or with OpenCV's order of
-                colours, BGR [H, W, 3] or BGRA [H, W, 4]; or a batch of images like MNIST's, uint8 [N, 28, 28], as an
-                array or a tensor.
+            picture: the path of an image file; a PIL image; an array, grey [H, W], or with OpenCV's order of colours,
+                BGR [H, W, 3] or BGRA [H, W, 4]; or a batch of images like MNIST's, [N, 28, 28]. Arrays, or tensors on
+                the CPU, are uint8, 0 to 255, or floating point, 0 to 1, as torchvision's ToTensor makes them.
             digits: 1 if the picture shows one digit; None for as many as it shows.
             sure: lowest probability at which a digit counts as sure; None for what the card says.
 
         Returns:
-            A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with boxes); for a batch a list of them.
+            A `Reading` (`digit`, `probabilities`, `sure`, `text`, `digits` with boxes in pixels of what was given); for
+            a batch a list of them.
 
         Raises:
-            UserError: the file is not an image, the array has another shape, or the network takes images of another
-                size than MNIST's.
+            UserError: the file is not an image, the array has another shape, type or range, or the network takes images
+                of another size than MNIST's.
         """
         from mnist_lightning.inference.reader import Reader
-        from mnist_lightning.ink.images import from_pil, read_picture
+        from mnist_lightning.ink.images import from_pil, read_picture, times_shrunk
 
-        reader = Reader(self, sure)
+        reader, shrunk = Reader(self, sure), 1
         if isinstance(picture, str | Path):
-            pixels = read_picture(picture).pixels
+            file = read_picture(picture)
+            pixels, shrunk = file.pixels, file.shrunk
+        elif hasattr(picture, "getbands"):
+            pixels = from_pil(picture)
+            shrunk = times_shrunk(picture.size, pixels)
         else:
-            pixels = from_pil(picture) if hasattr(picture, "getbands") else np.asarray(picture)
+            pixels = _as_bytes(np.asarray(picture))
         if pixels.ndim == 3 and pixels.shape[1:] == (28, 28):
             return [reader.read_picture(each, 1) for each in pixels]
         if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4)):
@@ -121,7 +126,7 @@ class Predictor:
                 f"A picture of shape {list(pixels.shape)} cannot be read: expected [H, W], [H, W, 3 or 4], or a batch "
                 "[N, 28, 28]."
             )
-        return reader.read_picture(pixels, digits)
+        return reader.read_picture(pixels, digits).scaled(shrunk)
 
     def check_classes(self, path: Path, name: str, count: int) -> None:
         """Raise UserError unless the data set `name` has as many classes as this network, loaded from `path`."""
@@ -145,6 +150,23 @@ class Predictor:
     def feature_maps(self, image: np.ndarray) -> list[FeatureMaps]:
         """What each convolutional layer computes from an image, uint8 [28, 28], in the order of the layers."""
         raise NotImplementedError
+
+
+def _as_bytes(values: np.ndarray) -> np.ndarray:
+    """Pixels as uint8: as they are, or shares of 255.
+
+    Raises:
+        UserError: they are of another type, or shares that are not from 0 to 1.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind != "f":
+        found = str(values.dtype)
+    elif values.min(initial=0) >= 0 and values.max(initial=0) <= 1:  # not NaN either
+        return np.rint(values * np.float32(255)).astype(np.uint8)
+    else:
+        found = f"{values.dtype} from {values.min():g} to {values.max():g}"
+    raise UserError(f"An array of pixels is uint8, 0 to 255, or floating point, 0 to 1, not {found}: convert it first.")
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -87,7 +87,17 @@ class Reading:
         """Whether there are digits, and all are sure."""
         return bool(self.digits) and all(digit.sure for digit in self.digits)
 
+    def scaled(self, scale: float) -> Reading:
+        """The same with its boxes times `scale`: in pixels of a file whose picture was shrunk before it was read."""
+        digits = (replace(digit, box=_scaled(digit.box, scale)) for digit in self.digits)
+        return replace(self, digits=tuple(digits))
+
     @property
     def has_no_digit(self) -> bool:
         """Whether something is there, but less than half of it is like digits: see `NO_DIGIT`."""
         return 2 * sum(digit.is_digit for digit in self.digits) < len(self.digits)
+
+
+def _scaled(box: tuple[float, float, float, float], scale: float) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box
+    return left * scale, top * scale, right * scale, bottom * scale

@@ -126,8 +126,7 @@ def _decode(data: bytes, name: str) -> Picture:
         image.draft(image.mode, (_LARGEST, _LARGEST))  # a JPEG is shrunk while it is decoded
         pixels = _decode_sixteen_bits(data) if _has_sixteen_bit_colours(image, data) else _pixels(image)
         turn = image.getexif().get(_ORIENTATION, 1)
-        shrunk = max(1, round(max(size) / max(pixels.shape[:2])))
-        return Picture(np.ascontiguousarray(_turned(pixels, turn)), shrunk, _has_more(image))
+        return Picture(np.ascontiguousarray(_turned(pixels, turn)), times_shrunk(size, pixels), _has_more(image))
 
 
 def _known_formats() -> list[str]:
@@ -222,6 +221,11 @@ def from_pil(image: Image.Image) -> np.ndarray:
         uint8 grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4], the right way up, shrunk where it is very large.
     """
     return np.ascontiguousarray(_turned(_pixels(image), image.getexif().get(_ORIENTATION, 1)))
+
+
+def times_shrunk(size: tuple[int, int], pixels: np.ndarray) -> int:
+    """How many pixels, along each side of a picture of this width and height, became one of `pixels` [H, W, ...]."""
+    return max(1, round(max(size) / max(pixels.shape[:2])))
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.predictor import Predictor, pick_device
@@ -187,3 +188,82 @@ def test_a_subclass_of_a_network_is_not_folded():
     for kind, is_folded in ((CNN, True), (Mine, False)):
         network = fold(kind(channels=[4], kernels=[3], pools=[2]))
         assert any(isinstance(module, FoldedBlock) for module in network.modules()) is is_folded
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    from mnist_lightning.run import folder as runs
+
+    return Predictor.load(runs.PRETRAINED, "cpu")
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A 1 on a sheet so large that it is shrunk before it is read: its ink is at left, top, right, bottom."""
+    ink = (1200, 900, 1600, 3300)
+    sheet = Image.new("L", (4400, 5000), 255)
+    sheet.paste(0, ink)
+    return sheet, ink
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "a PIL image", "a PIL image on its side", "an array"])
+def test_boxes_are_in_pixels_of_the_picture_that_was_given(shipped, large, tmp_path, kind):
+    sheet, (left, top, right, bottom) = large
+    given = sheet
+    if kind in ("png", "jpg"):
+        given = tmp_path / f"large.{kind}"
+        sheet.save(given)
+    elif kind == "an array":
+        given = np.asarray(sheet)
+    elif kind == "a PIL image on its side":
+        given = sheet.rotate(90, expand=True)
+        given.getexif()[0x0112] = 6
+    (digit,) = shipped(given).digits
+    assert digit.label == "1"
+    assert digit.box == pytest.approx((left, top, right, bottom), abs=32)  # two pixels of those that are looked at
+    (alone,) = shipped(given, digits=1).digits
+    assert alone.box == digit.box
+
+
+def same_readings(first, second):
+    assert [each.best for each in first] == [each.best for each in second]
+    for one, other in zip(first, second, strict=True):
+        for digit, its_like in zip(one.digits, other.digits, strict=True):
+            np.testing.assert_array_equal(digit.image, its_like.image)
+            assert digit.box == its_like.box
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_pixels_from_0_to_1_are_read_as_bytes_are(shipped, dtype):
+    bytes_ = np.zeros((3, 28, 28), np.uint8)
+    bytes_[0, 5:22, 14:16] = bytes_[1, 4:24, 8] = bytes_[1, 4:24, 18] = 200
+    colour = np.full((60, 50, 3), (240, 250, 255), np.uint8)
+    colour[10:50, 22:27] = (90, 20, 31)
+    shares = (bytes_ / 255).astype(dtype)
+    wanted = shipped(bytes_)
+    assert [reading.best for reading in wanted][::2] == ["1", ""]
+    same_readings(shipped(shares), wanted)
+    same_readings(shipped(torch.from_numpy(shares)), wanted)
+    same_readings([shipped(shares[0])], [shipped(bytes_[0])])
+    same_readings([shipped((colour / 255).astype(dtype))], [shipped(colour)])
+    assert shipped(np.zeros((0, 28, 28), dtype)) == []
+
+
+@pytest.mark.parametrize(
+    ("pixels", "found"),
+    [
+        (np.full((28, 28), 255.0), "float64 from 255 to 255"),
+        (np.linspace(-1, 1, 784, dtype=np.float32).reshape(28, 28), "float32 from -1 to 1"),
+        (np.full((2, 28, 28), np.nan), "float64 from nan to nan"),
+        (np.full((28, 28), np.inf), "float64 from inf to inf"),
+        (np.zeros((28, 28), np.int64), "int64"),
+        (np.zeros((28, 28), np.uint16), "uint16"),
+        (np.zeros((60, 50, 3), bool), "bool"),
+        (None, "object"),
+    ],
+)
+def test_pixels_of_another_type_or_range_are_refused_in_one_sentence(shipped, pixels, found):
+    told = f"An array of pixels is uint8, 0 to 255, or floating point, 0 to 1, not {found}: convert it first."
+    with pytest.raises(UserError) as caught:
+        shipped(pixels)
+    assert str(caught.value) == told
