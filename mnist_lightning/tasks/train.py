@@ -105,7 +105,7 @@ def train(
     _prepare_machine(final["runtime"])
     laps.lap("settings")
     with compat.heavy_imports():
-        from mnist_lightning.tasks import finish, fit, setup
+        from mnist_lightning.tasks import finish, fit, loggers, setup
     laps.lap("imports")
     job = Job(final, run, laps, Record(run if first else None), start, asked, bool(final["ckpt_path"]))
     setup.setup(job)
@@ -124,6 +124,7 @@ def train(
         raise interrupted from None
     except Exception as error:
         job.record.failed(str(error), isinstance(error, UserError))
+        loggers.close_failed(job.loggers)
         raise
     return job.record.content
 

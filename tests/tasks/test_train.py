@@ -477,3 +477,14 @@ def test_both_figures_are_said_where_test_labels_are_known_to_be_wrong(tmp_path,
         "test accuracy  99.73 % of 10,000 images of mnist",
         "               99.85 % of 9,995 images with corrected labels",
     ]
+
+
+def test_the_wandb_run_of_a_job_that_failed_is_closed(tmp_path, monkeypatch):
+    """Or the next job of a sweep would log into it."""
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setattr(finish, "score", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, "logger=wandb", "trainer.max_epochs=1", "callbacks=none")
+    assert list(tmp_path.rglob("*.wandb"))
+    assert wandb.run is None
