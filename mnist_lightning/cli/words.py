@@ -114,5 +114,9 @@ def quoted(override: str, takes_text: Callable[[str], bool], sweeps: bool) -> st
         return override
     if not takes_text(name):
         return override
-    escaped = _BEFORE_QUOTE.sub(r"\1\1", at_home(value)).replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"{key}={in_quotes(at_home(value))}"
+
+
+def in_quotes(text: str) -> str:
+    """A text in quotes, as Hydra's command line takes it."""
+    return "'" + _BEFORE_QUOTE.sub(r"\1\1", text).replace("'", "\\'") + "'"

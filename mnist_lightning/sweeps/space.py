@@ -22,6 +22,7 @@ from mnist_lightning.arguments import refusal
 from mnist_lightning.cli import check as settings
 from mnist_lightning.cli import config
 from mnist_lightning.cli.describe import described
+from mnist_lightning.cli.words import in_quotes
 from mnist_lightning.errors import UserError
 
 BOUNDS = ("low", "high", "step", "log")
@@ -224,5 +225,5 @@ def typed(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return in_quotes(value)
     return str(value)

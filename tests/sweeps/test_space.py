@@ -96,7 +96,25 @@ def test_a_grid_has_every_point():
 
 
 @pytest.mark.parametrize(
-    "value", [0.1, 1e-05, 7, True, None, "cnn", "16-mixed", "a b", "it's", "1,2", "", [4, 8], [0.5]]
+    "value",
+    [
+        0.1,
+        1e-05,
+        7,
+        True,
+        None,
+        "cnn",
+        "16-mixed",
+        "a b",
+        "it's",
+        "1,2",
+        "",
+        r"C:\a\b c",
+        "ends in \\",
+        r"\\a 'b'",
+        [4, 8],
+        [0.5],
+    ],
 )
 def test_a_value_reaches_the_job_as_it_was_drawn(value):
     space = Space({"model": ["cnn"]})
