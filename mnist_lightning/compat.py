@@ -195,3 +195,21 @@ def composed_once() -> Iterator[None]:
         yield
     finally:
         inner.get_mode = look
+
+
+def end_epoch(checkpoint: dict[str, Any], batches: float) -> None:
+    """In a checkpoint that Lightning is writing, let an epoch that `max_steps` or `max_time` has cut short be over.
+
+    Lightning counts such an epoch as done, and yet continues in the middle of it, where the order is another one by now.
+
+    Args:
+        checkpoint: what is going to be written.
+        batches: in a whole epoch.
+    """
+    loops = checkpoint["loops"]["fit_loop"]
+    epochs, done = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
+    over = 0 < epochs["current"]["started"] == epochs["current"]["processed"]
+    if over and done["current"]["ready"] < batches:
+        for count in (epochs["total"], epochs["current"]):
+            count["completed"] = count["processed"]
+        done["current"] = dict.fromkeys(done["current"], 0)

@@ -18,6 +18,7 @@ from torch import nn
 import mnist_lightning as ml
 from mnist_lightning.errors import UserError
 from mnist_lightning.inference.files import predict_files
+from mnist_lightning.models import onecycle, plateau, step
 
 SMALL = {"limit": 321, "batch_size": 32}  # 321 = 10 * 32 + 1: one image is left over
 
@@ -131,6 +132,14 @@ def test_the_usual_arguments_of_a_trainer_do_what_they_do(tmp_path, arguments):
     assert float(trainer.callback_metrics["train_loss"]) > 0
     [tested] = trainer.test(model, data, verbose=False)
     assert 0 <= tested["test_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("schedule", [plateau(), step(), onecycle(interval="epoch")])
+def test_a_run_of_so_many_steps_takes_schedules_that_are_stepped_per_epoch(tmp_path, schedule):
+    data, model = ml.DigitsDataModule("digits", **SMALL), ml.Classifier(ml.MLP(hidden_sizes=[8]), scheduler=schedule)
+    trainer = lightning.Trainer(default_root_dir=tmp_path, enable_progress_bar=False, accelerator="cpu", max_steps=15)
+    trainer.fit(model, data)
+    assert trainer.global_step == 15
 
 
 def test_several_loggers_each_get_the_epochs(tmp_path):

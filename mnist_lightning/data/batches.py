@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, Sampler
+from torch.utils.data import BatchSampler, DistributedSampler, Sampler
 
 
 class Order(Sampler[int]):
@@ -20,10 +20,13 @@ class Order(Sampler[int]):
     Args:
         count: how many images there are.
         seed: draws the order, together with the epoch; None keeps the set's own order.
+
+    Attributes:
+        skip: batches that the next iteration leaves out at its beginning, for a run that is resumed within an epoch.
     """
 
     def __init__(self, count: int, seed: int | None = None) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+        self.count, self.seed, self.epoch, self.skip = count, seed, 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of this epoch from now on; Lightning calls it before each epoch."""
@@ -52,24 +55,32 @@ class Batches(BatchSampler):
     and a share may be empty.
 
     Args:
-        sampler: the images; Lightning knows a batch sampler by this name.
+        sampler: the images; Lightning knows a batch sampler by this name, and makes it anew with a sampler of its own,
+            for predictions or, by default, where several processes train.
         batch_size: images in a global batch, over all processes.
         rank: which of the processes this is, from 0.
         ranks: how many there are.
         every_image: leave out nothing.
-
-    Attributes:
-        skip: batches that the next iteration skips at its beginning, for a run that is resumed within an epoch.
+        order: the images once more. It takes the place of Lightning's DistributedSampler: with that, each process
+            would get its share of a share.
     """
 
     sampler: Order
 
     def __init__(
-        self, sampler: Order, batch_size: int, rank: int = 0, ranks: int = 1, *, every_image: bool = False
+        self,
+        sampler: Order,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+        *,
+        every_image: bool = False,
+        order: Order | None = None,
     ) -> None:
+        if order is not None and isinstance(sampler, DistributedSampler):
+            sampler = order
         super().__init__(sampler, batch_size, drop_last=False)
         self.rank, self.ranks, self.every_image = rank, ranks, every_image
-        self.skip = 0
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)
@@ -86,11 +97,12 @@ class Batches(BatchSampler):
 
     def __iter__(self) -> Iterator[np.ndarray]:  # type: ignore[override]
         # An array, since its slices are the cheapest to cut, to send to a loader process, and to turn into tensors.
-        # For predict Lightning puts a sampler of its own in place of an Order.
-        order = (
-            self.sampler.indices().numpy() if isinstance(self.sampler, Order) else np.fromiter(self.sampler, np.int64)
-        )
-        first, self.skip = self.skip, 0
+        first = 0
+        if isinstance(self.sampler, Order):
+            order = self.sampler.indices().numpy()
+            first, self.sampler.skip = self.sampler.skip, 0
+        else:  # Lightning's, for predictions
+            order = np.fromiter(self.sampler, np.int64)
         for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             batch = order[start : start + self.batch_size]
             yield batch if self.ranks == 1 else np.array_split(batch, self.ranks)[self.rank]

@@ -310,8 +310,10 @@ class DigitsDataModule(pl.LightningDataModule):
         low = sum(place < self.drawings_aside for place, _ in placed)
         aside = min(max(low, int(self.drawings_aside > 0)), len(drawn) - 1)
         self.aside = _variations([each for _, each in placed[:aside]], 1)
-        added = _variations([each for _, each in placed[aside:]], 40)
+        kept = [each for _, each in placed[aside:]]
         wanted = self.drawings_share / (1 - self.drawings_share) * len(self.train)
+        each = max(1, round(wanted / len(kept)))  # images of a drawing; variations cost time, so the most are 40
+        added = _variations(kept, min(each, 40))
         repeats = max(1, round(wanted / len(added)))
         self.train = InMemory(
             torch.cat([self.train.images, added.images.repeat(repeats, 1, 1)]),
@@ -320,7 +322,8 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def _loader(self, data: InMemory, batch_size: int, seed: int | None, *, every_image: bool) -> DataLoader[Batch]:
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        batches = Batches(Order(len(data), seed), batch_size, rank, ranks, every_image=every_image)
+        order = Order(len(data), seed)
+        batches = Batches(order, batch_size, rank, ranks, every_image=every_image, order=order)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if device.type == "cuda" and self.num_workers == 0:
             # The whole set fits on any GPU: indexing happens there, and a step transfers only its indices.
@@ -339,10 +342,15 @@ class DigitsDataModule(pl.LightningDataModule):
         """Batches of `batch_size` over all processes, in a new order each epoch."""
         seed = self.seed if self.shuffle and not self._overfits else None
         loader = self._loader(self.train, self.batch_size, seed, every_image=False)
-        self._batches: Batches = loader.batch_sampler  # type: ignore[assignment]
+        batches: Batches = loader.batch_sampler  # type: ignore[assignment]
+        if not len(batches):
+            raise UserError(
+                f"{self.name} has {len(self.train)} training images here, which make no batch: each of the processes "
+                "needs two. Is data.limit too low?"
+            )
         if self._resumed is not None:
-            self._batches.sampler.set_epoch(self._resumed["epoch"])
-            self._batches.skip, self._resumed = self._resumed["batches"], None
+            batches.sampler.set_epoch(self._resumed["epoch"])
+            batches.sampler.skip, self._resumed = self._resumed["batches"], None
         return loader
 
     # A checkpoint holds the position in the epoch. Lightning would load the state of a DataLoader too, but not where a
@@ -350,10 +358,15 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, and how many of its batches are done."""
-        if self.trainer is None or not hasattr(self, "_batches"):
+        if self.trainer is None:
             return {}
-        done, epoch = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready, self._batches.sampler.epoch
-        return {"epoch": epoch + 1, "batches": 0} if done >= len(self._batches) else {"epoch": epoch, "batches": done}
+        epochs: Any = self.trainer.fit_loop.epoch_progress.current
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if epochs.processed == epochs.started:  # between epochs, also where limits or max_steps end them early
+            return {"epoch": epochs.processed, "batches": 0}
+        if batches >= self.trainer.num_training_batches:
+            return {"epoch": epochs.processed + 1, "batches": 0}
+        return {"epoch": epochs.processed, "batches": batches}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Continue from there."""

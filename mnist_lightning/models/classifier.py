@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from mnist_lightning import compat
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import checkpoint as checkpoints
@@ -134,7 +135,9 @@ class Classifier(pl.LightningModule):
         if self.trainer.accumulate_grad_batches > 1:
             loss = loss * self.share_of_step(batch_idx)
         if self.several_ranks:
-            loss = loss * self.trainer.train_dataloader.batch_sampler.weight(batch_idx)  # type: ignore[union-attr]
+            batches = self.trainer.train_dataloader.batch_sampler  # type: ignore[union-attr]
+            if hasattr(batches, "weight"):  # not those of a DataModule of the user's own
+                loss = loss * batches.weight(batch_idx)
         return loss
 
     @property
@@ -236,8 +239,7 @@ class Classifier(pl.LightningModule):
         optimizer = build_optimizer(self.make_optimizer, self.network)
         if self.schedule is None:
             return optimizer
-        per_step = self.schedule.interval == "step"
-        length = self.trainer.estimated_stepping_batches if per_step else (self.trainer.max_epochs or 1)
+        length = self._length(self.schedule.interval) if self.schedule.needs_length else 0
         if math.isinf(length) or length < 0:
             raise UserError("A schedule needs a run of known length: set max_epochs or max_steps, or scheduler=None.")
         return {
@@ -250,12 +252,25 @@ class Classifier(pl.LightningModule):
             },
         }
 
+    def _length(self, interval: str) -> float:
+        """The steps or epochs of the whole run; infinite where neither is limited."""
+        trainer = self.trainer
+        if interval == "epoch" and trainer.max_epochs is not None and trainer.max_epochs >= 0:
+            return trainer.max_epochs or 1
+        steps = trainer.estimated_stepping_batches
+        if interval == "step" or math.isinf(steps):
+            return steps
+        trainer.fit_loop.setup_data()  # else it is not known yet how many batches an epoch has
+        return math.ceil(steps * trainer.accumulate_grad_batches / max(trainer.num_training_batches, 1))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the card."""
         if self.card is None:
             self.card = checkpoints.card_of(self.network, getattr(self.trainer, "datamodule", None))
         if self.card is not None:
             checkpoint[checkpoints.CARD] = dict(self.card)
+        if self.trainer.state.fn == "fit":
+            compat.end_epoch(checkpoint, self.trainer.num_training_batches)
         if hasattr(self, "_train"):
             checkpoint[_EPOCH_SUMS] = self._train.packed().cpu()
 

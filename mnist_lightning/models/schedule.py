@@ -34,6 +34,11 @@ class Schedule:
     frequency: PositiveInt = 1
     monitor: Metric = "val_loss"
 
+    @property
+    def needs_length(self) -> bool:
+        """Whether the schedule depends on how long the run is."""
+        return bool(accepts(getattr(self.make, "func", self.make), total_steps=0))
+
     def build(self, optimizer: Optimizer, total_steps: int) -> Made:
         """The schedule of `optimizer` in a run that steps it `total_steps` times."""
         target = getattr(self.make, "func", self.make)

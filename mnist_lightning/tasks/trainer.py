@@ -31,7 +31,6 @@ _PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch":
 log = logging.getLogger(__name__)
 
 _OTHERWISE: dict[str, Any] = {
-    "use_distributed_sampler": False,  # data/batches.py shares out the images
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
 }

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DistributedSampler
 
 from mnist_lightning.data.batches import Batches, Order
 
@@ -71,3 +72,16 @@ def test_a_batch_is_an_array():
     [batch] = Batches(Order(4, 0), 4)
     assert isinstance(batch, np.ndarray)
     assert batch.dtype == np.int64
+
+
+@pytest.mark.parametrize("every_image", [False, True])
+def test_lightnings_own_sampler_for_several_ranks_shares_nothing_out_again(every_image):
+    """By default a Trainer makes the batch sampler anew, with a DistributedSampler in it."""
+    ranks, order = 2, Order(100, seed=3)
+    plain, again = [], []
+    for rank in range(ranks):
+        lightnings = DistributedSampler(range(100), ranks, rank)
+        plain += list(Batches(order, 10, rank, ranks, every_image=every_image, order=order))
+        again += list(Batches(lightnings, 10, rank, ranks, every_image=every_image, order=order))
+    assert [batch.tolist() for batch in again] == [batch.tolist() for batch in plain]
+    assert sorted(np.concatenate(again).tolist()) == list(range(100))

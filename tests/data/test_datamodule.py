@@ -307,6 +307,23 @@ def test_drawings_take_their_share_and_some_are_kept_aside(data, drawings_folder
     assert kept | trained == set(range(10))
 
 
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5])
+def test_any_share_of_drawings_can_be_had(data, drawings_folder, share):
+    module = data(drawings=str(drawings_folder), drawings_share=share, drawings_aside=0.3)
+    plain, kept = len(data().train), 7
+    added = len(module.train) - plain
+    assert added % kept == 0
+    wanted = share / (1 - share) * plain
+    assert abs(added - wanted) <= kept  # an image of each drawing more or less
+
+
+def test_images_that_make_no_batch_are_said(data):
+    with pytest.raises(
+        UserError, match=r"^mnist has 1 training images here, which make no batch: .* data\.limit too low"
+    ):
+        data(limit=1).train_dataloader()
+
+
 def test_a_drawing_stays_on_its_side_when_others_are_added(data, drawings_folder):
     """Or a network that is trained again would be measured with drawings that the first training has learned."""
     trained = set()

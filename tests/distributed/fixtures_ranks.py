@@ -1,10 +1,9 @@
 """Several ranks inside the test process: forked, so that none has to import torch again."""
 
-import faulthandler
 import multiprocessing
 import os
-import sys
 import traceback
+from multiprocessing.connection import wait
 
 from mnist_lightning.distributed import launcher, ranks
 
@@ -21,18 +20,29 @@ def together(count, task):
         theirs.close()
         pipes.append(ours)
     try:
-        told = [pipe.recv() if pipe.poll(120) else ("failed", "nothing in two minutes") for pipe in pipes]
+        told = _answers(pipes)
     finally:
         for process in processes:
             process.kill()
             process.join()
     faults = [text for kind, text in told if kind == "failed"]
+    assert faults or len(told) == count, "nothing in two minutes"
     assert not faults, "\n".join(faults)
     return [value for _, value in told]
 
 
+def _answers(pipes):
+    """What the ranks say, in their order; only until one fails, for which the others may wait in vain."""
+    told = {}
+    while len(told) < len(pipes):
+        ready = wait([pipe for pipe in pipes if pipe not in told], 120)
+        told |= {pipe: pipe.recv() for pipe in ready}
+        if not ready or any(told[pipe][0] == "failed" for pipe in ready):
+            break
+    return [told[pipe] for pipe in pipes if pipe in told]
+
+
 def _be(rank, count, port, task, pipe):
-    faulthandler.dump_traceback_later(100, file=sys.__stderr__)  # before `together` gives it up: where it hangs
     os.environ.update(ranks.environment(rank, count, port) | {"GLOO_SOCKET_IFNAME": "lo"})
     try:
         pipe.send(("returned", task(rank)))

@@ -8,10 +8,14 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import lightning
 import pytest
 import torch
 from fixtures_ranks import together
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
+from torch.utils.data import DataLoader
 
+import mnist_lightning as ml
 from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import check
 from mnist_lightning.data.datamodule import DigitsDataModule
@@ -78,6 +82,44 @@ def test_two_ranks_train_as_one_process_does(train, tmp_path):
     there = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*")}
     assert {path.relative_to(tmp_path / "both") for path in (tmp_path / "both").rglob("*")} == there
     assert runs.latest(tmp_path) == tmp_path / "both"
+
+
+def test_lightnings_trainer_with_its_defaults_shares_the_images_out_once(tmp_path):
+    def task(rank):
+        torch.set_num_threads(1)  # a pool of threads does not survive the fork
+        seen = []
+
+        class Noting(ml.Classifier):
+            def training_step(self, batch, batch_idx):
+                seen.append((self.current_epoch, batch_idx, len(batch[1])))
+                return super().training_step(batch, batch_idx)
+
+        trainer = lightning.Trainer(
+            accelerator="cpu", devices=2, max_epochs=1, default_root_dir=tmp_path, logger=False, barebones=True,
+            plugins=[TorchElasticEnvironment()],
+        )  # fmt: skip
+        data, model = DigitsDataModule("digits", limit=321, batch_size=32), Noting(ml.MLP(hidden_sizes=[8]))
+        trainer.fit(model, data)
+        trainer.test(model, data, verbose=False)
+        return seen, len(model.scored.labels)
+
+    (first, scored), (second, scored_too) = together(2, task)
+    assert first == second == [(0, number, 16) for number in range(10)]
+    assert scored + scored_too == 297
+
+
+def test_ordinary_batches_of_ones_own_are_shared_out_too(tmp_path):
+    def task(rank):
+        torch.set_num_threads(1)
+        trainer = lightning.Trainer(
+            accelerator="cpu", devices=2, max_epochs=1, default_root_dir=tmp_path, logger=False, barebones=True,
+            plugins=[TorchElasticEnvironment()],
+        )  # fmt: skip
+        pairs = [(torch.rand(1, 28, 28), torch.tensor(number % 10)) for number in range(64)]
+        trainer.fit(ml.Classifier(ml.MLP(hidden_sizes=[8])), DataLoader(pairs, 8))
+        return trainer.global_step
+
+    assert together(2, task) == [4, 4]  # of eight batches
 
 
 def test_a_resumed_run_of_several_ranks_gives_what_an_unbroken_one_gives(train, tmp_path):

@@ -11,6 +11,7 @@ from fixtures_training import NO_PICTURES, SMALL, compose, train, weights
 from mnist_lightning.callbacks import BestAndLast, Progress
 from mnist_lightning.callbacks import checkpoint as checkpoint_callback
 from mnist_lightning.errors import Interrupted, UserError
+from mnist_lightning.models import Classifier
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.tasks import finish, resume
@@ -256,6 +257,36 @@ def test_a_run_goes_on_from_within_an_epoch_that_it_has_saved(tmp_path, killed_a
     assert kept["global_step"] == 4
     resumed = train(tmp_path / "resumed", f"ckpt_path={tmp_path / 'broken' / 'run'}", small=False)
     assert (resumed["status"], resumed["history"]["epoch"]) == ("finished", [1])
+
+
+def test_a_run_of_a_share_of_each_epoch_resumes_as_if_nothing_had_happened(tmp_path, killed_after):
+    asked = ["trainer.limit_train_batches=0.7", "data.batch_size=32", *QUIET]
+    unbroken = train(tmp_path / "unbroken", *asked)
+    broken = killed_after(1, tmp_path / "broken", *asked)
+    resumed = train(tmp_path / "resumed", f"ckpt_path={broken}", small=False)
+    assert_same(resumed, unbroken)
+    ours, theirs = (weights(tmp_path / name / "run") for name in ("resumed", "unbroken"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_an_epoch_that_was_cut_short_is_over_and_the_next_one_is_whole(tmp_path, monkeypatch):
+    orders = []
+    step = Classifier.training_step
+
+    def note(self, batch, batch_idx):
+        orders.append((self.current_epoch, batch_idx, tuple(batch[1].tolist())))
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", note)
+    asked = ["trainer.max_epochs=3", "data.batch_size=32", "scheduler=none", "test=false", *QUIET]
+    train(tmp_path / "unbroken", *asked)
+    unbroken, orders = orders, []
+    train(tmp_path / "cut", *asked, "trainer.max_steps=4")
+    assert orders == unbroken[:4]
+    orders.clear()
+    resumed = train(tmp_path / "on", f"ckpt_path={tmp_path / 'cut/run'}", "trainer.max_steps=24", small=False)
+    assert orders == unbroken[10:30]
+    assert resumed["history"]["epoch"] == [1, 2, 3]
 
 
 def test_no_checkpoint_is_written_between_the_batches_of_a_step(tmp_path, monkeypatch):
