@@ -200,7 +200,7 @@ def composed_once() -> Iterator[None]:
 def end_epoch(checkpoint: dict[str, Any], batches: float) -> None:
     """In a checkpoint that Lightning is writing, let an epoch that `max_steps` or `max_time` has cut short be over.
 
-    Lightning counts such an epoch as done, and yet continues in the middle of it, where the order is another one by now.
+    Lightning counts such an epoch as done, and yet continues in its middle, where the order is another one by now.
 
     Args:
         checkpoint: what is going to be written.
