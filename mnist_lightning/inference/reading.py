@@ -89,6 +89,8 @@ class Reading:
 
     def scaled(self, scale: float) -> Reading:
         """The same with its boxes times `scale`: in pixels of a file whose picture was shrunk before it was read."""
+        if scale == 1:
+            return self
         digits = (replace(digit, box=_scaled(digit.box, scale)) for digit in self.digits)
         return replace(self, digits=tuple(digits))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,16 +39,7 @@ def read(content: Content, predictor: Predictor, sure: float) -> Reading:
     if content.strokes is not None:
         return reader.read(content.strokes)
     assert content.pixels is not None
-    reading = reader.read_picture(content.pixels)
-    if content.scale == 1:
-        return reading
-    digits = (replace(digit, box=_scaled(digit.box, content.scale)) for digit in reading.digits)
-    return replace(reading, digits=tuple(digits))
-
-
-def _scaled(box: tuple[float, float, float, float], scale: float) -> tuple[float, float, float, float]:
-    left, top, right, bottom = box
-    return left * scale, top * scale, right * scale, bottom * scale
+    return reader.read_picture(content.pixels).scaled(content.scale)
 
 
 def one_digit(

@@ -141,7 +141,7 @@ def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
     for card in cards[1:]:
         differing = [key for key in same if card[key] != cards[0][key]]
         own, other = card["settings"]["data"], cards[0]["settings"]["data"]
-        differing += [f"data.{key}" for key in split if own[key] != other[key]]
+        differing += [f"data.{key}" for key in split if own.get(key) != other.get(key)]
         if differing:
             raise UserError(f"These networks make no ensemble: they differ in {', '.join(differing)}.")
 
