@@ -237,11 +237,11 @@ def test_a_mistake_ends_in_one_sentence_and_leaves_nothing(mistakes_made, comman
 def test_each_of_them_is_answered_within_a_second(mistakes_made, tmp_path, slower):
     """Of a processor: whatever else the machine does meanwhile does not count."""
     slow = {command: made[1] for command, made in mistakes_made.items()}
-    for attempt in range(3):  # processors that are shared take longer at times
+    for attempt in range(5):  # processors that are shared take longer at times: the best of five counts
         slow = {command: seconds for command, seconds in slow.items() if seconds > 1}
         bound = slower() if slow else 1
         slow = {command: seconds for command, seconds in slow.items() if seconds > bound}
-        if slow and attempt < 2:
+        if slow and attempt < 4:
             slow = {command: made[1] for command, made in make(list(slow), tmp_path / str(attempt)).items()}
     assert slow == {}
 
