@@ -20,7 +20,7 @@ COMMANDS = [line.split(" #")[0].strip() for line in COMMANDS if line.strip() and
 ELSEWHERE = {
     "make train": "makes an environment: CI and the test below stand for it",
     "make test": "this is what runs now",
-    "python -m venv", "python3 -m venv": "makes an environment, as make does",
+    "python3 -m venv": "makes an environment, as make does",
     "pip install": "installs, as make does",
     "uv ": "installs, as make does",
     "python scripts/draw.py": "opens a window: tests/apps/test_window.py",
