@@ -62,10 +62,11 @@ class BestAndLast(Checkpoint):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Write last.ckpt within an epoch, if asked to."""
+        if self.every_n_steps is None:
+            return
         # A batch that makes no step only adds to gradients, which a checkpoint does not hold.
         stepped, self._step = trainer.global_step != self._step, trainer.global_step
-        due = self.every_n_steps and stepped and self._step % self.every_n_steps == 0
-        if due and not trainer.is_last_batch:
+        if stepped and self._step % self.every_n_steps == 0 and not trainer.is_last_batch:
             trainer.save_checkpoint(self._folder / LAST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

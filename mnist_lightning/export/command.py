@@ -128,13 +128,13 @@ class _Images:
     def _train(self) -> tuple[np.ndarray, np.ndarray]:
         if self._loaded is None:
             from mnist_lightning.cli import parts
-            from mnist_lightning.data.datamodule import DigitsDataModule
+            from mnist_lightning.data import sources
 
-            data = DigitsDataModule(**parts.source_built(self._data))
-            data.prepare_data()
-            data.setup("fit")
-            assert data.source is not None
-            self._loaded = data.source.train_images.numpy(), data.source.train_labels.numpy()
+            given = parts.source_built(self._data)
+            name, folder = given.get("name", "auto"), Path(given.get("folder", "data"))
+            own = given.get("source")
+            source = own() if own else sources.load(name, folder, given.get("mirrors", []))
+            self._loaded = source.train_images.numpy(), source.train_labels.numpy()
         return self._loaded
 
     def calibration(self) -> np.ndarray:
