@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout without installation
 
-from mnist_lightning.run.machine import keep_freed_memory
+from mnist_lightning.run.machine import keep_freed_memory, pick_precision
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
+precision = functools.cache(pick_precision)
 VAL_SIZE = 5000  # as the framework sets aside of MNIST's 60,000
 
 
@@ -80,6 +82,13 @@ def load(folder: Path, device: str) -> Data:
     )
 
 
+def autocast(device: str) -> torch.autocast:
+    """The framework's precision: bfloat16 where the hardware multiplies it."""
+    import torch
+
+    return torch.autocast(device, torch.bfloat16, enabled=precision(device) == "bf16-mixed")
+
+
 def onecycle(progress: float, warmup: float, start: float) -> float:
     """Learning rate, as a fraction of its peak, at `progress` (0 to 1) of the run: linear up, linear down to 0."""
     if progress < warmup:
@@ -130,7 +139,7 @@ def train(recipe: Recipe, data: Data) -> dict[str, Any]:
             inputs = to_input(images[batch])
             if augment is not None:
                 inputs = augment(inputs)
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 logits = network(inputs)
             loss = F.cross_entropy(logits.float(), labels[batch], label_smoothing=recipe.label_smoothing)
             loss.backward()
@@ -183,7 +192,7 @@ def accuracy(network: nn.Module, split: tuple[Tensor, Tensor]) -> float:
 
     network.eval()
     hits = torch.zeros((), device=split[0].device)
-    with torch.inference_mode(), torch.autocast(split[0].device.type, torch.bfloat16):
+    with torch.inference_mode(), autocast(split[0].device.type):
         for images, labels in zip(split[0].split(1000), split[1].split(1000), strict=True):
             hits += (network(to_input(images)).argmax(1) == labels).sum()
     return float(hits) / len(split[1])
