@@ -192,7 +192,7 @@ def table(results: Result) -> str:
     ours, theirs = results["memory"]["framework"], results["memory"]["reference"]
     facts = [
         f"Whole command, `experiment=fast`, process start to exit: {spread(seconds_of(whole, 'wall_seconds'))} s.",
-        f"Loader alone, batches of 64, shuffled: {results['loader']:,.0f} images a second, "
+        f"Loader alone, batches of 64, shuffled: {results['loader']:,.0f} images per second, "
         f"{results['loader'] / results['tutorial_loader']['images_per_second']:.0f} times torchvision's "
         f"{results['tutorial_loader']['images_per_second']:,.0f}.",
         f"Peak memory of a default run: {ours:,.0f} MiB, reference loop {theirs:,.0f} MiB ({ours / theirs:.2f}).",

@@ -45,7 +45,7 @@ def overhead(folder: Path, data: Path, jobs: int) -> str:
     fits = sum(timing["fit_seconds"] for timing in timings)
     return (
         f"overhead: {len(timings)} jobs, {wall:.1f} s, fits {fits:.1f} s: {wall / fits:.2f} (bar 1.25); "
-        f"{(wall - fits) / len(timings):.2f} s a job beyond its fit, start of the process included; "
+        f"{(wall - fits) / len(timings):.2f} s per job beyond its fit, start of the process included; "
         f"processor {used:.1f} s"
     )
 

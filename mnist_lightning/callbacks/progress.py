@@ -18,7 +18,7 @@ REDRAWN = 0.2  # seconds between two redraws of the bar
 
 
 class Progress(pl.Callback):
-    """A bar that counts batches, redrawn five times a second, and one line of numbers after each epoch.
+    """A bar that counts batches, redrawn five times per second, and one line of numbers after each epoch.
 
     After the bar come the mean training loss of the epoch so far, the accuracy of the last validation, images per
     second, and the remaining time of the whole run. The loss is read when the bar is drawn, not in each step, which

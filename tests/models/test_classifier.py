@@ -222,7 +222,7 @@ class Rates(pl.Callback):
 
 
 def fitted(network, data, folder, scheduler, epochs, optimizer=PLAIN, card=None):
-    """The learning rate of each step, and the trainer, of a real run over 3 batches an epoch."""
+    """The learning rate of each step, and the trainer, of a real run with 3 batches per epoch."""
     rates = Rates()
     trainer = pl.Trainer(
         max_epochs=epochs, accelerator="cpu", callbacks=[rates], logger=False, enable_checkpointing=False,
