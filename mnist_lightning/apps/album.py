@@ -78,7 +78,7 @@ class Album:
         self.sketches[:] = [each for each in self.sketches if each is not sketch]
 
     def restore(self, sketch: Sketch, place: int) -> None:
-        """Put back what `remove` took out."""
-        if sketch.label is not None:
+        """Put back what `remove` took out; another window may have written its line again meanwhile."""
+        if sketch.label is not None and not drawings.relabel(self.folder, sketch.identity, sketch.label):
             drawings.append(self.folder, sketch.strokes, sketch.label, identity=sketch.identity)
         self.sketches.insert(place, sketch)

@@ -353,6 +353,45 @@ def test_a_label_that_is_taken_back_with_u_is_no_longer_in_the_file(canvas):
     assert [sketch.label for sketch in canvas.album.sketches] == [4]
 
 
+@pytest.fixture
+def other(canvas, reader):
+    """A second window on the same folder."""
+    other = Canvas(folder=canvas.album.folder)
+    other.reader = reader
+    return other
+
+
+UNDO, REDO = 26, 25  # Ctrl+Z, Ctrl+Y
+
+
+def test_of_two_windows_on_one_folder_each_takes_back_what_it_kept_itself(canvas, other):
+    for window, figure in ((canvas, "4"), (other, "7"), (canvas, "1")):
+        write(window, figure)
+        press(window, figure)
+    assert labels(canvas) == [4, 7, 1]
+    other.key(UNDO)
+    assert (labels(canvas), other.reading.text) == ([4, 1], "7")
+    canvas.key(UNDO)
+    assert (labels(canvas), canvas.reading.text) == ([4], "1")
+    other.key(REDO)
+    canvas.key(REDO)
+    assert labels(canvas) == [4, 7, 1]
+
+
+def test_what_two_windows_bring_back_is_in_the_file_once(canvas, other):
+    write(canvas, "4")
+    press(canvas, "4")
+    other.sketch = other.album.sketches[0]
+    actions.do(other, "delete")
+    assert labels(canvas) == []
+    canvas.key(UNDO)
+    canvas.key(REDO)  # keeps it once more, as far as this window knows
+    assert labels(canvas) == [4]
+    press(other, "u")
+    assert other.message == "The drawing is back."
+    assert [digit.id for digit in read_digits(canvas.album.file)] == [canvas.album.sketches[0].identity]
+
+
 def test_undoing_further_takes_back_each_label_with_its_own_drawing(canvas):
     for figure in "71":
         write(canvas, figure)
