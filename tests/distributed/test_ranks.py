@@ -46,6 +46,7 @@ def train(compose, tmp_path):
         run.mkdir()
 
         def task(rank):
+            torch.manual_seed(rank)  # processes that are started, not forked, have nothing in common
             with mock.patch.object(multirun, "asked_for", return_value={"overrides": list(overrides)}):
                 return training.train(composed, ranks.NOWHERE if rank else run)
 
@@ -82,6 +83,18 @@ def test_two_ranks_train_as_one_process_does(train, tmp_path):
     there = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*")}
     assert {path.relative_to(tmp_path / "both") for path in (tmp_path / "both").rglob("*")} == there
     assert runs.latest(tmp_path) == tmp_path / "both"
+
+
+def test_without_a_seed_all_ranks_train_with_the_one_that_the_first_draws(train, tmp_path):
+    knobs = ["model=mlp", "model.hidden_sizes=[8]", "augment=affine", "data.limit=64", "trainer.max_epochs=1"]
+    first, second = train("drawn", 2, *knobs, "seed=null")
+    assert first["seed"] == second["seed"] == first["hyperparameters"]["seed"]
+    assert first["history"] == second["history"]
+    again, _ = train("given", 2, *knobs, f"seed={first['seed']}")
+    assert again["history"] == first["history"]
+    expected = checkpoint(tmp_path / "drawn")["state_dict"]
+    for name, value in checkpoint(tmp_path / "given")["state_dict"].items():
+        assert torch.equal(value, expected[name]), name
 
 
 def test_lightnings_trainer_with_its_defaults_shares_the_images_out_once(tmp_path):
@@ -131,6 +144,14 @@ def test_a_resumed_run_of_several_ranks_gives_what_an_unbroken_one_gives(train, 
     expected = checkpoint(tmp_path / "whole")
     for name, value in checkpoint(tmp_path / "again")["state_dict"].items():
         assert torch.equal(value, expected["state_dict"][name]), name
+
+
+def test_several_ranks_that_were_killed_after_their_last_epoch_are_resumed(train, tmp_path):
+    knobs = ["model=mlp", "model.hidden_sizes=[8]", "data.limit=64", "trainer.max_epochs=1"]
+    whole = train("whole", 2, *knobs)[0]
+    (tmp_path / "whole" / records.METRICS_FILE).unlink()  # else it is known to be over before any rank starts
+    again = train("again", 2, *knobs, f"ckpt_path={tmp_path / 'whole'}")[0]
+    assert (again["status"], again["test"], again["best"]) == ("finished", whole["test"], whole["best"])
 
 
 def test_sharded_training_gives_the_same_and_leaves_a_plain_checkpoint(train, tmp_path):
