@@ -33,6 +33,7 @@ class BestAndLast(Checkpoint):
         self.best: dict[str, Any] | None = None
         self._best_step = -1  # optimizer steps done when the best epoch ended
         self._step = 0  # optimizer steps done when the last batch ended
+        self._begun = False
         self._folder = Path()
 
     @property
@@ -54,7 +55,7 @@ class BestAndLast(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the first last.ckpt, and copy the best one of a resumed run."""
-        self._step = trainer.global_step
+        self._begun, self._step = True, trainer.global_step
         source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if self.best is not None and source is not None and trainer.is_global_zero:
             self._take_over_best(source, trainer.global_step)
@@ -84,7 +85,7 @@ class BestAndLast(Checkpoint):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Copy the checkpoints of a resumed run that had no epoch left to do."""
-        if not (self._folder / LAST).is_file() and trainer.is_global_zero:
+        if not self._begun:  # on every rank: they write a checkpoint together
             self.on_train_start(trainer, pl_module)
 
     def _is_best(self, now: dict[str, float]) -> bool:
@@ -104,7 +105,7 @@ class BestAndLast(Checkpoint):
         """
         assert self.best is not None
         # Not by the epoch: within the next one, Lightning still counts as many as at the end of the best.
-        best = source if self._best_step == step and source.name == Path(LAST).name else source.with_name("best.ckpt")
+        best = source if self._best_step == step else source.with_name("best.ckpt")
         if best.is_file():
             if best.resolve() != (self._folder / BEST).resolve():
                 (self._folder / BEST).parent.mkdir(parents=True, exist_ok=True)

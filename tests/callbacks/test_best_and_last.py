@@ -194,6 +194,17 @@ def test_a_run_killed_between_its_two_checkpoints_resumes_with_the_better_one(tm
     assert checkpoints(tmp_path / "before") == {"best.ckpt": "2", "last.ckpt": "4"}
 
 
+def test_a_copy_by_another_name_is_not_taken_for_what_lies_beside_it(tmp_path):
+    first = Trainer(tmp_path / "before").run(EPOCHS[:2])  # epoch 2 is its best
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (tmp_path / "before" / LAST).rename(kept / "mine.ckpt")
+    (kept / "best.ckpt").write_text("of another run")
+    second = Trainer(tmp_path / "after", resumed_from=kept / "mine.ckpt", states=first.states())
+    second.run(EPOCHS[2:])
+    assert checkpoints(tmp_path / "after") == {"best.ckpt": "2", "last.ckpt": "4"}
+
+
 def test_a_resumed_run_with_no_epoch_left_brings_its_checkpoints_over(tmp_path):
     first = Trainer(tmp_path / "before").run(EPOCHS[:2])
     second = Trainer(tmp_path / "after", resumed_from=tmp_path / "before" / LAST, states=first.states())
