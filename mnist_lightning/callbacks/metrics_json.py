@@ -23,6 +23,8 @@ class MetricsJSON(pl.Callback):
 
     def __init__(self, record: Record | None = None) -> None:
         self.record = record
+        self._fit_began: float | None = None
+        self._epoch_began = self._epoch_seconds = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the record."""
@@ -30,17 +32,20 @@ class MetricsJSON(pl.Callback):
             self.record = Record(Path(trainer.default_root_dir) if trainer.is_global_zero else None)
 
     def state_dict(self) -> dict[str, Any]:
-        """History and times so far."""
-        return self._record.state()
+        """History and times so far, the current epoch's included."""
+        seconds = time.perf_counter() - self._epoch_began if self._fit_began else 0.0
+        return {**self._record.state(), "fit_seconds": self._fit_seconds(), "epoch_seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the history of the run that is resumed."""
         self._record.resume(state_dict)
+        self._epoch_seconds = state_dict.get("epoch_seconds", 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the fit; a resumed run adds to the time of the runs before it."""
-        self._fit_began = time.perf_counter() - self._record.content["timing"]["fit_seconds"]
-        self._epoch_began = time.perf_counter()  # a run that is resumed within an epoch does not start it again
+        now = time.perf_counter()
+        self._fit_began = now - self._record.content["timing"]["fit_seconds"]
+        self._epoch_began = now - self._epoch_seconds  # a run that is resumed within an epoch does not start it again
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the previous epochs have reached, and start the clock of this one."""
@@ -59,7 +64,7 @@ class MetricsJSON(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the results of a resumed run that had no epoch left to do."""
-        if not hasattr(self, "_fit_began"):
+        if self._fit_began is None:
             self.on_train_start(trainer, pl_module)
             self._save(trainer)
 
@@ -70,4 +75,10 @@ class MetricsJSON(pl.Callback):
 
     def _save(self, trainer: pl.Trainer) -> None:
         best = getattr(trainer.checkpoint_callback, "best", None)
-        self._record.save(best, time.perf_counter() - self._fit_began)
+        self._record.save(best, self._fit_seconds())
+
+    def _fit_seconds(self) -> float:
+        """How long training has taken, the runs that are resumed included."""
+        if self._fit_began is None:
+            return self._record.content["timing"]["fit_seconds"]
+        return time.perf_counter() - self._fit_began

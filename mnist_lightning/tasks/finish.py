@@ -131,7 +131,7 @@ def _on_drawings(aside: InMemory, job: Job, path: Path | None) -> dict[str, Any]
 
 
 def _throughput(job: Job) -> None:
-    """Record the images per second over the epochs of this process."""
+    """Record the images per second over the epochs so far."""
     timing, trainer = job.record.content["timing"], job.trainer
     seconds = timing["seconds_per_epoch"]
     if seconds and trainer is not None and trainer.num_training_batches:
