@@ -54,5 +54,5 @@ class Seeding(pl.Callback):
             self._epoch, self._seeds = epoch, mixed.generate_state(count, np.uint64) >> np.uint64(1)
         number = int(self._seeds[batch])
         torch.default_generator.manual_seed(number)
-        if trainer.strategy.root_device.type == "cuda":
-            torch.cuda.manual_seed(number)
+        if (device := trainer.strategy.root_device.type) in ("cuda", "mps"):  # each has a generator of its own
+            getattr(torch, device).manual_seed(number)

@@ -62,3 +62,12 @@ def test_a_long_epoch_has_a_seed_for_each_batch():
         again = Seeding(0)
         again.on_train_batch_end(trainer(0), None, None, None, batch)
         assert float(torch.rand(())) == first
+
+
+def test_the_generator_of_a_mac_is_seeded_as_well(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
+    alone = trainer(0)
+    alone.strategy.root_device = torch.device("mps")
+    Seeding(0).on_train_start(alone, None)
+    assert seeds == [torch.initial_seed()]
