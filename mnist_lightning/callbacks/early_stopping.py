@@ -13,8 +13,6 @@ from mnist_lightning.types import Monitor, NonNegative, PositiveInt
 class EarlyStopping(callbacks.EarlyStopping):
     """Lightning's EarlyStopping on the metric that chooses the best checkpoint; without a patience it never stops.
 
-    It also ends training when the watched metric is no longer finite.
-
     Args:
         patience: epochs without a better value after which the run stops; None for never.
         min_delta: a smaller gain than this does not count, in units of the metric.
