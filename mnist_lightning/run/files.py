@@ -43,11 +43,12 @@ def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], Any]) -> No
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the rename to disk, where the system can do so (Windows cannot open folders)."""
+    """Flush the rename to disk, where the system can do so: Windows opens no folders, some network disks flush none."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            with contextlib.suppress(OSError):  # the file is there; only a power cut could still undo its renaming
+                os.fsync(handle)
         finally:
             os.close(handle)
 

@@ -1,8 +1,10 @@
 """Files are written whole or not at all: a reader or a killed process sees the old one or the new one."""
 
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +107,19 @@ def test_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     files.write_text(tmp_path / "a.txt", "ä")
     assert done[:2] == ["fsync", "rename"]
     assert (tmp_path / "a.txt").read_bytes() == "ä".encode()
+
+
+def test_a_disk_that_flushes_no_folders_takes_files_all_the_same(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def refuse_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    files.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
 
 
 KILLED = """
