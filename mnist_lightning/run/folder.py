@@ -81,9 +81,11 @@ def forget_run_folder() -> None:
 
 
 def remove_with_empty_parents(folder: Path) -> None:
-    """Remove a run folder, and the folders of its day and its kind if they are empty now."""
+    """Remove a run folder, and the folders of its day and its kind if they are empty now and not around this one."""
     shutil.rmtree(folder, ignore_errors=True)
-    for parent in list(folder.parents)[:2]:
+    for parent in list(folder.absolute().parents)[:2]:
+        if Path.cwd().is_relative_to(parent):
+            return
         with contextlib.suppress(OSError):
             parent.rmdir()
 

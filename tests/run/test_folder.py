@@ -182,3 +182,14 @@ def test_a_file_system_that_has_become_read_only_is_one_sentence(tmp_path, monke
     monkeypatch.setattr(Path, "unlink", refuse)  # which Linux refuses before it looks whether there is such a file
     with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\); what was there before"):
         files.write_text(tmp_path / "a.txt", "b")
+
+
+def test_the_folder_that_one_stands_in_is_not_removed_with_what_was_in_it(tmp_path, monkeypatch):
+    here = tmp_path / "empty" / "here"
+    (here / "mine").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    runs.remove_with_empty_parents(Path("mine").absolute())
+    assert list(here.iterdir()) == []
+    (here / "outputs" / "train" / "a-day" / "a-run").mkdir(parents=True)
+    runs.remove_with_empty_parents(Path("outputs/train/a-day/a-run"))
+    assert [path.name for path in here.rglob("*")] == ["outputs"]
