@@ -16,6 +16,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.run.untrusted import read_yaml
 
@@ -72,7 +73,7 @@ def may_set_mode(words: Iterable[str]) -> bool:
     """
     files = [path for folder in folders() for form in ("*.yaml", "*/*.yaml") for path in folder.glob(form)]
     modes = [path for path in files if "MULTIRUN" in path.read_text(encoding="utf-8", errors="replace")]
-    chosen = {word.lstrip("+").partition("=")[0] for word in words}
+    chosen = set(map(key_of, words))
     return "hydra.mode" in chosen or any(
         path.parent in folders() or path.parent.name in chosen | set(NOT_GROUPS) for path in modes
     )

@@ -11,6 +11,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from mnist_lightning.arguments import read_signature
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.cli.config import choices, groups, known_settings, targets
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError, causes
 
 
@@ -42,7 +43,7 @@ def explain(error: BaseException, command: str) -> str:
     ):
         return f"{found[1]} is a setting already: write it without the + in front."
     if isinstance(error, HydraException) and (found := re.match(r"Could not override '([^']+)'", str(error))):
-        return _unknown_key(found[1].partition("@")[0], command)
+        return _unknown_key(key_of(found[1]), command)
     if isinstance(error, HydraException) and isinstance(chain[-1], OmegaConfBaseException) and chain[-1].full_key:
         return _unknown_key(str(chain[-1].full_key), command)
     if isinstance(error, InterpolationResolutionError):

@@ -40,6 +40,7 @@ from mnist_lightning.cli.config import (
     search_path,
 )
 from mnist_lightning.cli.explain import explain, is_bad_choice
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError, extras_named
 from mnist_lightning.run import folder as runs
@@ -67,7 +68,7 @@ def main(name: str | None = None) -> None:
     if name is None:
         name, arguments = _first_word(arguments)
     as_is = os.environ.get("HYDRA_FULL_ERROR") == "1" or any(
-        each.startswith("debug=") and each.partition("=")[2] in choices("debug") for each in arguments
+        key_of(each) == "debug" and each.partition("=")[2] in choices("debug") for each in arguments
     )
     code = 0
     try:
@@ -202,13 +203,11 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
 def _refuse(name: str, config_name: str, overrides: list[str], sweeps: bool, asks: str | None) -> None:
     """Refuse what Hydra would accept and then fail on; `asks` is a flag that prints something and does nothing else."""
     for override in overrides:
-        if (
-            override.startswith("~")
-            and override[1:].partition("=")[0] not in words.OPTIONAL
-            and not (override.startswith(("~hydra", "~callbacks.", "~logger.")))
-        ):
+        key = key_of(override)
+        may_go = key in words.OPTIONAL or key.startswith(("hydra", "callbacks.", "logger."))
+        if override.startswith("~") and not may_go:
             raise UserError(f"{override} takes away what the program needs: set it to another value.")
-        if override.lstrip("+").startswith("search.trial="):
+        if key == "search.trial":
             raise UserError(f"{override} is for the search itself to set: leave it out.")
     if ranks.place().world > 1 and sweeps:
         raise UserError(
@@ -237,7 +236,7 @@ def _follow(name: str, command: Command, config_name: str, overrides: list[str])
         settings = plain(composed(config_name, overrides))
         check(settings, command.function)
         check_available(settings)
-        given = [each for each in overrides if not each.lstrip("+~").startswith("hydra")]
+        given = [each for each in overrides if not key_of(each).startswith("hydra")]
         command.load()(settings, ranks.NOWHERE, asked={"overrides": given})
     except (UserError, *UNREADABLE) as error:
         if ranks.place().local_rank == 0:

@@ -22,6 +22,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_lightning.cli.overrides import is_in, key_of
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
@@ -129,7 +130,7 @@ def _made(place: DictConfig, key: str) -> Path | None:
 def _check_new(folder: Path, config: DictConfig, key: str) -> None:
     """Refuse a non-empty folder that a config file names: its files may be anybody's. A typed one may be used."""
     given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # some hold a job's interpolations
-    typed = any(str(each).lstrip("+").startswith(f"{key}=") for each in given)
+    typed = any(key_of(str(each)) == key for each in given)
     if not typed and folder.is_dir() and any(folder.iterdir()):
         raise Refused(
             UserError(
@@ -168,7 +169,7 @@ def asked_for() -> dict[str, Any]:
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
     # A trial is repeated without its search, which has it already.
-    words = [each for each in overrides if each.lstrip("+").partition("=")[0].partition(".")[0] != "search"]
+    words = [each for each in overrides if not is_in(key_of(each), "search")]
     choices = {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
     choices.pop("local", None)
     return {

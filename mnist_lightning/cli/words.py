@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from mnist_lightning.cli.check import annotation_of, did_you_mean
 from mnist_lightning.cli.config import at_home, choices, groups, known_settings
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
 
 _WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package", "-p")
@@ -69,8 +70,8 @@ def chosen(override: str) -> str:
     """
     if override == "~logger":
         return "logger=none"
-    group = override.removesuffix("=null").lstrip("+")
-    if not override.endswith("=null") or group not in groups():
+    group = key_of(override)
+    if override.lstrip("+") != f"{group}=null" or group not in groups():
         return override
     return f"{group}=none" if "none" in choices(group) else f"~{group}" if group in OPTIONAL else override
 
@@ -105,7 +106,7 @@ def quoted(override: str, takes_text: Callable[[str], bool], sweeps: bool) -> st
         sweeps: whether a comma separates the values of several jobs.
     """
     key, equals, value = override.partition("=")
-    name = key.lstrip("+")
+    name = key_of(override)
     if not equals or value[:1] in ("'", '"') or value in ("null", "???") or "${" in value:
         return override
     if sweeps and name not in _DIRECTORIES and ("," in value or "(" in value):

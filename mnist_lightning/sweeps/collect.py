@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_lightning.cli import check as settings
+from mnist_lightning.cli.overrides import is_in, key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as run_folders
 from mnist_lightning.run import record as records
@@ -49,8 +50,7 @@ class Run:
         known = dict(metrics.get("choices") or {})
         known |= dict(settings.dotted(metrics.get("hyperparameters") or {}))
         # Not among the hyperparameters: callbacks should not change what is learned. Some do.
-        known |= {key.lstrip("~"): value or "left out" for key, value in self.overrides.items()
-                  if key.lstrip("~").startswith("callbacks.")}  # fmt: skip
+        known |= {key: value or "left out" for key, value in self.overrides.items() if key.startswith("callbacks.")}
         known["experiment"] = metrics.get("experiment")
         known["status"] = metrics.get("status")
         if loaded := (metrics.get("dataset") or {}).get("name"):
@@ -75,7 +75,7 @@ class Run:
     @property
     def _words(self) -> dict[str, str]:
         """Key -> its override as typed."""
-        return {word.lstrip("+").partition("=")[0]: word for word in self.metrics.get("overrides") or []}
+        return {key_of(word): word for word in self.metrics.get("overrides") or []}
 
     @property
     def replicate(self) -> tuple[str, ...]:
@@ -86,10 +86,10 @@ class Run:
     def recipe(self) -> list[str]:
         """Its overrides without the seed, the fold, where it ran, and its place in a sweep or search."""
         left_out = (*REPLICATES, *WHEREABOUTS)
-        given = {key: word for key, word in self._words.items() if key.partition(".")[0] != "search"}
-        kept = [word for key, word in given.items() if key not in left_out]
+        given = {key: word for key, word in self._words.items() if not is_in(key, "search")}
+        kept = {key: word for key, word in given.items() if key not in left_out}
         # That a sweep joined its networks is part of the recipe of the ensemble, not of each network.
-        return [word for word in kept if not word.startswith("sweep.") or "members" in self.metrics]
+        return [word for key, word in kept.items() if not is_in(key, "sweep") or "members" in self.metrics]
 
     def number(self, name: str) -> float | None:
         """`val_accuracy`, `val_loss`, `test_accuracy`, `test_loss`, `fit_seconds`, `parameters`, `best_epoch`.
@@ -168,7 +168,7 @@ def export(runs: list[Run]) -> dict[str, Any]:
     """
 
     def without_places(words: list[str]) -> list[str]:
-        return [word for word in words if word.split("=")[0] not in _PLACES]
+        return [word for word in words if key_of(word) not in _PLACES]
 
     rows = []
     for run in runs:

@@ -20,6 +20,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mnist_lightning.cli import multirun
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps import returns
 
@@ -98,8 +99,7 @@ def _check_composes(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoade
     groups = loader.list_groups("")
 
     def kind(override: str) -> str:
-        key = override.partition("=")[0]
-        return override if key.lstrip("+~").split("/")[0].split("@")[0] in groups else key
+        return override if key_of(override).split("/")[0] in groups else key_of(override)
 
     for job in {tuple(map(kind, job)): job for job in reversed(jobs)}.values():
         loader.load_sweep_config(config, job)

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial
 from mnist_lightning.cli import check as settings
 from mnist_lightning.cli import multirun
 from mnist_lightning.cli.commands import COMMANDS
+from mnist_lightning.cli.overrides import is_in, key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
@@ -33,7 +34,7 @@ from mnist_lightning.sweeps.samplers import Reseeded, pruner
 from mnist_lightning.sweeps.study import Ledger
 
 # Where and how something is computed, not what: may differ between two starts of the same search.
-FREE = ("search", "outputs", "logger", "runtime.", "hydra", "trainer=", "trainer.accelerator", "trainer.devices",
+FREE = ("search", "outputs", "logger", "runtime", "hydra", "trainer.accelerator", "trainer.devices",
         "trainer.enable_progress_bar", "data.folder", "data.mirrors", "data.num_workers")  # fmt: skip
 POLL = 1.0  # seconds between two checks on what other processes are doing
 
@@ -84,7 +85,7 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
             terms={
                 "objectives": wanted["objectives"],
                 "space": space.as_text(),
-                "command line": sorted(each for each in fixed if not each.lstrip("+").startswith(FREE)),
+                "command line": sorted(each for each in fixed if not _is_free(key_of(each))),
             },
             read_outcome=lambda number: outcome_of(folder / str(number), wanted["objectives"]),
         )
@@ -96,6 +97,10 @@ def search(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader, l
     OmegaConf.save(config, folder / "multirun.yaml")
     with storage.readable(address):
         Search(config, fixed, loader, launcher, ledger, folder, given).run()
+
+
+def _is_free(key: str) -> bool:
+    return key == "trainer" or is_in(key, *FREE)  # a choice of devices, not a number of epochs
 
 
 def _refuse_leftovers(folder: Path, study: str) -> None:
@@ -124,7 +129,7 @@ class Search:
         self.config, self.fixed, self.loader, self.launcher = config, fixed, loader, launcher
         self.ledger, self.folder, self.wanted = ledger, folder, given["search"]
         self.failures = 0
-        words = [each for each in fixed if not each.lstrip("+").startswith("search")]
+        words = [each for each in fixed if not is_in(key_of(each), "search")]
         self.report = study_report.Report(ledger, folder, self.wanted["objectives"], config.hydra.job.name, words)
 
     def run(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
@@ -63,7 +64,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     record = Record(run, {
         **{key: first[key] for key in ("experiment", "choices") if key in first},
         "command": shlex.join(["python", *sys.argv]),
-        "overrides": [*(word for word in _common(finished) if word != "sweep.ensemble=true"), "sweep.ensemble=true"],
+        "overrides": [*(word for word in _common(finished) if key_of(word) != "sweep.ensemble"), "sweep.ensemble=true"],
         "members": [os.path.relpath(job.folder, run) for job in finished],  # valid wherever the sweep is moved to
         "dataset": first["dataset"],
         "seed": seeds,

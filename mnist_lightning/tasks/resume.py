@@ -8,6 +8,7 @@ from typing import Any
 
 from mnist_lightning.cli.check import check, dotted, shown
 from mnist_lightning.cli.commands import COMMANDS
+from mnist_lightning.cli.overrides import is_in, key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run.record import read_metrics
@@ -55,11 +56,10 @@ def check_unfinished(path: Path, overrides: Sequence[str]) -> None:
     try:
         record = read_metrics(path.parents[1])
         done = len(record["history"]["epoch"])
-        wanted = record["hyperparameters"]["trainer"]["max_epochs"]
-    except (UserError, KeyError, TypeError, IndexError):
+        asked = [each.partition("=")[2] for each in overrides if key_of(each) == "trainer.max_epochs"]
+        wanted = int(asked[-1] if asked else record["hyperparameters"]["trainer"]["max_epochs"])
+    except (UserError, KeyError, TypeError, ValueError, IndexError):
         return  # the checkpoint will tell
-    asked = [each.partition("=")[2] for each in overrides if each.startswith("trainer.max_epochs=")]
-    wanted = int(asked[-1]) if asked and asked[-1].isdigit() else wanted
     if record.get("status") == "finished" and done >= wanted:
         raise UserError(
             f"{path} has done {done} epochs already: ask for more with trainer.max_epochs={done + 1} or higher."
@@ -99,12 +99,12 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
             result[key] = _copy(value)
     now, before = dict(dotted(composed)), dict(dotted(kept))
     for override in overrides:
-        name = _name(override).split("@")[0]
+        name = key_of(override)
         section = name.split(".")[0]
-        free = any(name == each or name.startswith(f"{each}.") for each in FREE)
+        free = is_in(name, *FREE)
         if name in ("experiment", "debug", "search", "train", "ckpt") and not composed.get("search"):
             raise UserError(f"{override} cannot be given with ckpt_path=: its settings are those of {path}.")
-        touched = [key for key in now if key == name or key.startswith(f"{name}.")]
+        touched = [key for key in now if is_in(key, name)]
         changed = [key for key in touched if now[key] != before.get(key)]
         # A trial is resumed by its search, which composes it again and vouches for its settings; some of them, such as
         # the seed that was drawn or the checkpoint that `latest` was, stand in the checkpoint in another form.
@@ -120,7 +120,7 @@ def settings(composed: dict[str, Any], kept: Mapping[str, Any], overrides: Seque
         if name in result:  # `callbacks.averaging` is `averaging`
             result["callbacks"][name] = _copy(result[name])
         elif setting := _FOLLOW.get(name):  # these follow settings of the trainer
-            said = set(map(_name, overrides))
+            said = set(map(key_of, overrides))
             if setting in said and name in composed["callbacks"]:
                 result["callbacks"][name] = _copy(composed["callbacks"][name])
     if not composed.get("search"):  # a trial that is resumed on its own reports to nobody
@@ -142,8 +142,8 @@ def asked(now: Mapping[str, Any], path: Path) -> dict[str, Any]:
         then = read_metrics(path.parents[1])
     except (UserError, IndexError):
         return dict(now)
-    given = [_name(each) for each in now.get("overrides", ())]
-    before = [each for each in then.get("overrides") or () if _name(each) not in given]
+    given = [key_of(each) for each in now.get("overrides", ())]
+    before = [each for each in then.get("overrides") or () if key_of(each) not in given]
     choices = {name: choice for name, choice in now.get("choices", {}).items() if name in given}
     return {
         **now,
@@ -153,15 +153,11 @@ def asked(now: Mapping[str, Any], path: Path) -> dict[str, Any]:
     }
 
 
-def _name(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
-
-
 def not_in_checkpoint(settings: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
     """The settings that a command must give to resume a run, since they are not in its checkpoint."""
-    names = [_name(each) for each in overrides]
+    names = [key_of(each) for each in overrides]
     given = [f"outputs={settings['outputs']}"] * ("outputs" in names)
-    given += [each for each, name in zip(overrides, names, strict=True) if name.split(".")[0] in ("logger", "allow")]
+    given += [each for each, name in zip(overrides, names, strict=True) if is_in(name, "logger", "allow")]
     return given
 
 

@@ -112,6 +112,13 @@ def test_an_export_reads_back_to_the_same_table(outputs, tmp_path):
     )
 
 
+def test_an_export_leaves_places_out_however_they_were_typed():
+    words = ["++data.folder=/home/me/mnist", "+data.mirrors=[file:///home/me]", "outputs=/home/me/outputs", "seed=1"]
+    metrics = {"status": "finished", "overrides": words, "command": f"python scripts/train.py {' '.join(words)}"}
+    [kept] = collect.export([collect.Run("a", metrics)])["runs"]
+    assert (kept["overrides"], kept["command"]) == (["seed=1"], "python scripts/train.py seed=1")
+
+
 def test_an_export_names_checkpoints_without_the_folders_above_their_runs():
     path = "/home/me/outputs/train/10-00-00-abc/checkpoints/best.ckpt"
     run = collect.Run("a", {"status": "finished", "hyperparameters": {"ckpt": path, "distill": {"teacher": path}}})

@@ -193,6 +193,23 @@ def test_a_finished_run_resumes_with_more_epochs(finished, tmp_path):
             train(tmp_path, f"ckpt_path={last}", *asked, small=False, run=tmp_path / f"same{len(asked)}{asked}")
 
 
+@pytest.mark.parametrize("asked", ["trainer.max_epochs=3", "++trainer.max_epochs=3"])
+def test_more_epochs_may_be_asked_for_in_any_of_hydras_ways(finished, asked):
+    last = finished[0] / "run" / runs.LAST
+    resume.check_unfinished(last, [asked])
+    with pytest.raises(UserError, match=r"has done 2 epochs already"):
+        resume.check_unfinished(last, [asked.replace("3", "2")])
+
+
+def test_a_record_without_a_number_of_epochs_leaves_it_to_the_checkpoint(finished, tmp_path):
+    shutil.copytree(finished[0] / "run", tmp_path / "run")
+    path = tmp_path / "run" / records.METRICS_FILE
+    record = json.loads(path.read_text())
+    record["hyperparameters"]["trainer"]["max_epochs"] = None
+    path.write_text(json.dumps(record))
+    resume.check_unfinished(tmp_path / "run" / runs.LAST, [])
+
+
 def test_a_run_killed_after_its_last_epoch_still_gets_its_test_and_pictures(finished, tmp_path, monkeypatch):
     def die(job, path):
         raise Killed
