@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mnist_lightning import compat
 from mnist_lightning.errors import UserError
@@ -88,7 +88,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> UserError:
 
 
 def log_results(loggers: list[Any], record: Mapping[str, Any]) -> None:
-    """Pass the hyperparameters and results of a run to its loggers, and close them.
+    """Pass the hyperparameters and results of a run to its loggers, and close them with how it ended.
 
     Args:
         loggers: Lightning's.
@@ -117,7 +117,7 @@ def log_results(loggers: list[Any], record: Mapping[str, Any]) -> None:
         else:
             logger.log_hyperparams(plain)
             logger.log_metrics(known)
-        _close(logger, "success")
+        _close(logger, record["status"])
 
 
 def close_failed(loggers: list[Any]) -> None:
@@ -131,11 +131,17 @@ def close_failed(loggers: list[Any]) -> None:
             _close(logger, "failed")
 
 
-def _close(logger: Any, status: Literal["success", "failed"]) -> None:
-    """Close a logger, and mark its run with Lightning's word for how it went."""
-    logger.finalize(status)
+_ENDS = {"failed": ("failed", 1), "interrupted": ("KILLED", 255)}
+"""How a run that did not end as planned ended: as Lightning's MLFlowLogger passes it on, and as an exit code for W&B,
+which itself ends a run with 255 on Ctrl-C."""
+
+
+def _close(logger: Any, status: str) -> None:
+    """Close a logger, and mark its run with how it ended: a status of the record."""
+    word, code = _ENDS.get(status, ("success", 0))
+    logger.finalize(word)
     if type(logger).__name__ == "WandbLogger":
         import wandb
 
         if wandb.run is not None:  # otherwise the next job of a sweep, in this process, would write into it
-            wandb.run.finish(exit_code=0 if status == "success" else 1)
+            wandb.run.finish(exit_code=code)

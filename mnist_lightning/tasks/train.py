@@ -19,7 +19,7 @@ from mnist_lightning.cli.config import job_began
 from mnist_lightning.distributed import launcher, ranks
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run import folder as runs
-from mnist_lightning.run import machine
+from mnist_lightning.run import machine, signals
 from mnist_lightning.run.clock import Laps
 from mnist_lightning.run.record import Record
 from mnist_lightning.tasks import resume
@@ -108,12 +108,17 @@ def train(
         from mnist_lightning.tasks import finish, fit, loggers, setup
     laps.lap("imports")
     job = Job(final, run, laps, Record(run if first else None), start, asked, bool(final["ckpt_path"]))
-    setup.setup(job)
+    try:
+        setup.setup(job)
+    except BaseException:
+        loggers.close_failed(job.loggers)
+        raise
     try:
         if final["train"]:
             fit.fit(job)
         if first:
-            finish.finish(job)
+            with signals.handled(_interrupt, once=True):
+                finish.finish(job)
     except (Interrupted, KeyboardInterrupt, SystemExit) as error:  # SystemExit: Lightning's own answer to SIGTERM
         signum = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
         interrupted = error if isinstance(error, Interrupted) else Interrupted(signum)
@@ -127,6 +132,11 @@ def train(
         loggers.close_failed(job.loggers)
         raise
     return job.record.content
+
+
+def _interrupt(signum: int) -> None:
+    """End what comes after the fit at once: it makes no step that would have to be completed."""
+    raise Interrupted(signum)
 
 
 def _launch(settings: dict[str, Any], run: Path, count: int, asked: dict[str, Any], typed: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Each logger is really started, offline, by a tiny fit; what it wrote is read back."""
 
 import csv
+import signal
 import sys
 from functools import partial
 from importlib.util import find_spec
@@ -12,16 +13,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from fixtures_training import train
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.optim import SGD
 
-from mnist_lightning.callbacks import LearningCurves, NetworkGraph
+from mnist_lightning.callbacks import BestAndLast, LearningCurves, NetworkGraph
 from mnist_lightning.callbacks.pictures import keep
 from mnist_lightning.cli import parts
 from mnist_lightning.cli.config import CONF
-from mnist_lightning.errors import UserError
+from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.models import MLP, Classifier, step
+from mnist_lightning.run import record as records
+from mnist_lightning.tasks import setup
 from mnist_lightning.tasks.loggers import close_failed, log_results
 
 RECORD = {
@@ -34,6 +38,7 @@ RECORD = {
     "history": {"epoch": [1, 2]},
     "parameters": 6378,
     "timing": {"fit_seconds": 1.5},
+    "status": "finished",
 }  # fmt: skip
 FINAL = {"test_accuracy": 0.75, "val_accuracy": 0.875, "val_loss": 0.25, "parameters": 6378, "fit_seconds": 1.5}
 STEPS, EPOCHS = 4, 2
@@ -280,3 +285,65 @@ def test_a_package_that_is_missing_is_said_before_the_run(tmp_path, monkeypatch,
 def test_an_unknown_logger_is_said(tmp_path):
     with pytest.raises(UserError, match=r"^logger\.mine cannot be built from lightning\.pytorch\.loggers\.Neptun: "):
         parts.build_all("logger", {"mine": {"_target_": "lightning.pytorch.loggers.Neptun"}}, save_dir=tmp_path)
+
+
+def status_in_mlflow(outputs):
+    """The word that MLflow shows for the only run in its database."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{outputs}/mlflow.db")
+    [run] = client.search_runs([client.get_experiment_by_name("mnist").experiment_id])
+    return run.info.status
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "shown"),
+    [
+        ("interrupted", Interrupted(signal.SIGTERM), "KILLED"),
+        ("failed", ZeroDivisionError("a bug"), "FAILED"),
+        ("pruned", None, "FINISHED"),  # as planned: the search ended it
+    ],
+)
+def test_mlflow_shows_how_a_run_ended(tmp_path, monkeypatch, status, error, shown):
+    for package in ("mlflow", "sqlalchemy", "alembic"):
+        pytest.importorskip(package)
+    end_epoch = BestAndLast.on_train_epoch_end
+
+    def end(self, trainer, module):
+        end_epoch(self, trainer, module)
+        if error is not None:
+            raise error
+        next(each for each in trainer.callbacks if hasattr(each, "record")).record.pruned()
+        trainer.should_stop = True
+
+    monkeypatch.setattr(BestAndLast, "on_train_epoch_end", end)
+    asked = ["logger=mlflow", "callbacks=[seeding,metrics_json,checkpoint]"]
+    if error is None:
+        train(tmp_path, *asked)
+    else:
+        with pytest.raises(type(error)):
+            train(tmp_path, *asked)
+    assert records.read_metrics(tmp_path / "run")["status"] == status
+    assert status_in_mlflow(tmp_path) == shown
+
+
+def test_a_run_that_cannot_be_set_up_is_not_left_running_in_mlflow(tmp_path, monkeypatch):
+    for package in ("mlflow", "sqlalchemy", "alembic"):
+        pytest.importorskip(package)
+
+    def refuse(job):
+        raise UserError("This does not fit.")
+
+    monkeypatch.setattr(setup, "_start_record", refuse)
+    with pytest.raises(UserError, match="does not fit"):
+        train(tmp_path, "logger=mlflow")
+    assert status_in_mlflow(tmp_path) == "FAILED"
+
+
+@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("pruned", 0), ("failed", 1), ("interrupted", 255)])
+def test_wandb_shows_how_a_run_ended(monkeypatch, status, code):
+    wandb, codes = pytest.importorskip("wandb"), []
+    monkeypatch.setattr(wandb, "run", SimpleNamespace(finish=lambda exit_code: codes.append(exit_code)))
+    logger = type("WandbLogger", (), dict.fromkeys(("log_hyperparams", "log_metrics", "finalize"), lambda *_: None))()
+    log_results([logger], RECORD | {"status": status})
+    assert codes == [code]

@@ -23,7 +23,7 @@ from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
-from mnist_lightning.models import checkpoint
+from mnist_lightning.models import Classifier, checkpoint
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
 from mnist_lightning.run.record import Record
@@ -145,6 +145,28 @@ def test_a_signal_is_heard_wherever_it_arrives(tmp_path, monkeypatch, signum, ep
     told = records.read_metrics(tmp_path / "run")
     assert (told["status"], told["history"]["epoch"]) == ("interrupted", list(range(1, epoch + 2)))
     assert [signal.getsignal(each) for each in (2, 15)] == handlers
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("place", ["score", "read_held_out"])
+def test_a_signal_after_the_last_epoch_is_heard_and_named(tmp_path, monkeypatch, signum, place):
+    monkeypatch.setattr(finish, place, lambda *_: signal.raise_signal(signum))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # or a run that hears nothing would end the tests
+    try:
+        with pytest.raises(Interrupted, match=signum.name):
+            train(tmp_path, *NO_PICTURES)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    told = records.read_metrics(tmp_path / "run")
+    assert (told["status"], told["error"]) == ("interrupted", f"Interrupted by {signum.name}.")
+    assert runs.latest(tmp_path) is None
+
+
+def test_ctrl_c_in_lightnings_test_is_called_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(Classifier, "on_test_start", lambda _: signal.raise_signal(signal.SIGINT), raising=False)
+    with pytest.raises(Interrupted, match="SIGINT"):
+        train(tmp_path, *NO_PICTURES)
+    assert records.read_metrics(tmp_path / "run")["error"] == "Interrupted by SIGINT."
 
 
 def test_a_run_killed_outright_leaves_its_last_whole_epoch(tmp_path):
