@@ -58,7 +58,8 @@ def test_its_record_is_that_of_a_run_and_says_what_made_it(swept):
     done, sweep = swept
     metrics = json.loads((sweep / "ensemble" / records.METRICS_FILE).read_text())
     assert metrics["status"] == "finished"
-    assert "experiment=ensemble" in metrics["command"]
+    asked = ["experiment=ensemble", *SMALL, "model.inputs=[image],[deslanted]", 'hydra.sweeper.params.seed="3,4"']
+    assert shlex.split(metrics["command"]) == ["python", "scripts/train.py", *asked, f"outputs={sweep.parents[2]}"]
     assert (sweep.parents[2] / "latest").resolve() == (sweep / "ensemble").resolve(), "experiment=distill learns of it"
     assert metrics["best"]["checkpoint"] == runs.BEST
     assert metrics["members"] == ["../0", "../1", "../2", "../3"]
@@ -139,6 +140,20 @@ def test_a_sweep_of_one_network_makes_none(tmp_path):
     files.write_json(run / records.METRICS_FILE, {"status": "finished"})
     with pytest.raises(UserError, match=r"needs two trained networks.* 1 finished"):
         ensemble.join(tmp_path, tmp_path)
+
+
+def test_jobs_that_left_no_checkpoint_are_no_members(swept, tmp_path, caplog):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(swept[1], sweep, ignore=shutil.ignore_patterns("ensemble"))
+    for job in "12":
+        (sweep / job / runs.BEST).unlink()
+    assert ensemble.join(sweep, tmp_path)["members"] == ["../0", "../3"]
+    assert "The ensemble holds 2 networks: 2 jobs left none." in caplog.text
+    shutil.rmtree(sweep / "ensemble")
+    (sweep / "3" / runs.BEST).unlink()
+    with pytest.raises(UserError, match=r"of the jobs in .* 4 finished, and 1 left a checkpoints/best\.ckpt\.$"):
+        ensemble.join(sweep, tmp_path)
+    assert not (sweep / "ensemble").exists()
 
 
 def test_networks_that_saw_each_others_validation_images_make_none():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fixtures_sweeps import sweep
+from fixtures_sweeps import run, sweep
 
 from mnist_lightning.cli import multirun
 from mnist_lightning.run import folder as runs
@@ -66,7 +67,8 @@ def test_the_end_of_a_sweep_is_a_table_means_and_the_best_command(third_of_six):
     assert [line.split()[:6] for line in table[-2].splitlines()[1:]] == [
         ["0.03", "2", "93.05", "±", "0.07", "%"], ["0.01", "2", "91.05", "±", "0.07", "%"]]  # fmt: skip
     assert table[-1] == (
-        "best on average, validation accuracy 93.05 ± 0.07 %\n  python scripts/train.py optimizer.lr=0.03 model=mlp\n"
+        "best on average, validation accuracy 93.05 ± 0.07 %\n"
+        "  python -m mnist_lightning train optimizer.lr=0.03 model=mlp\n"
     )
     assert {"results.csv", "results.md", "results.png"} <= {path.name for path in folder.iterdir()}
     assert (folder / "results.csv").read_text().splitlines()[1].startswith("5,0.03,1,finished,0.931,0.1,1,0.921")
@@ -235,3 +237,33 @@ def test_a_sweep_in_workers_ends_when_all_its_jobs_have(tmp_path):
     done, folder = sweep(tmp_path, "optimizer.lr=0.01,0.03", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert statuses(folder) == {0: "finished", 1: "finished"}
     assert done.returncode == 0
+
+
+def test_a_worker_knows_how_the_sweep_was_started(monkeypatch):
+    import pickle
+
+    from mnist_lightning.cli import commands
+
+    monkeypatch.setenv("TQDM_DISABLE", "")  # it sets it
+    monkeypatch.setattr(sys, "argv", ["/env/bin/mnist-lightning", "train", "-m"])
+    travelling = pickle.dumps(multirun.Worker())
+    monkeypatch.setattr(sys, "argv", ["/env/lib/ray/default_worker.py", "--node-ip=::1"])
+    assert pickle.loads(travelling).inside
+    assert commands.program("train") == ["mnist-lightning", "train"]
+
+
+def test_the_command_in_a_record_says_where_the_config_is_and_which(tmp_path):
+    """Whatever the job is called: a config may name it anything."""
+    (tmp_path / "my conf" / "model").mkdir(parents=True)
+    (tmp_path / "my conf" / "model" / "tiny.yaml").write_text(
+        "_target_: mnist_lightning.models.MLP\nhidden_sizes: [4]\n"
+    )
+    (tmp_path / "my conf" / "mine.yaml").write_text("defaults: [train, _self_]\nseed: 4\n")
+    asked = ["--config-dir", "my conf", "--config-name", "mine", "model=tiny", "hydra.job.name=other"]
+    done = run(tmp_path, *asked)
+    assert done.returncode == 0, done.stderr
+    [record] = tmp_path.glob("outputs/train/*/*/training_metrics.json")
+    assert shlex.split(json.loads(record.read_text())["command"]) == [
+        *("python", "-m", "mnist_lightning", "train", "--config-name", "mine"),
+        *("--config-dir", str(tmp_path / "my conf"), "model=tiny"),
+    ]

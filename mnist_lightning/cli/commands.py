@@ -56,14 +56,22 @@ class Command:
         return result if self.compared else None
 
 
-def program(name: str) -> list[str]:
-    """How to call a command the way this process was called: `python scripts/train.py`, or `mnist-lightning train`."""
+def program(name: str, home: bool = False) -> list[str]:
+    """How to call a command the way this process was called: `python scripts/train.py`, or `mnist-lightning train`.
+
+    Args:
+        name: that of the command.
+        home: as it is called from the project's folder, wherever that is; otherwise from the current folder.
+
+    Returns:
+        The words; `python -m mnist_lightning train` where Python code of somebody else called the command.
+    """
     called = Path(sys.argv[0])
     if called.name.startswith("mnist-lightning"):
         return ["mnist-lightning", name.replace("_", "-")]
-    if called.parts[-2:] == ("mnist_lightning", "__main__.py"):
-        return ["python", "-m", "mnist_lightning", name]
-    return ["python", sys.argv[0] if called.name == f"{name}.py" else f"scripts/{name}.py"]
+    if called.parent.name == "scripts" and called.suffix == ".py" and called.stem in COMMANDS:
+        return ["python", f"scripts/{name}.py" if home else str(called.with_name(f"{name}.py"))]
+    return ["python", "-m", "mnist_lightning", name]
 
 
 def _get(path: str) -> Callable[..., Any]:

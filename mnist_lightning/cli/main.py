@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -27,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mnist_lightning import compat
 from mnist_lightning.cli import elsewhere, multirun, words  # noqa: F401  elsewhere watches what Hydra reads
 from mnist_lightning.cli.check import check, check_available
-from mnist_lightning.cli.commands import COMMANDS, Command
+from mnist_lightning.cli.commands import COMMANDS, Command, program
 from mnist_lightning.cli.config import (
     CONF,
     choices,
@@ -140,7 +141,8 @@ def run(name: str, arguments: list[str]) -> Any:
         if not any("hydra.searchpath" in each for each in overrides):
             overrides += search_path(folders()[:-1])
         with extras_named():  # those of a launcher; a job reports its own
-            return _through_hydra(name, command, [*flags, *overrides])
+            typed = shlex.join([*program(name, home=True), *arguments])
+            return _through_hydra(name, command, [*flags, *overrides], typed)
     except multirun.Refused as error:
         raise error.error from None
     except UNREADABLE as error:
@@ -151,7 +153,7 @@ def run(name: str, arguments: list[str]) -> Any:
         raise
 
 
-def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
+def _through_hydra(name: str, command: Command, arguments: list[str], typed: str) -> Any:
     told: list[BaseException] = []
     results: list[Any] = []
     worker = multirun.Worker()
@@ -189,7 +191,7 @@ def _through_hydra(name: str, command: Command, arguments: list[str]) -> Any:
     handlers = list(root.handlers)
     try:
         once = contextlib.nullcontext() if may_set_mode(arguments) else compat.composed_once()
-        with once, compat.hydra_arguments(arguments), multirun.summed_up(report):
+        with once, compat.hydra_arguments(arguments), multirun.summed_up(report, typed):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
     finally:  # for a caller from Python: Hydra's handlers would go on writing into this run's folder, which may be gone
         for handler in set(root.handlers) - set(handlers):

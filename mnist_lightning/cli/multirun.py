@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_lightning.cli.commands import program
 from mnist_lightning.cli.overrides import is_in, key_of
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run import folder as runs
@@ -44,11 +46,13 @@ class Worker:
         self.inside = inside
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _arrive, ({key: os.environ[key] for key in (runs.RUN_FOLDER, runs.LATEST) if key in os.environ},)
+        environment = {key: os.environ[key] for key in (runs.RUN_FOLDER, runs.LATEST) if key in os.environ}
+        return _arrive, (environment, sys.argv[0])
 
 
-def _arrive(environment: dict[str, str]) -> Worker:
+def _arrive(environment: dict[str, str], program: str) -> Worker:
     os.environ.update(environment)
+    sys.argv[:1] = [program]  # as `multiprocessing` does it; a launcher's own says nothing about the command
     os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
     return Worker(inside=True)
 
@@ -159,10 +163,10 @@ def _job_folders(sweep: Path) -> list[Path]:
     return sorted(found)
 
 
-def asked_for() -> dict[str, Any]:
+def asked_for(name: str = "train") -> dict[str, Any]:
     """What was asked of this job, for its record: `command`, `overrides`, `choices` and the `experiment` among them.
 
-    Empty outside a script.
+    Empty outside a command. `name` is that of the command.
     """
     if not HydraConfig.initialized():
         return {}
@@ -173,11 +177,18 @@ def asked_for() -> dict[str, Any]:
     choices = {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
     choices.pop("local", None)
     return {
-        "command": shlex.join(["python", f"scripts/{hydra.job.name}.py", *words]),
+        "command": shlex.join([*program(name, home=True), *_config_flags(hydra, name), *words]),
         "overrides": overrides,
         "experiment": choices.get("experiment"),
         "choices": choices,
     }
+
+
+def _config_flags(hydra: HydraConf, name: str) -> list[str]:
+    """The flags that say where the config came from, if it is not the command's own."""
+    flags = [] if hydra.job.config_name == name else ["--config-name", str(hydra.job.config_name)]
+    places = [each.path for each in hydra.runtime.config_sources if each.provider == "command-line"]
+    return [*flags, *(word for place in places for word in ("--config-dir", place))]
 
 
 def run_job(task: Callable[[], Any], settings: dict[str, Any], run: Path, worker: Worker) -> Any:
@@ -273,12 +284,13 @@ def record(
 
 
 @contextlib.contextmanager
-def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[None]:
+def summed_up(report: Callable[[Path, dict[str, Any]], int] | None, command: str) -> Iterator[None]:
     """Around `hydra.main`: after a sweep, however it ends, report on its folder and exit with the report's code.
 
     Args:
-        report: takes the sweep's folder, `outputs` and the settings of `sweep.`, and returns an exit code; None for
-            scripts without such a report.
+        report: takes the sweep's folder, and `outputs`, `command` and the settings of `sweep.`, and returns an exit
+            code; None for commands without such a report.
+        command: the command line that started the sweep.
     """
     RunFolders.sweep = None
     code = 0
@@ -294,7 +306,7 @@ def summed_up(report: Callable[[Path, dict[str, Any]], int] | None) -> Iterator[
             _record_the_dead(folder, config)
             (folder / STOP_FILE).unlink(missing_ok=True)
             if _job_folders(folder):
-                code = report(folder, {"outputs": config.outputs, **config.sweep})
+                code = report(folder, {"outputs": config.outputs, "command": command, **config.sweep})
             else:
                 _discard(folder)
     if code:

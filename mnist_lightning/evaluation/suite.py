@@ -6,8 +6,6 @@ Nothing is chosen on the test images: temperature and thresholds come from valid
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import nearest
 from mnist_lightning.data import corrections, sources
 from mnist_lightning.data.datamodule import DigitsDataModule
@@ -110,7 +109,7 @@ def evaluate_suite(
     result["speed"] = speed.measure_speed(predictor, images, options.speed_seconds)
     result |= {
         "seed": options.seed,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": multirun.asked_for("evaluate_suite").get("command"),
         "environment": provenance.describe(predictor.device.type, predictor.precision),
         "seconds": time.perf_counter() - began,
     }

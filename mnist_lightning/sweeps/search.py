@@ -130,7 +130,7 @@ class Search:
         self.ledger, self.folder, self.wanted = ledger, folder, given["search"]
         self.failures = 0
         words = [each for each in fixed if not is_in(key_of(each), "search")]
-        self.report = study_report.Report(ledger, folder, self.wanted["objectives"], config.hydra.job.name, words)
+        self.report = study_report.Report(ledger, folder, self.wanted["objectives"], words)
 
     def run(self) -> None:
         """Run trials until there are enough, then draw; `latest` then is the best trial's run."""

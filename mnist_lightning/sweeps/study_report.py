@@ -12,6 +12,7 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_lightning.cli.commands import program
 from mnist_lightning.plots import study as study_figures
 from mnist_lightning.plots import style
 from mnist_lightning.plots.objective import shown
@@ -39,14 +40,11 @@ class Report:
         ledger: the study.
         folder: its folder.
         objectives: their names.
-        script: the one that runs the trials (`train`).
         fixed: the overrides that all trials share.
     """
 
-    def __init__(
-        self, ledger: Ledger, folder: Path, objectives: Sequence[str], script: str, fixed: Sequence[str]
-    ) -> None:
-        self.ledger, self.folder, self.objectives, self.script = ledger, folder, objectives, script
+    def __init__(self, ledger: Ledger, folder: Path, objectives: Sequence[str], fixed: Sequence[str]) -> None:
+        self.ledger, self.folder, self.objectives = ledger, folder, objectives
         self.fixed = list(fixed)
 
     def line(self, trial: FrozenTrial, outcome: Outcome) -> str:
@@ -87,7 +85,7 @@ class Report:
     def command(self, trial: FrozenTrial) -> str:
         """The command line for the trial's settings."""
         words = [*self.fixed, *self.ledger.space.overrides(trial.params)]
-        return " ".join([f"python scripts/{self.script}.py", *map(shlex.quote, words)])
+        return shlex.join([*program("train", home=True), *words])
 
     def write(self) -> None:
         """Write the pictures and `best.txt`."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +25,14 @@ log = logging.getLogger(__name__)
 FOLDER = "ensemble"  # in the sweep's folder
 
 
-def join(sweep: Path, outputs: Path) -> dict[str, Any]:
+def join(sweep: Path, outputs: Path, command: str | None = None) -> dict[str, Any]:
     """Combine all networks of a sweep into one, and score it in the run folder `ensemble` within the sweep's folder.
 
     Args:
         sweep: its folder. Jobs that did not finish contribute no network; a warning says so. With `test=false` the test
             images are not read.
         outputs: folder that gets `latest`, which then points to the ensemble.
+        command: the command line that started the sweep, for the record.
 
     Returns:
         What the ensemble's `training_metrics.json` holds.
@@ -43,19 +42,20 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     """
     began = time.perf_counter()
     jobs = [job for job in collect.read(collect.find(sweep))[0] if "members" not in job.metrics]
-    finished = [job for job in jobs if job.metrics["status"] == "finished"]
+    ended = [job for job in jobs if job.metrics["status"] == "finished"]
+    finished = [job for job in ended if (Path(job.folder) / runs.BEST).is_file()]
     if len(finished) < 2:
-        raise UserError(f"An ensemble needs two trained networks: of the jobs in {runs.shown(sweep)} {len(finished)} "
-                        "finished.")  # fmt: skip
-    if len(finished) < len(jobs):
-        log.warning("The ensemble holds %d networks: %d jobs did not finish.", len(finished), len(jobs) - len(finished))
+        raise UserError(f"An ensemble needs two trained networks: of the jobs in {runs.shown(sweep)} {len(ended)} "
+                        f"finished, and {len(finished)} left a {runs.BEST}.")  # fmt: skip
+    if missing := len(jobs) - len(finished):
+        log.warning("The ensemble holds %d networks: %d jobs left none.", len(finished), missing)
 
     from mnist_lightning.models import checkpoint
 
     run = sweep / FOLDER
-    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     members = [checkpoint.read(Path(job.folder) / runs.BEST) for job in finished]
     _check_alike([each[checkpoint.CARD] for each in members])
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     checkpoint.write(checkpoint.join(members), run / runs.BEST)
 
     first = finished[0].metrics
@@ -63,7 +63,7 @@ def join(sweep: Path, outputs: Path) -> dict[str, Any]:
     settings = first["hyperparameters"]
     record = Record(run, {
         **{key: first[key] for key in ("experiment", "choices") if key in first},
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command,
         "overrides": [*(word for word in _common(finished) if key_of(word) != "sweep.ensemble"), "sweep.ensemble=true"],
         "members": [os.path.relpath(job.folder, run) for job in finished],  # valid wherever the sweep is moved to
         "dataset": first["dataset"],
@@ -92,7 +92,6 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
 
     Pictures are of the test images, and drawn if those are scored.
     """
-    import torch
     from torch.nn import functional as F
 
     from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
@@ -106,17 +105,12 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
     quiet()
     device = pick(settings["trainer"]["accelerator"]).type
     tta, precision = settings["tta"], settings["trainer"]["precision"]
-    predictor = Predictor.load(run / runs.BEST, device, precision=precision, allow=allowed)
     data = parts.build("data", settings["data"])
     data.prepare_data()
     data.setup()
-    logits = torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size))
-    if (temperature := held_out.temperature(logits, data.val.labels)) is not None:
-        held_out.calibrate(run / runs.BEST, temperature)
-    if any(tta.values()):
-        with_views = Predictor.load(run / runs.BEST, device, tta, precision, allow=allowed)
-        logits = torch.as_tensor(with_views.logits(data.val.images, data.eval_batch_size))
-    test = None
+    loading: dict[str, Any] = {"device": device, "precision": precision, "allow": allowed}
+    logits, _ = held_out.read(run / runs.BEST, data, tta, **loading)
+    predictor, test = Predictor.load(run / runs.BEST, **loading), None
     if settings["test"]:
         trainer = tester(run, device, predictor.precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
         test, _ = score(Classifier(predictor.network, card=predictor.card), data, tta, trainer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -43,22 +43,29 @@ def read_held_out(job: Job, path: Path) -> None:
         return
     assert job.trainer is not None
     device, precision = job.trainer.strategy.root_device.type, str(job.trainer.precision)
-
-    def read(tta: Mapping[str, float] | None) -> torch.Tensor:
-        predictor = Predictor.load(path, device, tta, precision, allow=job.allowed)
-        return torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size)).float()
-
-    once = read(None)
-    if (fitted := temperature(once, data.val.labels)) is not None:
-        calibrate(path, fitted)
+    folds = data.split_facts["num_folds"]
+    tta = job.settings["tta"] if folds else {}
+    logits, fitted = read(path, data, tta, device=device, precision=precision, allow=job.allowed)
+    if fitted is not None:
         job.record.note(temperature=fitted)
-    if data.split_facts["num_folds"]:
-        tta = job.settings["tta"]
-        logits = read(tta) if any(tta.values()) else once
+    if folds:
         out_of_fold.save(
             job.run / out_of_fold.FILE, index=data.val_index.numpy(), label=data.val.labels.numpy(),
             log_probs=logits.log_softmax(1).numpy(),
         )  # fmt: skip
+
+
+def read(path: Path, data: Any, tta: Mapping[str, float], **loading: Any) -> tuple[torch.Tensor, float | None]:
+    """The logits [N, C] of the validation images with `tta`, and the temperature, which the checkpoint's card gets."""
+
+    def logits(views: Mapping[str, float] | None) -> torch.Tensor:
+        predictor = Predictor.load(path, tta=views, **loading)
+        return torch.as_tensor(predictor.logits(data.val.images, data.eval_batch_size)).float()
+
+    once = logits(None)
+    if (fitted := temperature(once, data.val.labels)) is not None:
+        calibrate(path, fitted)
+    return logits(tta) if any(tta.values()) else once, fitted
 
 
 def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 
 from mnist_lightning import compat
 from mnist_lightning.cli.check import check
-from mnist_lightning.cli.commands import COMMANDS
+from mnist_lightning.cli.commands import COMMANDS, program
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
@@ -85,7 +85,7 @@ def repeat(settings: RepeatSettings, run: Path) -> dict[str, Any]:
         from mnist_lightning.models import checkpoint
     chosen = _settings(checkpoint.read(source / runs.LAST)[checkpoint.CARD].get("settings"), settings, source)
     _pin(chosen["data"], (then.get("dataset") or {}).get("name"))
-    command = shlex.join(["python", "scripts/repeat.py", f"run={source}"])
+    command = shlex.join([*program("repeat", home=True), f"run={source}"])
     asked = {"command": command} | {key: then[key] for key in ("overrides", "experiment", "choices") if key in then}
     train(chosen, run, asked)  # type: ignore[arg-type]
 

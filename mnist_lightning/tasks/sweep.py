@@ -11,7 +11,7 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
 
     Args:
         sweep: its folder.
-        asked: `outputs`, and the settings of `sweep.`.
+        asked: `outputs`, the `command` that started it, and the settings of `sweep.`.
 
     Returns:
         The exit code: 0 if all jobs did what they should.
@@ -22,5 +22,5 @@ def report(sweep: Path, asked: dict[str, Any]) -> int:
     if asked["ensemble"]:
         from mnist_lightning.tasks.ensemble import join
 
-        join(sweep, Path(asked["outputs"]))
+        join(sweep, Path(asked["outputs"]), asked["command"])
     return code

@@ -243,10 +243,13 @@ def test_a_name_that_the_package_lacks_is_an_attribute_error():
     ("called", "said"),
     [
         ("scripts/train.py", "python scripts/train.py"),
+        ("scripts/results.py", "python scripts/train.py"),
         ("/some where/scripts/train.py", "python '/some where/scripts/train.py'"),
         ("/env/bin/mnist-lightning", "mnist-lightning train"),
         ("/env/lib/mnist_lightning/__main__.py", "python -m mnist_lightning train"),
-        ("/env/lib/pytest/__main__.py", "python scripts/train.py"),
+        ("/env/lib/pytest/__main__.py", "python -m mnist_lightning train"),
+        ("/home/me/train.py", "python -m mnist_lightning train"),
+        ("-c", "python -m mnist_lightning train"),
     ],
 )
 def test_a_command_is_called_again_as_it_was_called(monkeypatch, called, said):
@@ -256,3 +259,10 @@ def test_a_command_is_called_again_as_it_was_called(monkeypatch, called, said):
 
     monkeypatch.setattr(sys, "argv", [called, "seed=1"])
     assert shlex.join(commands.program("train")) == said
+
+
+def test_a_record_names_a_script_from_the_projects_folder(monkeypatch):
+    from mnist_lightning.cli import commands
+
+    monkeypatch.setattr(sys, "argv", ["/some where/scripts/train.py"])
+    assert commands.program("repeat", home=True) == ["python", "scripts/repeat.py"]

@@ -74,8 +74,8 @@ def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
     assert [(row["trial"], row["state"]) for row in rows] == [(str(n), "finished") for n in range(3)]
     assert list(rows[0])[:4] == ["trial", "state", "val_accuracy", "optimizer.lr"]  # and no smoothing, which is fixed
     best = max(rows, key=lambda row: float(row["val_accuracy"]))
-    command = ["python", "scripts/train.py", "augment=none", "data=digits", "loss.label_smoothing=0.1", "seed=7",
-               f"optimizer.lr={best['optimizer.lr']}"]  # fmt: skip
+    command = ["python", "-m", "mnist_lightning", "train", "augment=none", "data=digits", "loss.label_smoothing=0.1",
+               "seed=7", f"optimizer.lr={best['optimizer.lr']}"]  # fmt: skip
     comment, written = (STUDY / "best.txt").read_text().splitlines()
     assert comment.startswith(f"# trial {best['trial']}: val_accuracy ")
     assert shlex.split(written) == command
