@@ -44,12 +44,13 @@ class RayLauncher(Launcher):
             ray.init(**self.init)
         try:
             shared = ray.put(knows)
-            task = ray.remote(**self.remote)(_run)
+            # A job whose process was killed is not run again: its folder holds what it has left.
+            task = ray.remote(**{"max_retries": 0, **self.remote})(_run)
             jobs = [
                 task.remote(shared, list(overrides), initial_job_idx + number)
                 for number, overrides in enumerate(job_overrides)
             ]
-            return ray.get(jobs)
+            return [_returned(job, list(overrides)) for job, overrides in zip(jobs, job_overrides, strict=True)]
         finally:
             if started:
                 ray.shutdown()
@@ -57,6 +58,19 @@ class RayLauncher(Launcher):
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)  # type: ignore
+
+
+def _returned(job: Any, overrides: list[str]) -> JobReturn:
+    """What a job returned, or that its process died: the others go on."""
+    import ray
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
+
+    from mnist_lightning.sweeps.returns import lost
+
+    try:
+        return ray.get(job)
+    except (NodeDiedError, OutOfMemoryError, WorkerCrashedError):
+        return lost(overrides)
 
 
 def _run(shared: Any, overrides: list[str], number: int) -> JobReturn:

@@ -41,7 +41,8 @@ def sweep(
         launcher: runs jobs, each given by its overrides.
 
     Raises:
-        UserError: a value that cannot be swept over, or two jobs that would share a folder; nothing was started.
+        UserError: a value that cannot be swept over, two jobs that would share a folder, or a job that leaves nothing
+            for the ensemble that is to be made; nothing was started.
     """
     if batch_size is not None and (not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1):
         raise UserError(
@@ -102,7 +103,21 @@ def _check_composes(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoade
         return override if key_of(override).split("/")[0] in groups else key_of(override)
 
     for job in {tuple(map(kind, job)): job for job in reversed(jobs)}.values():
-        loader.load_sweep_config(config, job)
+        composed = loader.load_sweep_config(config, job)
+        if OmegaConf.select(composed, "sweep.ensemble"):
+            _check_ensemble(composed, job, len(jobs))
+
+
+def _check_ensemble(config: DictConfig, job: Job, count: int) -> None:
+    """Refuse an ensemble of a single job, or of jobs that leave no checkpoint for it."""
+    if count < 2:
+        raise UserError("sweep.ensemble=true joins the networks of several jobs, and there is one: add seed=0,1,2.")
+    saves = any(str(part.get("_target_")).endswith("BestAndLast") for part in (config.callbacks or {}).values() if part)
+    if not config.train or not saves or config.trainer.get("fast_dev_run"):
+        raise UserError(
+            f"sweep.ensemble=true joins the best checkpoints of the jobs, and {' '.join(job)} leaves none: it needs "
+            "callbacks.checkpoint, train=true and no trainer.fast_dev_run."
+        )
 
 
 def _check_folders(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoader) -> None:

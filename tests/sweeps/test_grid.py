@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -136,15 +135,36 @@ def test_jobs_in_batches_keep_their_numbers(tmp_path):
     assert {name: each["seed"] for name, each in records(folder).items()} == {str(n): n for n in range(5)}
 
 
-@pytest.mark.skipif(find_spec("joblib") is None, reason="joblib is not installed")
-def test_of_workers_one_that_is_killed_takes_no_other_job_with_it(tmp_path):
+@pytest.mark.parametrize(("launcher", "workers"), [("joblib", "n_jobs=2"), ("ray", "init.num_cpus=2")])
+def test_of_workers_one_that_is_killed_takes_no_other_job_with_it(tmp_path, launcher, workers):
     """0.125 kills its own process, as the system does where memory is short."""
-    asked = ["optimizer.lr=0.01,0.125,0.02,0.03,0.04", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    pytest.importorskip(launcher)
+    asked = ["optimizer.lr=0.01,0.125,0.02,0.03,0.04", f"hydra/launcher={launcher}", f"hydra.launcher.{workers}"]
     done, folder = sweep(tmp_path, *asked)
     found = {name: each["status"] for name, each in records(folder).items()}
     assert found == {"0": "finished", "1": "interrupted", "2": "finished", "3": "finished", "4": "finished"}
-    assert done.stderr.splitlines() == [f"job 1 interrupted (optimizer.lr=0.125): {multirun.DIED}"]
+    assert done.stderr.splitlines()[-1] == f"job 1 interrupted (optimizer.lr=0.125): {multirun.DIED}"
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            "seed=0,1 callbacks=none",
+            "the best checkpoints of the jobs, and seed=0 callbacks=none ",
+        ),
+        ("seed=0,1 ~callbacks.checkpoint", "the best checkpoints of the jobs, and seed=0 ~callbacks.checkpoint"),
+        ("seed=0,1 callbacks.checkpoint=null", "the best checkpoints of the jobs, and seed=0 callbacks.checkpoint=nu"),
+        ("seed=0,1 trainer.fast_dev_run=true", "the best checkpoints of the jobs, and seed=0 trainer.fast_dev_run="),
+        ("callbacks=default,none", "the best checkpoints of the jobs, and callbacks=none "),
+        ("seed=0", "the networks of several jobs, and there is one: add seed=0,1,2."),
+    ],
+)
+def test_an_ensemble_of_jobs_that_leave_nothing_for_it_is_refused_before_the_first(tmp_path, asked, told):
+    done, folder = sweep(tmp_path, *asked.split(), "sweep.ensemble=true")
+    one_sentence(done, f"sweep.ensemble=true joins {told}")
+    assert folder is None
 
 
 def test_the_sentence_of_an_error_is_its_innermost_cause():
@@ -168,7 +188,7 @@ def test_what_latest_is_for_the_jobs_ends_with_the_sweep(tmp_path, search):
     config = OmegaConf.create(
         {"outputs": str(tmp_path), "search": search, "hydra": {"sweep": sweep, "overrides": overrides}}
     )
-    with multirun.summed_up(None):
+    with multirun.summed_up(None, "train -m"):
         multirun.RunFolders().on_multirun_start(config)
         assert runs.LATEST in os.environ
     assert runs.LATEST not in os.environ
