@@ -167,6 +167,12 @@ def test_an_ensemble_of_jobs_that_leave_nothing_for_it_is_refused_before_the_fir
     assert folder is None
 
 
+def test_an_ensemble_of_jobs_with_a_checkpoint_callback_of_ones_own_is_begun(tmp_path):
+    own = "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint"
+    done, folder = sweep(tmp_path, "seed=0,1", "callbacks=none", own, "sweep.ensemble=true")
+    assert {each["status"] for each in records(folder).values()} == {"finished"}, done.stderr
+
+
 def test_the_sentence_of_an_error_is_its_innermost_cause():
     def caught(program):
         with pytest.raises(Exception) as caught:  # noqa: PT011
