@@ -19,6 +19,7 @@ _PALE = 160  # of 255; a line with less ink than this is paler than the strokes 
 _COVERED = 0.85  # least share of a picture's width that a ruled line covers
 _SLOPE = 0.08  # steepest ruled line, height over width: 4.6 degrees
 _SLOPES = 33  # slopes that are tried, at most
+_LONGER = 0.25  # share of its length by which a line that does not reach the rim is longer than the digit at each end
 _THICKEST = 0.08  # of a ruled line, share of the picture's height
 _STRIP = 0.12  # share of a side: a piece that touches the rim and lies entirely nearer to it is a sliver
 _SPECK = 0.03  # share of the ink of the largest piece below which another may be a speck
@@ -32,7 +33,8 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     """Ink without what is not writing; unchanged where nothing would be left."""
     if min(ink.shape) < 8:
         return ink
-    kept = _remove_inner_rules(remove_rules(ink))
+    kept = remove_rules(ink)
+    kept = _remove_inner_rules(kept, is_ruled=kept is not ink)
     pieces = _Pieces(kept)
     if len(pieces.area) == 0:
         return ink
@@ -45,8 +47,11 @@ def remove_clutter(ink: np.ndarray) -> np.ndarray:
     return result
 
 
-def _remove_inner_rules(ink: np.ndarray) -> np.ndarray:
-    """Ink without the lines of a ruled sheet that is surrounded by a margin of the paper's colour."""
+def _remove_inner_rules(ink: np.ndarray, is_ruled: bool) -> np.ndarray:
+    """Ink without the lines of a sheet that has a margin of the paper's colour on some sides.
+
+    `is_ruled` says whether lines were found already, from rim to rim.
+    """
     left, top, across, down = cv2.boundingRect(cv2.threshold(ink, _LINE, 255, cv2.THRESH_BINARY)[1])
     if min(across, down) < 8 or (down, across) == ink.shape:
         return ink
@@ -54,14 +59,28 @@ def _remove_inner_rules(ink: np.ndarray) -> np.ndarray:
     some = inner[:, :: max(1, across // 40)] > _LINE
     crossed = some[0] + (some[1:] > some[:-1]).sum(axis=0)
     if (crossed >= 3).mean() < 0.6:  # on ruled paper most columns cross three lines
-        return ink
-    level, are_rules = _without_level_rules(inner)
-    if not are_rules:  # upright ones alone may be a row of ones
-        return ink
-    both, are_rules = _without_upright_rules(level)
+        kept, are_rules = _without_upright_rules(inner) if is_ruled else (inner, False)
+        kept = kept if are_rules else _without_a_long_line(inner)
+    else:
+        kept, are_rules = _without_level_rules(inner)
+        if not are_rules:  # upright ones alone may be a row of ones
+            return ink
+        both, are_rules = _without_upright_rules(kept)
+        kept = _without_squares(inner, both) if are_rules else kept
     result = np.zeros_like(ink)
-    result[top : top + down, left : left + across] = both if are_rules else level
+    result[top : top + down, left : left + across] = kept
     return result
+
+
+def _without_a_long_line(ink: np.ndarray) -> np.ndarray:
+    """Ink without a level line that is much longer, to both sides, than what else there is: no bar of a digit is."""
+    mask = cv2.threshold(ink, _INK, 1, cv2.THRESH_BINARY)[1]
+    if cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _COVERED * ink.shape[1]:
+        return ink
+    kept = _without_level_rules(ink)[0]
+    left, _, across, _ = cv2.boundingRect(cv2.threshold(kept, _INK, 255, cv2.THRESH_BINARY)[1])
+    clear = _LONGER * ink.shape[1]
+    return kept if across and left >= clear and left + across <= ink.shape[1] - clear else ink
 
 
 class _Pieces:
@@ -78,21 +97,42 @@ class _Pieces:
 
     def outlined(self) -> Box:
         """The box of a rectangle drawn around everything else, such as a cell of a form; else the whole picture."""
+        whole = 0, 0, self.width, self.height
         wide, high = self.right - self.left, self.bottom - self.top
-        large = (
+        is_large = (wide > 0.4 * self.width) & (high > 0.4 * self.height)
+        all_wide, all_high = self.right.max() - self.left.min(), self.bottom.max() - self.top.min()
+        hollow = (
             (self.area < 0.35 * wide * high)
-            & (wide > 0.4 * self.width)
-            & (high > 0.4 * self.height)
-            & (np.minimum(wide, high) >= 12)
+            & (wide > 0.3 * all_wide)
+            & (high > 0.3 * all_high)
+            & (np.minimum(wide, high) >= 8)
         )
-        for index in np.flatnonzero(large):
+        for index in np.flatnonzero(hollow):
             left, top, right, bottom = self.left[index], self.top[index], self.right[index], self.bottom[index]
             piece = self.labels[top:bottom, left:right] == index + 1
             reach = max(2, round(0.04 * min(piece.shape)))
-            sides = (piece[:reach].any(0), piece[-reach:].any(0), piece[:, :reach].any(1), piece[:, -reach:].any(1))
-            if sum(side.mean() > 0.95 for side in sides) >= 3:  # a cell that was cut out may lack one
+            sides = (piece[:, :reach].any(1), piece[:reach].any(0), piece[:, -reach:].any(1), piece[-reach:].any(0))
+            lines = [side.mean() > 0.95 for side in sides]
+            if is_large[index] and min(piece.shape) >= 12 and sum(lines) >= 3:  # a cell that was cut out may lack one
                 return int(left), int(top), int(right), int(bottom)
-        return 0, 0, self.width, self.height
+            if sum(lines) == 2 and lines[0] != lines[2]:  # or show one corner only
+                ends = (left, top, right, bottom)
+                box = [end if is_line else far for end, is_line, far in zip(ends, lines, whole, strict=True)]
+                if self._is_around_others(index, box):
+                    left, top, right, bottom = map(int, box)
+                    return left, top, right, bottom
+        return whole
+
+    def _is_around_others(self, index: int, box: list[int]) -> bool:
+        """Whether there are other pieces than one, and all of them are in a box."""
+        others = np.arange(len(self.area)) != index
+        return bool(
+            others.any()
+            and self.left[others].min() >= box[0]
+            and self.top[others].min() >= box[1]
+            and self.right[others].max() <= box[2]
+            and self.bottom[others].max() <= box[3]
+        )
 
     def remove_dirt(self, ink: np.ndarray) -> np.ndarray:
         """Ink without slivers at the rim, specks, underlines, and what is small and far from the writing."""
@@ -176,10 +216,20 @@ def remove_rules(ink: np.ndarray) -> np.ndarray:
     is_level = are_rules or (across > 0 and left >= 1 and left + across < ink.shape[1])
     is_upright = are_rules_too or (down > 0 and top >= 1 and top + down < ink.shape[0])
     if is_level and is_upright:
-        return both
+        return both if level is ink or both is level else _without_squares(ink, both)
     if is_level:
         return level
     return _without_upright_rules(ink)[0] if is_upright and all(touched[2:]) else ink
+
+
+def _without_squares(ink: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """`kept`, ink without level and then without upright lines, less what upright ones made the level ones leave.
+
+    Beside a line of the other direction a stroke looks like an arc that closes under the line. In the other order the
+    upright lines leave such bits, in other places.
+    """
+    other = _without_level_rules(_without_upright_rules(ink)[0])[0]
+    return cv2.min(kept, other)
 
 
 def _without_upright_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:

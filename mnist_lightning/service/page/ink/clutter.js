@@ -1,6 +1,6 @@
 // Ruled lines, outlines of cells, underlines, slivers and specks: not writing. The arithmetic of ink/clutter.py.
 
-import { blank, boundingBox, connectedComponents, crop, dilate, map, paste, roundEven, threshold } from "./cv.js";
+import { blank, boundingBox, connectedComponents, countAbove, crop, dilate, map, paste, roundEven, threshold } from "./cv.js";
 import { runs } from "./numbers.js";
 import { evenInk, measureStrokeWidth } from "./width.js";
 
@@ -10,6 +10,7 @@ const PALE = 160; // of 255; a line with less ink than this is paler than the st
 const COVERED = 0.85; // share of a picture's width that a ruled line covers at least
 const SLOPE = 0.08; // steepest ruled line, height over width
 const SLOPES = 33; // slopes that are tried, at most
+const LONGER = 0.25; // share of its length by which a line that does not reach the rim is longer than the digit at each end
 const THICKEST = 0.08; // of a ruled line, share of the picture's height
 const STRIP = 0.12; // share of a side: what lies nearer to the rim, all of it, and touches it is a sliver
 const SPECK = 0.03; // share of the ink of the largest piece below which another may be a speck
@@ -19,7 +20,8 @@ const FAR = 0.3; // and farther away, is no writing
 /** Ink without what is no writing; as it is where nothing would be left. */
 export function removeClutter(ink) {
   if (Math.min(ink.width, ink.height) < 8) return ink;
-  const kept = removeInnerRules(removeRules(ink));
+  const lineless = removeRules(ink);
+  const kept = removeInnerRules(lineless, lineless !== ink);
   const pieces = new Pieces(kept);
   if (!pieces.boxes.length) return ink;
   const box = pieces.outlined();
@@ -30,8 +32,8 @@ export function removeClutter(ink) {
   return result;
 }
 
-/** Ink without the lines of a ruled sheet that the picture shows a margin of the paper's colour around. */
-function removeInnerRules(ink) {
+/** Ink without the lines of a sheet that has a margin of the paper's colour; `isRuled`: lines to the rim were found. */
+function removeInnerRules(ink, isRuled) {
   const box = boundingBox(threshold(ink, LINE));
   if (!box) return ink;
   const [wide, high] = [box[2] - box[0], box[3] - box[1]];
@@ -47,13 +49,30 @@ function removeInnerRules(ink) {
     }
     if (lines >= 3) crossed++;
   }
-  if (crossed / tried < 0.6) return ink; // on ruled paper most columns cross three lines
-  const [level, areRules] = withoutLevelRules(inner);
-  if (!areRules) return ink; // upright ones alone may be a row of ones
-  const [both, areRulesToo] = withoutUprightRules(level);
+  let kept;
+  if (crossed / tried < 0.6) { // on ruled paper most columns cross three lines
+    const [upright, areRules] = isRuled ? withoutUprightRules(inner) : [inner, false];
+    kept = areRules ? upright : withoutLongLine(inner);
+  } else {
+    const [level, areRules] = withoutLevelRules(inner);
+    if (!areRules) return ink; // upright ones alone may be a row of ones
+    const [both, areRulesToo] = withoutUprightRules(level);
+    kept = areRulesToo ? withoutSquares(inner, both) : level;
+  }
   const result = blank(ink.width, ink.height);
-  paste(result, areRulesToo ? both : level, box[0], box[1]);
+  paste(result, kept, box[0], box[1]);
   return result;
+}
+
+/** Ink without a level line that is much longer, to both sides, than what else there is: no bar of a digit is. */
+function withoutLongLine(ink) {
+  const { width, height, data } = ink;
+  let most = 0;
+  for (let y = 0; y < height; y++) most = Math.max(most, countAbove({ data: data.subarray(y * width, (y + 1) * width) }, INK));
+  if (most < COVERED * width) return ink;
+  const [kept] = withoutLevelRules(ink);
+  const box = boundingBox(threshold(kept, INK));
+  return box && box[0] >= LONGER * width && box[2] <= width - LONGER * width ? kept : ink;
 }
 
 /** The connected pieces of ink. */
@@ -71,18 +90,35 @@ class Pieces {
 
   /** The box of a rectangle drawn around all else, such as a cell of a form; the whole picture if none is. */
   outlined() {
+    const whole = [0, 0, this.width, this.height];
+    const [far, near] = [Math.max, Math.min].map((most) => [0, 1, 2, 3].map((side) => most(...this.boxes.map((box) => box[side]))));
+    const [allWide, allHigh] = [far[2] - near[0], far[3] - near[1]];
     for (let index = 0; index < this.boxes.length; index++) {
       const [left, top, right, bottom] = this.boxes[index];
       const [wide, high] = [right - left, bottom - top];
-      const isLarge = this.area[index] < 0.35 * wide * high && wide > 0.4 * this.width && high > 0.4 * this.height
-        && Math.min(wide, high) >= 12;
-      if (isLarge && this.sides(index) >= 3) return [left, top, right, bottom]; // a cell that was cut out may lack one
+      const isHollow = this.area[index] < 0.35 * wide * high && wide > 0.3 * allWide && high > 0.3 * allHigh
+        && Math.min(wide, high) >= 8;
+      if (!isHollow) continue;
+      const isLarge = wide > 0.4 * this.width && high > 0.4 * this.height && Math.min(wide, high) >= 12;
+      const lines = this.lines(index);
+      const count = lines.filter(Boolean).length;
+      if (isLarge && count >= 3) return [left, top, right, bottom]; // a cell that was cut out may lack one
+      if (count === 2 && lines[0] !== lines[2]) { // or show one corner only
+        const box = lines.map((isLine, side) => (isLine ? this.boxes[index] : whole)[side]);
+        if (this.isAroundOthers(index, box)) return box;
+      }
     }
-    return [0, 0, this.width, this.height];
+    return whole;
   }
 
-  /** How many sides of its box a piece covers. */
-  sides(index) {
+  /** Whether there are other pieces than one, and all of them are in a box. */
+  isAroundOthers(index, [left, top, right, bottom]) {
+    return this.boxes.length > 1 && this.boxes.every((box, at) => (
+      at === index || (box[0] >= left && box[1] >= top && box[2] <= right && box[3] <= bottom)));
+  }
+
+  /** Whether a piece covers the left, top, right and bottom side of its box. */
+  lines(index) {
     const [left, top, right, bottom] = this.boxes[index];
     const [wide, high] = [right - left, bottom - top];
     const reach = Math.max(2, roundEven(0.04 * Math.min(wide, high)));
@@ -96,8 +132,7 @@ class Pieces {
         if (x >= wide - reach) columns[1].add(y);
       }
     }
-    const shares = [...rows.map((each) => each.size / wide), ...columns.map((each) => each.size / high)];
-    return shares.filter((share) => share > 0.95).length;
+    return [0, 1].flatMap((end) => [columns[end].size / high > 0.95, rows[end].size / wide > 0.95]);
   }
 
   /** Ink without slivers at the rim, specks, underlines, and what is small and far from the writing. */
@@ -180,9 +215,15 @@ export function removeRules(ink) {
   const [left, top, right, bottom] = boundingBox(threshold(both, INK)) ?? [0, 0, 0, 0];
   const isLevel = areRules || (right > left && left >= 1 && right < width);
   const isUpright = areRulesToo || (bottom > top && top >= 1 && bottom < height);
-  if (isLevel && isUpright) return both;
+  if (isLevel && isUpright) return level === ink || both === level ? both : withoutSquares(ink, both);
   if (isLevel) return level;
   return isUpright && isCrossed ? withoutUprightRules(ink)[0] : ink;
+}
+
+/** `kept`, ink without level and then upright lines, less what upright ones made the level ones leave. */
+function withoutSquares(ink, kept) {
+  const other = withoutLevelRules(withoutUprightRules(ink)[0])[0].data;
+  return map(kept, (value, at) => Math.min(value, other[at]));
 }
 
 function withoutUprightRules(ink) {
