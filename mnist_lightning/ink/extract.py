@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mnist_lightning.ink.clutter import remove_clutter, remove_rules
-from mnist_lightning.ink.frame import colour_distance, inside_frame
+from mnist_lightning.ink.frame import are_solid, colour_distance, inside_bands, inside_frame
 from mnist_lightning.ink.sheet import only_sheet
 from mnist_lightning.ink.width import stretch
 
@@ -25,6 +25,8 @@ _PAPER_SIDE = 96  # and for the picture in which their paper is estimated
 _MIN_CONTRAST = 20.0  # of ink in a photograph, of 255; below it a sheet counts as empty
 _BAND = 64  # lines of a picture that are laid on a background at once
 _MIN_SPECK = 0.03  # share of the largest piece of ink below which another is dirt
+_SHEET = 0.2  # share of a drawing that stands out from its background where that may be a sheet
+_CONTRAST, _CONTENT = 40, 0.005  # a sheet is drawn on if this share of it differs this much (of 255) from its paper
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +72,32 @@ def find_ink(image: np.ndarray) -> Ink:
     peak = int(cv2.minMaxLoc(distance)[1])
     if not _is_clean(distance, peak):  # because of its grain and light, or the lines on the paper
         lineless = remove_rules(cv2.LUT(distance, stretch(peak)))
-        is_ruled = _is_clean(lineless, 255)
-        pixels = _drawn_ink(lineless, 255) if is_ruled else _photo_ink(only_sheet(inner))
+        if _is_clean(lineless, 255):
+            pixels = _drawn_ink(lineless, 255)
+        else:
+            x, y, right, bottom = inside_bands(inner)
+            left, top, inner = left + x, top + y, np.ascontiguousarray(inner[y:bottom, x:right])
+            pixels = _photo_ink(only_sheet(inner))
     elif peak < 8:  # a flat sheet
         pixels = np.zeros_like(distance)
     else:
-        pixels = _drawn_ink(distance, peak)
+        pixels = _drawn_ink(*_on_sheet(inner, distance, peak))
     shrunk = image.shape[1] / small.shape[1]
     return Ink(pixels, round(left * shrunk), round(top * shrunk), shrunk * inner.shape[1] / pixels.shape[1])
+
+
+def _on_sheet(image: np.ndarray, distance: np.ndarray, peak: int) -> tuple[np.ndarray, int]:
+    """The distance to the background, and its peak, on the sheet that is most of what stands out from it, if one is."""
+    if _count_above(distance, peak / 2) < _SHEET * distance.size:
+        return distance, peak
+    sheet = only_sheet(image)
+    paper = _rim_median(sheet)
+    if np.abs(paper.astype(int) - _rim_median(image)).max() <= _CONTRAST:  # none, or dots on the same paper
+        return distance, peak
+    on_sheet = colour_distance(sheet, paper)
+    drawn = cv2.threshold(on_sheet, _CONTRAST, 255, cv2.THRESH_BINARY)[1]
+    is_drawn_on = cv2.countNonZero(drawn) > _CONTENT * drawn.size and not are_solid(drawn)
+    return (on_sheet, int(cv2.minMaxLoc(on_sheet)[1])) if is_drawn_on else (distance, peak)
 
 
 def _drawn_ink(distance: np.ndarray, peak: int) -> np.ndarray:
@@ -101,10 +121,13 @@ def _drop_alpha(image: np.ndarray) -> np.ndarray:
         return colour
     opaque = alpha > 127
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)[opaque]
-    if 2 * len(grey) > alpha.size:  # a sheet with holes: fill them with paper
-        paper = np.array([np.median(channel[opaque]) for channel in cv2.split(colour)])
-    else:  # ink on transparency
-        paper = np.full(3, 0 if len(grey) and grey.mean() > 127 else 255)
+    paper = np.full(3, 0 if len(grey) and grey.mean() > 127 else 255)  # what is transparent is the ground, or the ink
+    if 2 * len(grey) > alpha.size:
+        shown = [channel[opaque] for channel in cv2.split(colour)]
+        sheet = np.array([np.median(channel) for channel in shown])
+        away = [cv2.absdiff(c, np.full_like(c, level)) for c, level in zip(shown, sheet, strict=True)]
+        if max(_count_above(each, _CONTRAST) for each in away) > _CONTENT * len(grey):
+            paper = sheet  # a sheet that is written on: its holes are filled
     for top in range(0, len(colour), _BAND):  # all at once would take sixteen times the memory of the picture
         band = colour[top : top + _BAND]
         share = alpha[top : top + _BAND, :, None] / np.float32(255)

@@ -20,6 +20,13 @@ _STRAIGHT = 0.8  # the same for the inner rectangle's edges
 _FULL = 0.6  # the same for all its pixels
 _ALL = 0.95  # share of what does not have the frame's colour that must lie inside
 _CONTENT = 0.005  # least share of the pixels inside that what is drawn there covers
+_HOLE = 0.01  # least share of the pixels inside that the hole of a digit covers
+_SHORT = 2.5  # most that such a hole is longer than wide; a stroke is longer, or bent
+_ROUND = 0.15  # share of a hole's shorter side over which its corners may be round
+_SHARP = 0.4  # share of the tolerance that most pixels just outside the inner rectangle keep to
+_FLAT = 4  # most that colours in a band differ
+_OTHER = 0.25  # share of the line after a band that has another colour
+_RINGING = 8  # last lines of a band that JPEG may have disturbed
 _NESTED = 4  # nested frames that are looked for
 _SOFT = 2  # lines over which the edge of a frame may be blurred
 _MIN_SIDE = 8  # of what is left, pixels
@@ -41,6 +48,41 @@ def inside_frame(image: np.ndarray) -> Box:
             break
         left, top, right, bottom = left + found[0], top + found[1], left + found[2], top + found[3]
     return left, top, right, bottom
+
+
+def inside_bands(image: np.ndarray) -> Box:
+    """The part of a photograph that no band along a side covers, whatever colour it shares with the paper.
+
+    Lines at the rim that are flat hold no ink; those of a photograph are not flat: they have light and grain.
+
+    Args:
+        image: uint8, grey [H, W] or BGR [H, W, 3].
+
+    Returns:
+        Left, top, right, bottom; the whole picture if it has no band on any side.
+    """
+    left, top, right, bottom = 0, 0, image.shape[1], image.shape[0]
+    for _ in range(_NESTED):
+        before = left, top, right, bottom
+        top += _band(image[top:bottom, left:right])
+        bottom -= _band(image[top:bottom, left:right][::-1])
+        left += _band(image[top:bottom, left:right].swapaxes(0, 1))
+        right -= _band(image[top:bottom, left:right].swapaxes(0, 1)[::-1])
+        if (left, top, right, bottom) == before:
+            break
+    return left, top, right, bottom
+
+
+def _band(lines: np.ndarray) -> int:
+    """How many lines, from the first on, are flat and followed by one of which much has another colour."""
+    colour = np.sort(lines[0], axis=0)[lines.shape[1] // 2]
+    if len(lines) < 2 * _MIN_SIDE or np.abs(lines[0] - colour.astype(int)).max() > _FLAT:
+        return 0
+    distance = colour_distance(np.ascontiguousarray(lines[: len(lines) // 3]), colour)
+    other = np.flatnonzero((distance > _FAINT_TOLERANCE).mean(axis=1) > _OTHER)
+    if len(other) == 0 or distance[: max(1, other[0] - _RINGING)].max() > _FLAT:
+        return 0
+    return int(other[0])
 
 
 def colour_distance(image: np.ndarray, colour: np.ndarray) -> np.ndarray:
@@ -66,15 +108,15 @@ def _inner(image: np.ndarray) -> Box | None:
     distances = [colour_distance(image, colour) for colour in colours]
     for tolerance in (_TOLERANCE, _FAINT_TOLERANCE):
         # A pale frame counts if it is flat: otherwise it may be the light on the paper.
-        apart = [
-            cv2.threshold(distance, tolerance, 255, cv2.THRESH_BINARY)[1]
-            for distance, even in zip(distances, flat, strict=True)
-            if even or tolerance == _TOLERANCE
-        ]
+        counted = [d for d, even in zip(distances, flat, strict=True) if even or tolerance == _TOLERANCE]
+        apart = [cv2.threshold(distance, tolerance, 255, cv2.THRESH_BINARY)[1] for distance in counted]
         for count in range(1, len(apart) + 1):
-            for chosen in combinations(apart, count):
-                box = _filled_box(np.minimum.reduce(chosen) if count > 1 else chosen[0])
-                if box is not None and _has_content(image, box):
+            for chosen in combinations(range(len(apart)), count):
+                mask = np.minimum.reduce([apart[at] for at in chosen])
+                box = _filled_box(mask)
+                if box is None or not _has_content(image, mask, box):
+                    continue
+                if _ends_sharply(np.minimum.reduce([counted[at] for at in chosen]), box, _SHARP * tolerance):
                     return box
     return None
 
@@ -110,6 +152,20 @@ def _filled_box(mask: np.ndarray) -> Box | None:
     return left, top, right, bottom
 
 
+def _ends_sharply(distance: np.ndarray, box: Box, most: float) -> bool:
+    """Whether pixels just outside a box are nearly of the frame's colour: in the soft edge of a shadow they are not."""
+    left, top, right, bottom = box
+    height, width = distance.shape
+    outside = [
+        distance[top:bottom, max(left - _SOFT - 1, 0)],
+        distance[max(top - _SOFT - 1, 0), left:right],
+        distance[top:bottom, min(right + _SOFT, width - 1)],
+        distance[min(bottom + _SOFT, height - 1), left:right],
+    ]
+    at_edge = left == 0, top == 0, right == width, bottom == height
+    return all(at or np.median(line) <= most for at, line in zip(at_edge, outside, strict=True))
+
+
 def _edge_shares(mask: np.ndarray) -> list[float]:
     """Share of the pixels above 0 along each edge of a mask: left, top, right, bottom."""
     return [np.count_nonzero(edge) / len(edge) for edge in (mask[:, 0], mask[0], mask[:, -1], mask[-1])]
@@ -141,9 +197,27 @@ def _is_cut_close(inner: np.ndarray, at_edge: tuple[bool, ...]) -> bool:
     return bool(opposite.min() == 0)
 
 
-def _has_content(image: np.ndarray, box: Box) -> bool:
-    """Whether something is drawn inside, and not only its ground: a bar of ink is filled, too."""
+def _has_content(image: np.ndarray, mask: np.ndarray, box: Box) -> bool:
+    """Whether something is drawn inside, and not only its ground: a bar of ink is filled, too, and so is a square 8."""
     left, top, right, bottom = box
     inset = image[top + 1 : bottom - 1, left + 1 : right - 1]
     ground = np.median(inset.reshape(-1, *image.shape[2:]), axis=0)
-    return bool((colour_distance(inset, ground) > _TOLERANCE).mean() > _CONTENT)
+    drawn = cv2.threshold(colour_distance(inset, ground), _TOLERANCE, 255, cv2.THRESH_BINARY)[1]
+    if cv2.countNonZero(drawn) <= _CONTENT * drawn.size:
+        return False
+    holes = cv2.bitwise_not(mask[top + 1 : bottom - 1, left + 1 : right - 1])
+    soft = np.ones((2 * _SOFT + 1, 2 * _SOFT + 1), np.uint8)
+    elsewhere = cv2.bitwise_and(drawn, cv2.bitwise_not(cv2.dilate(holes, soft)))
+    return cv2.countNonZero(elsewhere) > _CONTENT * drawn.size or not are_solid(holes)
+
+
+def are_solid(holes: np.ndarray) -> bool:
+    """Whether what has the frame's colour inside is the holes of a digit of thick bars; strokes are long or bent."""
+    stats = cv2.connectedComponentsWithStats(holes, connectivity=8)[2][1:]
+    large = stats[stats[:, cv2.CC_STAT_AREA] > _HOLE * holes.size]
+    for left, top, across, down, _ in large.tolist():
+        inset = max(1, round(_ROUND * min(across, down)))
+        core = holes[top + inset : top + down - inset, left + inset : left + across - inset]
+        if max(across, down) > _SHORT * min(across, down) or not core.all():
+            return False
+    return len(large) > 0

@@ -55,6 +55,23 @@ def test_a_zero_of_straight_bars_is_no_frame() -> None:
     assert inside_frame(zero) == (0, 0, 70, 90)
 
 
+@pytest.mark.parametrize(
+    "holes",
+    [
+        [(23, 41), (49, 67)],  # an 8, two thirds of it ink
+        [(23, 67)],  # a 0 of very thick bars
+    ],
+)
+def test_a_digit_of_thick_straight_bars_is_no_frame(holes: list[tuple[int, int]]) -> None:
+    digit = np.full((90, 70), 255, np.uint8)
+    digit[15:75, 15:55] = 0
+    for top, bottom in holes:
+        digit[top:bottom, 25:45] = 255
+    assert inside_frame(digit) == (0, 0, 70, 90)
+    card = 255 - np.pad(picture(4), 8)  # white on black in a white frame, as the holes are
+    assert inside_frame(card) == (8, 8, 128, 128)
+
+
 def test_where_the_ink_stood_in_a_framed_picture_is_known() -> None:
     framed = cv2.copyMakeBorder(picture(3), 7, 3, 11, 5, cv2.BORDER_CONSTANT, value=0)
     ink = find_ink(framed)
@@ -93,6 +110,32 @@ def test_squared_paper_with_a_white_margin_makes_little_difference(margin: int) 
     for index in range(10):
         pasted = cv2.copyMakeBorder(lined(picture(index)), *[margin] * 4, cv2.BORDER_CONSTANT, value=255)
         assert difference(pasted, picture(index)) < 8
+
+
+@pytest.mark.parametrize("margin", [2, 20])
+def test_a_line_across_a_sheet_with_a_white_margin_is_left_out(margin: int) -> None:
+    for index in (0, 1, 3, 6, 8):
+        crossed = picture(index, 200)
+        crossed[90:92] = 0
+        pasted = cv2.copyMakeBorder(crossed, *[margin] * 4, cv2.BORDER_CONSTANT, value=255)
+        assert difference(pasted, picture(index, 200)) < 8
+
+
+def test_the_bar_of_a_four_stays_where_it_is_its_longest_stroke() -> None:
+    four = np.full((100, 120), 255, np.uint8)
+    cv2.polylines(four, [np.array([[60, 15], [30, 60], [95, 60]])], False, 0, 4)
+    cv2.line(four, (70, 40), (70, 85), 0, 4)
+    assert np.array_equal(find_ink(four).pixels, 255 - four)
+
+
+@pytest.mark.parametrize("margin", [2, 20])
+def test_the_corner_of_an_outline_with_a_white_margin_is_left_out(margin: int) -> None:
+    for index in range(10):
+        cut = picture(index)
+        cut[-1:, :90] = 0
+        cut[30:, :1] = 0
+        pasted = cv2.copyMakeBorder(cut, *[margin] * 4, cv2.BORDER_CONSTANT, value=255)
+        assert difference(pasted, picture(index)) < 1
 
 
 def test_a_row_of_ones_is_no_ruled_paper() -> None:
@@ -138,3 +181,31 @@ def test_only_the_sheet_is_read_in_a_photograph_of_a_desk(margin: int) -> None:
         photo = np.clip(desk + random.normal(0, 3, desk.shape), 0, 255).astype(np.uint8)
         photo = cv2.copyMakeBorder(photo, *[margin] * 4, cv2.BORDER_CONSTANT, value=255)  # as white as the sheet
         assert difference(photo, picture(index, 160)) < 10
+
+
+@pytest.mark.parametrize("sides", [(1, 1, 1, 1), (1, 0, 0, 0), (0, 1, 1, 0)])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_frame_around_a_shadow_makes_no_difference(sides: tuple[int, ...], level: int) -> None:
+    random = np.random.default_rng(0)
+    x = np.arange(240)
+    for index in (0, 2, 4, 7):
+        light = 1 - 0.25 / (1 + np.exp(-(x - 130) / 6))
+        grey = picture(index, 240) * light + random.normal(0, 3, (240, 240))
+        photo = np.clip(grey, 0, 255).astype(np.uint8)
+        framed = cv2.copyMakeBorder(photo, *[20 * side for side in sides], cv2.BORDER_CONSTANT, value=level)
+        assert difference(framed, photo) < 2
+        if level < 255:
+            ink = find_ink(framed)
+            assert (ink.left, ink.top) == (20 * sides[2], 20 * sides[0])
+
+
+def test_a_turned_sheet_in_a_drawing_of_two_levels_is_read() -> None:
+    for index in (0, 2, 4, 7):
+        sheet = cv2.threshold(picture(index, 160), 127, 255, cv2.THRESH_BINARY)[1]
+        turn = cv2.getRotationMatrix2D((80, 80), 7, 1)
+        turn[:, 2] += 40
+        desk = cv2.warpAffine(sheet, turn, (240, 240), flags=cv2.INTER_NEAREST)
+        on_white = cv2.warpAffine(
+            sheet, turn, (240, 240), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=255
+        )
+        assert difference(desk, on_white) < 4

@@ -73,6 +73,22 @@ def test_polarity_colour_and_alpha_make_no_difference() -> None:
     assert difference(normalise(faint), expected) < 1
 
 
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_digit_that_is_cut_out_of_a_sheet_is_read(level: int) -> None:
+    sheet = np.full((*SEEN[4].shape, 3), level, np.uint8)
+    stencil = np.dstack([sheet, 255 - SEEN[4]])
+    framed = cv2.copyMakeBorder(stencil, 2, 2, 2, 2, cv2.BORDER_CONSTANT)
+    assert difference(normalise(stencil), SEEN[4]) < 1
+    assert difference(normalise(framed), SEEN[4]) < 1
+
+
+def test_holes_in_a_sheet_that_is_written_on_are_paper() -> None:
+    ink = drawn(4)
+    sheet = np.dstack([255 - ink] * 3 + [np.full_like(ink, 255)])
+    sheet[350:380, 100:140, 3] = 0
+    assert np.array_equal(normalise(sheet), normalise(ink))
+
+
 @pytest.mark.parametrize("shape", [(28, 28), (300, 200, 3), (50, 50, 4), (1, 1), (0, 0)])
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_an_empty_sheet_is_all_zeros(shape: tuple[int, ...], level: int) -> None:

@@ -4,7 +4,7 @@ import {
   blank, connectedComponents, countAbove, dilate, enlarge, map, peakOf, roundEven, shrink, threshold,
 } from "./cv.js";
 import { removeClutter, removeRules } from "./clutter.js";
-import { colourDistance, cropPlanes, edges, insideFrame } from "./frame.js";
+import { colourDistance, cropPlanes, edges, insideBands, insideFrame } from "./frame.js";
 import { median, percentile } from "./numbers.js";
 import { FAINT, stretched } from "./width.js";
 
@@ -14,20 +14,28 @@ const PHOTO_SIDE = 256; // the same of photographs
 const PAPER_SIDE = 96; // and of the picture that their paper is estimated in
 const MIN_CONTRAST = 20; // of ink in a photograph, of 255; below it a sheet counts as empty
 const MIN_SPECK = 0.03; // share of the largest piece of ink below which another is dirt
+const CONTRAST = 40; // of 255; a sheet is written on if more than
+const CONTENT = 0.005; // this share of it is as far from its paper
 
 /** Ink of {data (RGBA), width, height}: {ink, left, top: its place there, scale: pixels there for one of the ink}. */
 export function extractInk(pixels) {
   const whole = onGround(pixels);
   const small = shrinkPlanes(whole, DRAWING_SIDE);
-  const box = insideFrame(small);
-  const inner = cropPlanes(small, box);
+  let box = insideFrame(small);
+  let inner = cropPlanes(small, box);
   const distance = colourDistance(inner, inner.map(rimMedian));
   const peak = peakOf(distance);
   let ink;
   if (!isClean(distance, peak)) { // for its grain and its light, or for the lines on the paper
     const lineless = removeRules(stretched(distance, peak));
-    // Here Python also covers what the sheet in a photograph lies on (ink/sheet.py); this engine does not yet.
-    ink = isClean(lineless, 255) ? drawnInk(lineless, 255) : photoInk(inner);
+    if (isClean(lineless, 255)) ink = drawnInk(lineless, 255);
+    else {
+      const part = insideBands(inner);
+      inner = cropPlanes(inner, part);
+      box = part.map((each, side) => each + box[side % 2]);
+      // Here Python also covers what the sheet in a photograph lies on (ink/sheet.py); this engine does not yet.
+      ink = photoInk(inner);
+    }
   } else if (peak < 8) ink = blank(distance.width, distance.height); // a flat sheet
   else ink = drawnInk(distance, peak);
   const shrunk = pixels.width / small[0].width;
@@ -62,11 +70,14 @@ function onGround({ data, width, height }) {
   }
   if (isWhole) return planes;
   const grey = greyOf(planes).data;
-  let paper; // a sheet with holes: filled with paper; or ink on nothing
-  if (2 * opaque.length > count) paper = planes.map((plane) => median(opaque.map((at) => plane.data[at])));
-  else {
-    const mean = opaque.reduce((sum, at) => sum + grey[at], 0) / opaque.length;
-    paper = Array(3).fill(opaque.length && mean > 127 ? 0 : 255);
+  const mean = opaque.reduce((sum, at) => sum + grey[at], 0) / opaque.length;
+  let paper = Array(3).fill(opaque.length && mean > 127 ? 0 : 255); // what is transparent is the ground, or the ink
+  if (2 * opaque.length > count) {
+    const shown = planes.map((plane) => Uint8Array.from(opaque, (at) => plane.data[at]));
+    const sheet = shown.map(median);
+    const away = shown.map((values, channel) => (
+      values.filter((value) => Math.abs(value - Math.trunc(sheet[channel])) > CONTRAST).length));
+    if (Math.max(...away) > CONTENT * opaque.length) paper = sheet; // a sheet that is written on: its holes are filled
   }
   return planes.map((plane, channel) => map(plane, (value, at) => {
     const share = Math.fround(data[4 * at + 3] / 255);

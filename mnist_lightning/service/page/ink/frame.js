@@ -2,7 +2,7 @@
 //
 // A coloured picture is a list of three grey ones of the same size.
 
-import { blank, connectedComponents, countAbove, crop, threshold } from "./cv.js";
+import { blank, connectedComponents, countAbove, crop, dilate, map, roundEven, threshold } from "./cv.js";
 import { median } from "./numbers.js";
 
 const TOLERANCE = 40; // colours (of 255) closer than this are one colour
@@ -12,6 +12,13 @@ const STRAIGHT = 0.8; // the same of the inner rectangle's edges
 const FULL = 0.6; // the same of all its pixels
 const ALL = 0.95; // share of what does not have the frame's colour that must lie inside
 const CONTENT = 0.005; // share of the pixels inside that what is drawn there covers, at least
+const HOLE = 0.01; // share of the pixels inside that the hole of a digit covers, at least
+const SHORT = 2.5; // longer than wide by this, something is no hole but a stroke
+const ROUND = 0.15; // share of a hole's shorter side over which its corners may be round
+const SHARP = 0.4; // share of the tolerance that most pixels just outside the inner rectangle keep to
+const FLAT = 4; // most that colours in a band differ
+const OTHER = 0.25; // share of the line after a band that has another colour
+const RINGING = 8; // last lines of a band that JPEG may have disturbed
 const NESTED = 4; // frames in frames that are looked for
 const SOFT = 2; // lines over which the edge of a frame may be blurred
 const MIN_SIDE = 8; // of what is left, pixels
@@ -25,6 +32,43 @@ export function insideFrame(planes) {
     box = [box[0] + found[0], box[1] + found[1], box[0] + found[2], box[1] + found[3]];
   }
   return box;
+}
+
+/** The part of a photograph that no band along a side covers, even one of the paper's colour. */
+export function insideBands(planes) {
+  let box = [0, 0, planes[0].width, planes[0].height];
+  for (let nested = 0; nested < NESTED; nested++) {
+    const before = box;
+    box = [box[0], box[1] + band(planes, box, 1, 1), box[2], box[3]];
+    box = [box[0], box[1], box[2], box[3] - band(planes, box, 1, -1)];
+    box = [box[0] + band(planes, box, 0, 1), box[1], box[2], box[3]];
+    box = [box[0], box[1], box[2] - band(planes, box, 0, -1), box[3]];
+    if (box.every((each, at) => each === before[at])) break;
+  }
+  return box;
+}
+
+/** How many rows (axis 1) or columns (0), from the first (1) or the last (-1), are flat and followed by another colour. */
+function band(planes, box, axis, direction) {
+  const [size, length] = [box[2 + axis] - box[axis], box[3 - axis] - box[1 - axis]];
+  const line = ({ width, data }, at) => {
+    const place = direction > 0 ? box[axis] + at : box[2 + axis] - 1 - at;
+    const [start, step] = axis ? [place * width + box[0], 1] : [box[1] * width + place, width];
+    return Array.from({ length }, (_, along) => data[start + along * step]);
+  };
+  if (size < 2 * MIN_SIDE) return 0;
+  const colour = planes.map((plane) => line(plane, 0).sort((a, b) => a - b)[length >> 1]);
+  let uneven = Infinity;
+  for (let at = 0; at < Math.floor(size / 3); at++) {
+    const away = new Uint8Array(length);
+    planes.forEach((plane, channel) => line(plane, at).forEach((value, along) => {
+      away[along] = Math.max(away[along], Math.abs(value - colour[channel]));
+    }));
+    if (away.some((each) => each > FLAT)) uneven = Math.min(uneven, at);
+    if (uneven === 0) return 0;
+    if (shareAbove(away.map((each) => (each > FAINT_TOLERANCE ? 1 : 0))) > OTHER) return uneven < at - RINGING ? 0 : at;
+  }
+  return 0;
 }
 
 export const cropPlanes = (planes, box) => planes.map((plane) => crop(plane, box));
@@ -66,9 +110,11 @@ function inner(planes) {
     const counted = found.filter(({ isFlat }) => isFlat || tolerance === TOLERANCE);
     const apart = counted.map(({ distance }) => threshold(distance, tolerance));
     for (let size = 1; size <= apart.length; size++) {
-      for (const chosen of combinations(apart, size)) {
-        const box = filledBox(smallest(chosen));
-        if (box && hasContent(planes, box)) return box;
+      for (const chosen of combinations(apart.map((_, at) => at), size)) {
+        const mask = smallest(chosen.map((at) => apart[at]));
+        const box = filledBox(mask);
+        if (!box || !hasContent(planes, mask, box)) continue;
+        if (endsSharply(smallest(chosen.map((at) => counted[at].distance)), box, SHARP * tolerance)) return box;
       }
     }
   }
@@ -131,6 +177,17 @@ function filledBox(mask) {
   return [left, top, right, bottom];
 }
 
+/** Whether pixels just outside a box are nearly of the frame's colour: in the soft edge of a shadow they are not. */
+function endsSharply(distance, [left, top, right, bottom], most) {
+  const { width, height, data } = distance;
+  const row = (y) => data.subarray(y * width + left, y * width + right);
+  const column = (x) => Array.from({ length: bottom - top }, (_, y) => data[(top + y) * width + x]);
+  return (left === 0 || median(column(Math.max(left - SOFT - 1, 0))) <= most)
+    && (top === 0 || median(row(Math.max(top - SOFT - 1, 0))) <= most)
+    && (right === width || median(column(Math.min(right + SOFT, width - 1))) <= most)
+    && (bottom === height || median(row(Math.min(bottom + SOFT, height - 1))) <= most);
+}
+
 /** Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes. */
 function isFilled(mask) {
   const { width, height, data } = mask;
@@ -151,9 +208,28 @@ function isCutClose(part, atEdge) {
   return Math.min(...[behind, below, before, above][atEdge.indexOf(false)]) === 0;
 }
 
-/** Whether something is drawn inside, and not only its ground. */
-function hasContent(planes, [left, top, right, bottom]) {
-  const inset = cropPlanes(planes, [left + 1, top + 1, right - 1, bottom - 1]);
-  const distance = colourDistance(inset, inset.map(({ data }) => Math.trunc(median(data))));
-  return countAbove(distance, TOLERANCE) / distance.data.length > CONTENT;
+/** Whether something is drawn inside, and not only its ground: a bar of ink is filled, too, and so is a square 8. */
+function hasContent(planes, mask, [left, top, right, bottom]) {
+  const box = [left + 1, top + 1, right - 1, bottom - 1];
+  const inset = cropPlanes(planes, box);
+  const drawn = threshold(colourDistance(inset, inset.map(({ data }) => Math.trunc(median(data)))), TOLERANCE);
+  const least = CONTENT * drawn.data.length;
+  if (countAbove(drawn, 0) <= least) return false;
+  const holes = map(crop(mask, box), (value) => 255 - value);
+  const near = dilate(holes, SOFT).data;
+  return countAbove(map(drawn, (value, at) => (near[at] ? 0 : value)), 0) > least || !areSolid(holes);
+}
+
+/** Whether what has the frame's colour inside is the holes of a digit of thick bars; strokes are long or bent. */
+export function areSolid(holes) {
+  const { boxes, areas } = connectedComponents(holes);
+  const large = boxes.filter((_, at) => at > 0 && areas[at] > HOLE * holes.data.length);
+  return large.length > 0 && large.every(([left, top, right, bottom]) => {
+    const [shorter, longer] = [right - left, bottom - top].sort((a, b) => a - b);
+    const inset = Math.max(1, roundEven(ROUND * shorter));
+    if (longer > SHORT * shorter) return false;
+    if (shorter <= 2 * inset) return true;
+    const core = crop(holes, [left + inset, top + inset, right - inset, bottom - inset]);
+    return countAbove(core, 0) === core.data.length;
+  });
 }
