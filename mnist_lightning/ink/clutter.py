@@ -107,7 +107,7 @@ class _Pieces:
             & (high > 0.3 * all_high)
             & (np.minimum(wide, high) >= 8)
         )
-        for index in np.flatnonzero(hollow):
+        for index in np.flatnonzero(hollow if len(self.area) > 1 else hollow & is_large).tolist():
             left, top, right, bottom = self.left[index], self.top[index], self.right[index], self.bottom[index]
             piece = self.labels[top:bottom, left:right] == index + 1
             reach = max(2, round(0.04 * min(piece.shape)))
@@ -274,6 +274,8 @@ def _covered(ink: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
         share = np.bincount(rows - drop[columns], minlength=height) / width
         if share.max() > covered.max() + 0.02:
             covered, shift = share, drop
+        if covered.max() > 0.98:  # no other slope can be better by as much as is asked for
+            break
     return covered, shift
 
 

@@ -20,6 +20,7 @@ _STRAIGHT = 0.8  # the same for the inner rectangle's edges
 _FULL = 0.6  # the same for all its pixels
 _ALL = 0.95  # share of what does not have the frame's colour that must lie inside
 _CONTENT = 0.005  # least share of the pixels inside that what is drawn there covers
+_HOLES = 0.08  # least share of the pixels inside that the holes of a digit of thick bars cover
 _HOLE = 0.01  # least share of the pixels inside that the hole of a digit covers
 _SHORT = 2.5  # most that such a hole is longer than wide; a stroke is longer, or bent
 _ROUND = 0.15  # share of a hole's shorter side over which its corners may be round
@@ -112,11 +113,12 @@ def _inner(image: np.ndarray) -> Box | None:
         apart = [cv2.threshold(distance, tolerance, 255, cv2.THRESH_BINARY)[1] for distance in counted]
         for count in range(1, len(apart) + 1):
             for chosen in combinations(range(len(apart)), count):
-                mask = np.minimum.reduce([apart[at] for at in chosen])
+                mask = apart[chosen[0]] if count == 1 else np.minimum.reduce([apart[at] for at in chosen])
                 box = _filled_box(mask)
                 if box is None or not _has_content(image, mask, box):
                     continue
-                if _ends_sharply(np.minimum.reduce([counted[at] for at in chosen]), box, _SHARP * tolerance):
+                distance = counted[chosen[0]] if count == 1 else np.minimum.reduce([counted[at] for at in chosen])
+                if _ends_sharply(distance, box, _SHARP * tolerance):
                     return box
     return None
 
@@ -206,6 +208,8 @@ def _has_content(image: np.ndarray, mask: np.ndarray, box: Box) -> bool:
     if cv2.countNonZero(drawn) <= _CONTENT * drawn.size:
         return False
     holes = cv2.bitwise_not(mask[top + 1 : bottom - 1, left + 1 : right - 1])
+    if cv2.countNonZero(holes) < _HOLES * holes.size:
+        return True
     soft = np.ones((2 * _SOFT + 1, 2 * _SOFT + 1), np.uint8)
     elsewhere = cv2.bitwise_and(drawn, cv2.bitwise_not(cv2.dilate(holes, soft)))
     return cv2.countNonZero(elsewhere) > _CONTENT * drawn.size or not are_solid(holes)

@@ -282,6 +282,7 @@ function coveredRows({ width, height, data }, least) {
     }
     for (let y = 0; y < share.length; y++) share[y] /= width;
     if (Math.max(...share) > Math.max(...covered) + 0.02) [covered, shift] = [share, drop];
+    if (Math.max(...covered) > 0.98) break; // no other slope can be better by as much as is asked for
   }
   return [covered, shift];
 }

@@ -12,6 +12,7 @@ const STRAIGHT = 0.8; // the same of the inner rectangle's edges
 const FULL = 0.6; // the same of all its pixels
 const ALL = 0.95; // share of what does not have the frame's colour that must lie inside
 const CONTENT = 0.005; // share of the pixels inside that what is drawn there covers, at least
+const HOLES = 0.08; // share of the pixels inside that the holes of a digit of thick bars cover, at least
 const HOLE = 0.01; // share of the pixels inside that the hole of a digit covers, at least
 const SHORT = 2.5; // longer than wide by this, something is no hole but a stroke
 const ROUND = 0.15; // share of a hole's shorter side over which its corners may be round
@@ -216,6 +217,7 @@ function hasContent(planes, mask, [left, top, right, bottom]) {
   const least = CONTENT * drawn.data.length;
   if (countAbove(drawn, 0) <= least) return false;
   const holes = map(crop(mask, box), (value) => 255 - value);
+  if (countAbove(holes, 0) < HOLES * holes.data.length) return true;
   const near = dilate(holes, SOFT).data;
   return countAbove(map(drawn, (value, at) => (near[at] ? 0 : value)), 0) > least || !areSolid(holes);
 }
