@@ -75,12 +75,13 @@ def _remove_inner_rules(ink: np.ndarray, is_ruled: bool) -> np.ndarray:
 def _without_a_long_line(ink: np.ndarray) -> np.ndarray:
     """Ink without a level line that is much longer, to both sides, than what else there is: no bar of a digit is."""
     mask = cv2.threshold(ink, _INK, 1, cv2.THRESH_BINARY)[1]
-    if cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < _COVERED * ink.shape[1]:
+    covered = cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    if covered.max() < _COVERED * ink.shape[1]:
         return ink
-    kept = _without_level_rules(ink)[0]
-    left, _, across, _ = cv2.boundingRect(cv2.threshold(kept, _INK, 255, cv2.THRESH_BINARY)[1])
+    rest = np.flatnonzero(mask[covered <= 0.5 * ink.shape[1]].any(axis=0))
     clear = _LONGER * ink.shape[1]
-    return kept if across and left >= clear and left + across <= ink.shape[1] - clear else ink
+    is_longer = len(rest) > 0 and rest[0] >= clear and rest[-1] < ink.shape[1] - clear
+    return _without_level_rules(ink)[0] if is_longer else ink
 
 
 class _Pieces:
@@ -290,28 +291,21 @@ def _erase(kept: np.ndarray, ink: np.ndarray, tops: np.ndarray, thick: int, leve
     `level` is the line's ink, of 255.
     """
     height, width = ink.shape
-    columns = np.arange(width)
-
-    def row(of: np.ndarray, at: np.ndarray) -> np.ndarray:
-        return np.where((at >= 0) & (at < height), of[np.clip(at, 0, height - 1), columns], 0)
-
-    above, below = row(ink, tops - 1), row(ink, tops + thick)
-    straight = (above > _INK) & (below > _INK)
     reach = max(2, thick)
-    arcs = _arc_between(above, row(ink, tops - 1 - reach), below) | _arc_between(
-        below, row(ink, tops + thick + reach), above
-    )
+    at = tops + np.arange(-1 - reach, thick + reach + 1)[:, None]  # the line and what is beside it
+    inside = (at >= 0) & (at < height)
+    rows = np.where(inside, ink[np.minimum(np.maximum(at, 0), height - 1), np.arange(width)], 0)
+    above, below = rows[reach], rows[reach + 1 + thick]
+    straight = (above > _INK) & (below > _INK)
+    arcs = _arc_between(above, rows[0], below) | _arc_between(below, rows[-1], above)
     crossing = arcs | straight | (_wider(above > _INK) & _wider(below > _INK) & ~_wider(_wider(straight)))
-    band = np.stack([row(ink, tops + depth) for depth in range(-1, thick + 1)])
-    for depth in range(-1, thick + 1):
-        at = tops + depth
-        inside = (at >= 0) & (at < height)
-        value = band[depth + 1]
-        if 0 <= depth < thick:
-            stays = crossing | (value > min(1.3 * level + 20, 254)) if level < _PALE else crossing
-        else:  # its faint rim
-            stays = value > _INK
-        kept[at[inside], columns[inside]] = np.where(stays, value, 0)[inside]
+    band = slice(reach, reach + thick + 2)  # with its faint rim
+    stays = rows[band] > _INK
+    stays[1:-1] = crossing
+    if level < _PALE:
+        stays[1:-1] |= rows[band][1:-1] > min(1.3 * level + 20, 254)
+    lines, columns = np.nonzero(inside[band])
+    kept[at[band][lines, columns], columns] = np.where(stays, rows[band], 0)[lines, columns]
 
 
 def _arc_between(near: np.ndarray, far: np.ndarray, behind: np.ndarray) -> np.ndarray:

@@ -67,12 +67,17 @@ function removeInnerRules(ink, isRuled) {
 /** Ink without a level line that is much longer, to both sides, than what else there is: no bar of a digit is. */
 function withoutLongLine(ink) {
   const { width, height, data } = ink;
-  let most = 0;
-  for (let y = 0; y < height; y++) most = Math.max(most, countAbove({ data: data.subarray(y * width, (y + 1) * width) }, INK));
-  if (most < COVERED * width) return ink;
-  const [kept] = withoutLevelRules(ink);
-  const box = boundingBox(threshold(kept, INK));
-  return box && box[0] >= LONGER * width && box[2] <= width - LONGER * width ? kept : ink;
+  let [most, first, last] = [0, width, -1];
+  for (let y = 0; y < height; y++) {
+    const row = data.subarray(y * width, (y + 1) * width);
+    const covered = countAbove({ data: row }, INK);
+    most = Math.max(most, covered);
+    if (!covered || covered > 0.5 * width) continue;
+    first = Math.min(first, row.findIndex((value) => value > INK));
+    last = Math.max(last, row.findLastIndex((value) => value > INK));
+  }
+  const isLonger = most >= COVERED * width && last >= 0 && first >= LONGER * width && last < width - LONGER * width;
+  return isLonger ? withoutLevelRules(ink)[0] : ink;
 }
 
 /** The connected pieces of ink. */
