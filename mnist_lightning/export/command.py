@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Sequence
@@ -10,20 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_lightning import __version__, compat
 from mnist_lightning.errors import UserError
-from mnist_lightning.export.formats import FORMATS, QUANTIZED, READERS, SUFFIXES, Export
+from mnist_lightning.export.formats import FORMATS, INT8_DIFFERING, QUANTIZED, READERS, SUFFIXES, Export
 from mnist_lightning.models.card import sure_from
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import record as records
-from mnist_lightning.run.files import digest
+from mnist_lightning.run.files import digest, put_in_place
 from mnist_lightning.types import Part, Probability
 
 if TYPE_CHECKING:
     import numpy as np
 
+log = logging.getLogger("mnist_lightning")
+
 CHECKED = 1_000  # images that the file is compared with the original on
 TOLERANCE = 1e-4  # largest difference of a probability
 CALIBRATION = 1_000  # training images that set the ranges of 8-bit numbers
-_INT8_DIFFERING = 0.01  # share of the checked images that an 8-bit network may read differently
 
 
 def export(
@@ -64,6 +66,7 @@ def export(
     """
     if quantize and format not in QUANTIZED:
         raise UserError(f"quantize={quantize} cannot be combined with format={format}: expected format=onnx or web.")
+    _warn_of_no_effect(format, quantize, engine)
     path, word = runs.find_checkpoint(ckpt, Path(outputs))
     if path.suffix == ".onnx":
         raise UserError(f"{path} is an ONNX file already: give the checkpoint it came from.")
@@ -73,6 +76,8 @@ def export(
         raise UserError(
             f"output={output} cannot be written with format={format}: expected a name that ends in {ending}."
         )
+    if target.exists() and target.samefile(path):
+        raise UserError(f"{target} is the checkpoint that is exported: set another output=.")
     print(f"Checkpoint: {word}", flush=True)
     with compat.heavy_imports():
         from mnist_lightning.models import checkpoint
@@ -93,7 +98,7 @@ def export(
         FORMATS[format](given)
         if format in READERS:
             _check(given, READERS[format](temporary), *images.checked())
-        temporary.replace(target)
+        put_in_place(temporary, target)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror or error}): set another output=.") from None
     finally:
@@ -101,6 +106,13 @@ def export(
     print(f"{target}: {target.stat().st_size:,} bytes (the checkpoint has {path.stat().st_size:,}), "
           f"made in {time.perf_counter() - began:.1f} s")  # fmt: skip
     return target
+
+
+def _warn_of_no_effect(format: str, quantize: str | None, engine: str) -> None:
+    if quantize and format == "web" and engine == "own":
+        log.warning("quantize=int8 has no effect with engine=own, whose weights always have 8 bits.")
+    if format != "web" and engine != "own":
+        log.warning("engine=%s has no effect with format=%s, only with format=web.", engine, format)
 
 
 def _origin(path: Path, quantize: str | None) -> dict[str, Any]:
@@ -169,7 +181,7 @@ def _check(given: Export, read: Any, images: np.ndarray, labels: np.ndarray) -> 
         f"{differing} of {len(images)} training images are read differently; largest difference of a probability "
         f"{largest:.1e}; read right: {right[0]}, by the network itself {right[1]}"
     )
-    allowed = _INT8_DIFFERING * len(images) if given.quantize else 0
+    allowed = INT8_DIFFERING * len(images) if given.quantize else 0
     if differing > allowed or (largest > TOLERANCE and not given.quantize):
         raise RuntimeError(
             f"The exported file does not compute what the network does: {differing} of {len(images)} images are read "

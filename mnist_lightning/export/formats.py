@@ -77,3 +77,6 @@ SUFFIXES = {
 }
 QUANTIZED = ("onnx", "web")
 """Formats that support `quantize=int8`."""
+
+INT8_DIFFERING = 0.01
+"""Share of images that a network of 8 bits may read differently."""

@@ -10,7 +10,9 @@ import base64
 import copy
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from mnist_lightning.errors import UserError
 from mnist_lightning.export.bundle import bundle
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from mnist_lightning.export.formats import Export
@@ -43,10 +46,10 @@ def write(export: Export) -> None:
     """Write `export.path`: one HTML file that opens by double click.
 
     `export.options["engine"]` is `own`, for the project's networks, with weights of 8 bits; or `onnxruntime-web` for
-    all others, with the network in float32 and about 15 MB of runtime.
+    all others, with the network as `format=onnx` writes it and about 15 MB of runtime.
 
     Raises:
-        UserError: the engine cannot run the network, or 8-bit weights change too many answers.
+        UserError: the engine cannot run the network, or 8 bits change too many answers.
     """
     engine = export.options.get("engine", "own")
     if engine == "own":
@@ -112,38 +115,46 @@ def _own(export: Export) -> dict[str, Any]:
     described = web_network.describe(export.network)
     rounded = copy.deepcopy(export.network)
     rounded.load_state_dict(web_network.rounded(rounded, rounded.state_dict()))
-    _check(export, rounded)
+    differing, count = _differing(export, partial(_logits, rounded))
+    if differing > DIFFERING * count:
+        raise UserError(
+            f"Weights of 8 bits change {differing} of {count} answers of this network: use engine=onnxruntime-web, "
+            "which keeps them in float32."
+        )
     return described
 
 
-def _check(export: Export, rounded: nn.Module) -> None:
-    """Raise UserError if 8-bit weights change too many answers of the network."""
+def _differing(export: Export, read: Callable[[np.ndarray], np.ndarray]) -> tuple[int, int]:
+    """Of how many images `read` gives another answer than the network, and how many were read."""
+    images = export.calibration()
+    differing = int((read(images).argmax(1) != _logits(export.network, images).argmax(1)).sum())
+    print(f"{differing} of {len(images)} training images are read differently")
+    return differing, len(images)
+
+
+def _logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Logits [N, C] of images uint8 [N, H, W]."""
     import torch
 
     from mnist_lightning.models.network import to_input
 
-    images = to_input(torch.as_tensor(export.calibration()))
     with torch.inference_mode():
-        before, after = (each.eval()(images).softmax(1) for each in (export.network, rounded))
-    differing = int((before.argmax(1) != after.argmax(1)).sum())
-    largest = float((before - after).abs().max())
-    log.info("8-bit weights: %d of %d images are read differently; largest difference of a probability %.1e", differing,
-             len(images), largest)  # fmt: skip
-    if differing > DIFFERING * len(images):
-        raise UserError(
-            f"Weights of 8 bits change {differing} of {len(images)} answers of this network: use "
-            "engine=onnxruntime-web, which keeps them in float32."
-        )
+        return network.eval()(to_input(torch.as_tensor(images))).numpy()
 
 
 def _onnx(export: Export) -> dict[str, Any]:
-    """The network as ONNX, and the runtime for it."""
+    """The network as ONNX, compared with the original, and the runtime for it."""
     from mnist_lightning.export import onnx_runtime_web
-    from mnist_lightning.export.to_onnx import write as write_onnx
+    from mnist_lightning.export.formats import FORMATS, INT8_DIFFERING, READERS
 
     path = export.path.with_suffix(".onnx")
     try:
-        write_onnx(replace(export, path=path, quantize=None))
+        FORMATS["onnx"](replace(export, path=path))
+        differing, count = _differing(export, READERS["onnx"](path))
+        if differing > (INT8_DIFFERING * count if export.quantize else 0):
+            raise RuntimeError(
+                f"The page does not compute what the network does: {differing} of {count} images differ."
+            )
         model = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)

@@ -31,15 +31,24 @@ def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], Any]) -> No
     try:
         with temporary.open("wb") as file:
             file.write(data) if isinstance(data, bytes) else data(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        put_in_place(temporary, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); what was there before is unchanged.") from None
     finally:
         with contextlib.suppress(OSError):  # a file system that has become read-only says so before it looks
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file its name: flush it to disk, and rename it. Both lie in one folder.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to; the old file is still there.
+    """
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

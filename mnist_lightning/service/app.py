@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +32,7 @@ from mnist_lightning.service.metrics import Metrics
 from mnist_lightning.service.reading import Content, one_digit, read
 
 PAGE = Path(__file__).parent / "page"
-MOST_WAITING = 8  # requests of many images that wait for one another
+MOST_MANY = 8  # requests of many images, in any form, that are read or wait for one another
 T = TypeVar("T")
 
 _DESCRIPTION = """Reads handwritten digits.
@@ -51,6 +51,7 @@ class Service:
         batcher: reads images in batches.
         words: labels and names for the answers.
         limits: what requests may take.
+        keyed: whether requests must send a key.
     """
 
     def __init__(self, predictor: Predictor, model: dict[str, Any], sure: float, limits: Limits,
@@ -70,9 +71,10 @@ class Service:
         self.batcher = Batcher(
             self._probabilities, capacity=limits.queue, largest=limits.batch, watch=self.metrics.batch
         )
-        self._many, self._many_waiting = asyncio.Semaphore(1), 0
+        self._many, self._pieces = 0, asyncio.Semaphore(1)
         self._workers = ThreadPoolExecutor(2, "prepare")  # more would only wait for Python's lock
         self._explainers = ThreadPoolExecutor(1, "explain")
+        self.keyed = bool(api_key)
         self.guard = Guard(self._application(), self.batcher, self.metrics, api_key)
 
     def _probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -124,22 +126,24 @@ class Service:
         finally:
             self.batcher.release(1)
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Count a request of many images whose body has arrived; raises `Full` where too many are being read."""
+        if self._many >= MOST_MANY:
+            raise problems.Full
+        self._many += 1
+        try:
+            yield
+        finally:
+            self._many -= 1
+
     async def read_many(self, images: np.ndarray) -> np.ndarray:
         """Probabilities of any number of images, in pieces that let other requests pass between them.
 
-        Only one such request is read at a time, with two pieces in the queue; a few others wait for it.
-
-        Raises:
-            Full: too many others are already waiting.
+        Only one such request is read at a time, with two pieces in the queue; others wait for it.
         """
-        if self._many_waiting >= MOST_WAITING:
-            raise problems.Full
-        self._many_waiting += 1
-        try:
-            async with self._many:
-                return await self._read_pieces(images)
-        finally:
-            self._many_waiting -= 1
+        async with self._pieces:
+            return await self._read_pieces(images)
 
     async def _read_pieces(self, images: np.ndarray) -> np.ndarray:
         size = self.limits.batch
@@ -195,13 +199,13 @@ class Page(StaticFiles):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer with a file; where there is none, every method gets 404."""
-        scope["route"] = SimpleNamespace(path="/")
         try:
             found = self.lookup_path(self.get_path(scope))[1]
         except (OSError, ValueError):  # a path that no file can have: too long, or with a null character
             raise HTTPException(404) from None
-        if scope["method"] not in ("GET", "HEAD") and found is None:
+        if found is None:
             raise HTTPException(404)
+        scope["route"] = SimpleNamespace(path="/")
         await super().__call__(scope, receive, send)
 
 

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from mnist_lightning.service import schemas
+from mnist_lightning.service.guard import KEYED
 
 FILES = Path(__file__).parent / "docs"
 
@@ -29,11 +30,11 @@ EXAMPLES: dict[str, Any] = {
 
 COMMANDS: dict[str, list[str]] = {
     "/v1/predict": [
-        "curl -H 'Content-Type: image/png' --data-binary @digit.png {base}/v1/predict",
-        "curl -F file=@digit.png {base}/v1/predict",
+        "{curl} -H 'Content-Type: image/png' --data-binary @digit.png {base}/v1/predict",
+        "{curl} -F file=@digit.png {base}/v1/predict",
     ],
     "/v1/predict/batch": [
-        "curl -H 'Content-Type: application/octet-stream' --data-binary @images.bin {base}/v1/predict/batch",
+        "{curl} -H 'Content-Type: application/octet-stream' --data-binary @images.bin {base}/v1/predict/batch",
     ],
 }
 """Commands for bodies that are not JSON."""
@@ -52,14 +53,24 @@ def with_answer(
     return {**(body or {}), "responses": {str(status): {"content": content}}}
 
 
-def add(app: FastAPI) -> None:
-    """Add `/docs` to an application, and the examples to its description."""
+def add(app: FastAPI, strokes: int, keyed: bool) -> None:
+    """Add `/docs` to an application, and to its description what the settings decide, and the examples.
+
+    Args:
+        app: the application.
+        strokes: how many a drawing may have.
+        keyed: whether requests must send a key.
+    """
     generate = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
+            description = generate()
+            _limit_strokes(description, strokes)
+            if keyed:
+                _require_key(description)
             for path, example in EXAMPLES.items():
-                content = generate()["paths"][path]["post"]["requestBody"]["content"]
+                content = description["paths"][path]["post"]["requestBody"]["content"]
                 content["application/json"]["example"] = example
         return generate()
 
@@ -71,6 +82,27 @@ def add(app: FastAPI) -> None:
 
     for name, kind in (("docs.css", "text/css"), ("docs.js", "text/javascript")):
         app.add_api_route(f"/docs/{name}", _file(name, kind), include_in_schema=False, name=name)
+
+
+def _limit_strokes(part: Any, most: int) -> None:
+    if isinstance(part, dict):
+        if strokes := part.get("properties", {}).get("strokes"):
+            strokes["maxItems"] = most
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            _limit_strokes(each, most)
+
+
+def _require_key(description: dict[str, Any]) -> None:
+    description.setdefault("components", {})["securitySchemes"] = {
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
+    for path, operations in description["paths"].items():
+        if path.startswith(KEYED):
+            for operation in operations.values():
+                operation["security"] = [{"key": []}, {"bearer": []}]
 
 
 def _file(name: str, kind: str) -> Any:
@@ -89,18 +121,20 @@ def page(description: dict[str, Any]) -> str:
         for path, operations in description["paths"].items()
         for method, operation in operations.items()
     )
+    key = '<p><label>API key <input id="key" type="password" autocomplete="off"></label></p>'
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>mnist-lightning: the service</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" '
         'href="/docs/docs.css"><script type="module" src="/docs/docs.js"></script></head><body><main>'
         f"<h1>{html.escape(info['title'])} {html.escape(info['version'])}</h1>{paragraphs}"
         '<p>Machine-readable: <a href="/openapi.json">openapi.json</a>.</p>'
-        f"{routes}</main></body></html>"
+        f"{key if 'securitySchemes' in description.get('components', {}) else ''}{routes}</main></body></html>"
     )
 
 
 def _route(path: str, method: str, operation: dict[str, Any]) -> str:
-    commands = [each.format(base="http://127.0.0.1:8000") for each in COMMANDS.get(path, [])]
+    curl = 'curl -H "X-API-Key: $KEY"' if "security" in operation else "curl"
+    commands = [each.format(curl=curl, base="http://127.0.0.1:8000") for each in COMMANDS.get(path, [])]
     example = EXAMPLES.get(path)
     form = ""
     if method == "get" or example is not None:

@@ -34,7 +34,13 @@ REST = (0.15, 0.35)
 """Shortest and longest wait in seconds after a refusal for lack of room, before the next request of that connection is
 looked at: clients that ask again at once, despite `Retry-After`, take no time from accepted requests and `/healthz`."""
 
-_KEYED = ("/v1/", "/v2/models/mnist/infer")
+BEYOND = "beyond"
+"""Key in the ASGI state of a connection that was opened while as many were open as may be."""
+
+KEYED = ("/v1/", "/v2/models/mnist/infer")
+"""What paths begin with that need the key."""
+
+_ROUTES = READS | {"/v1/drawings", "/v1/model"}
 _ID = re.compile(rb"[\w.-]{1,64}")
 _API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = (
@@ -85,6 +91,8 @@ class Guard:
         headers = API_HEADERS if path.startswith(("/v", "/healthz", "/readyz", "/metrics")) else PAGE_HEADERS
         headers = [*headers, (b"x-request-id", name)]
         status, plain, refused = 500, list[bool](), False
+        route = path if path in _ROUTES else UNMATCHED
+        beyond = BEYOND in scope.get("state", ())
 
         async def reply(message: Message) -> None:
             nonlocal status
@@ -96,18 +104,18 @@ class Guard:
                     plain.append(True)
                     message = {**message, "headers": _headers_of(413, _TOO_LARGE)}
                 message["headers"] = [*message["headers"], *headers]
-                if self.draining:
+                if self.draining or beyond:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
-            if self._key and path.startswith(_KEYED) and not self._has_key(given):
+            if beyond and path != "/healthz":
+                await _refuse(reply, 503, "Too many connections are open: try again in a second.")
+            elif self._key and path.startswith(KEYED) and not self._has_key(given):
                 await _refuse(reply, 401, "The API key is missing or wrong: send it as X-API-Key.")
-                route = UNMATCHED
             elif path in READS and self._batcher.full:
                 refused = True
                 await _refuse(reply, 503, str(problems.Full()), ends=False)
-                route = path
             else:
                 await self._app(scope, receive, reply)
                 route = getattr(scope.get("route"), "path", UNMATCHED)
@@ -127,7 +135,8 @@ class Guard:
 
     def _has_key(self, given: dict[bytes, bytes]) -> bool:
         assert self._key is not None
-        key = given.get(b"x-api-key") or given.get(b"authorization", b"").removeprefix(b"Bearer ")
+        scheme, _, token = given.get(b"authorization", b"").partition(b" ")
+        key = given.get(b"x-api-key") or (token.strip() if scheme.lower() == b"bearer" else b"")
         return hmac.compare_digest(key, self._key)
 
 
@@ -159,6 +168,8 @@ def _headers_of(status: int, body: bytes) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", str(problems.RETRY_SECONDS).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     return headers
 
 

@@ -20,7 +20,7 @@ class Limits:
     threads: PositiveInt | None = None
     body: Annotated[int, Ge(1024)] = 8 * 2**20
     pixels: Annotated[int, Ge(784)] = 20_000_000
-    strokes: PositiveInt = 500
+    strokes: Annotated[int, Ge(1), Le(1_000)] = 500  # as many as a kept drawing may have
     points: Annotated[int, Ge(1), Le(100_000)] = 20_000
     digits: PositiveInt = 32
     images: PositiveInt = 8_192

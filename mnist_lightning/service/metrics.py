@@ -34,9 +34,10 @@ class Metrics:
             "mnist_batch_images", "Images read in one batch.", registry=self.registry,
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
         )  # fmt: skip
-        Gauge("mnist_waiting_images", "Images accepted and not answered yet.", registry=self.registry).set_function(
-            waiting
-        )
+        Gauge(
+            "mnist_waiting_images", "Requests accepted and not answered yet; one of many images counts once.",
+            registry=self.registry,
+        ).set_function(waiting)  # fmt: skip
         self._known: dict[tuple[str, str, int], tuple[Any, Any]] = {}  # looking labels up costs more than counting
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -65,8 +65,9 @@ def add(app: FastAPI, service: Service) -> None:
             raise Problem(415, f"The media type {media_type(request)[:60]!r} is not read: send {JSON}.")
         async with service.place():
             data = await body_of(request, service)
-            value, images = await service.prepare(_images_of, data, service.limits.images)
-            rows = await service.read_many(images)
+            with service.turn():
+                value, images = await service.prepare(_images_of, data, service.limits.images)
+                rows = await service.read_many(images)
         answer = {"model_name": MODEL, "model_version": version}
         if isinstance(value.get("id"), str):
             answer["id"] = value["id"]

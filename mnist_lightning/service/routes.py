@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
@@ -36,6 +37,8 @@ _REASONS = {
     422: "The body is well formed, but not a picture, drawing or image.",
     503: "The queue is full, or the service ends; `Retry-After` says when to try again.",
 }
+log = logging.getLogger("mnist_lightning")
+
 T = TypeVar("T")
 FORM, RAW, JSON = "multipart/form-data", "application/octet-stream", "application/json"
 MOST_EXPLAINED = 8  # digits of one request; each takes hundreds of readings
@@ -207,38 +210,38 @@ def _add_batches(app: FastAPI, service: Service) -> None:
         began = time.perf_counter()
         async with service.place():
             kind = media_type(request)
-            if kind == RAW:
-                images = inputs.raw_images(await body_of(request, service), limits)
-                rows = await service.read_many(images)
-                if request.headers.get("accept", "").partition(";")[0].strip() == RAW:
-                    return Response(rows.astype("<f4").tobytes(), media_type=RAW)
-                probabilities = [[round(each, 6) for each in row] for row in rows.tolist()]
-                answer: dict[str, Any] = {"digits": words.labels(rows), "probabilities": probabilities}
-            else:
-                contents = _contents_of(request, kind, service)
-                answer = {"results": [words.reading(await service.read(content)) async for content in contents]}
+            if kind not in (RAW, JSON, FORM):
+                raise Problem(415, f"The media type {kind[:60]!r} is not read: send {RAW}, {JSON} or {FORM}.")
+            body: Any = await (files_of(request, service, limits.images) if kind == FORM else body_of(request, service))
+            with service.turn():
+                if kind == RAW:
+                    rows = await service.read_many(inputs.raw_images(body, limits))
+                    if request.headers.get("accept", "").partition(";")[0].strip() == RAW:
+                        return Response(rows.astype("<f4").tobytes(), media_type=RAW)
+                    probabilities = [[round(each, 6) for each in row] for row in rows.tolist()]
+                    answer: dict[str, Any] = {"digits": words.labels(rows), "probabilities": probabilities}
+                else:
+                    contents = _contents_of(body, service)
+                    answer = {"results": [words.reading(await service.read(content)) async for content in contents]}
         answer["model"], answer["milliseconds"] = words.model, service.milliseconds(began)
         return as_json(answer)
 
 
-async def _contents_of(request: Request, kind: str, service: Service) -> AsyncIterator[Content | Callable[[], Content]]:
-    """The pictures or drawings in a request, one at a time: all of them, decoded, might not fit into memory."""
+async def _contents_of(body: Any, service: Service) -> AsyncIterator[Content | Callable[[], Content]]:
+    """The pictures or drawings in a list of files or in JSON, one at a time: all of them might not fit into memory."""
     limits = service.limits
-    if kind == FORM:
-        files = await files_of(request, service, limits.images)
-        for data in files:
+    if isinstance(body, list):
+        for data in body:
             yield partial(inputs.from_picture, data, limits)
-    elif kind == JSON:
-        value = await service.prepare(inputs.parse_json, await body_of(request, service))
-        items = value.get("items")
-        if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
-            raise Problem(422, '"items" is not a list of {"strokes": ...} or {"image": ...}.')
-        if len(items) > limits.images:
-            raise Problem(413, f"There are {len(items)} items: at most {limits.images} are read in one request.")
-        for item in items:
-            yield await service.prepare(inputs.from_json, item, limits)
-    else:
-        raise Problem(415, f"The media type {kind[:60]!r} is not read: send {RAW}, {JSON} or {FORM}.")
+        return
+    value = await service.prepare(inputs.parse_json, body)
+    items = value.get("items")
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        raise Problem(422, '"items" is not a list of {"strokes": ...} or {"image": ...}.')
+    if len(items) > limits.images:
+        raise Problem(413, f"There are {len(items)} items: at most {limits.images} are read in one request.")
+    for item in items:
+        yield await service.prepare(inputs.from_json, item, limits)
 
 
 def _add_explaining(app: FastAPI, service: Service) -> None:
@@ -288,17 +291,19 @@ def _add_drawings(app: FastAPI, service: Service) -> None:
             raise Problem(403, "This service keeps no drawings.")
         if media_type(request) != JSON:
             raise Problem(415, f"The media type {media_type(request)[:60]!r} is not read: send {JSON}.")
-        value = await service.prepare(inputs.parse_json, await body_of(request, service))
-        label = value.get("label")
-        if type(label) is not int or not 0 <= label <= 9:
-            raise Problem(422, '"label" is not a digit from 0 to 9.')
-        strokes = await service.prepare(inputs.strokes_of, value, service.limits)
-        if not strokes:
-            raise Problem(422, "The drawing has no points.")
-        try:
-            count = await service.prepare(drawings.append, folder, strokes, label)
-        except UserError:
-            raise Problem(503, "The drawing could not be written: try again later.") from None
+        async with service.place():
+            value = await service.prepare(inputs.parse_json, await body_of(request, service))
+            label = value.get("label")
+            if type(label) is not int or not 0 <= label <= 9:
+                raise Problem(422, '"label" is not a digit from 0 to 9.')
+            strokes = await service.prepare(inputs.strokes_of, value, service.limits)
+            if not strokes:
+                raise Problem(422, "The drawing has no points.")
+            try:
+                count = await service.prepare(drawings.append, folder, strokes, label)
+            except UserError as error:
+                log.warning("serve.keep_drawings=%s: a drawing is lost. %s", folder, error)
+                raise Problem(503, "The drawing could not be written: try again later.") from None
         return as_json({"drawings": count}, 201)
 
 
@@ -337,4 +342,4 @@ def _add_watching(app: FastAPI, service: Service) -> None:
         """Which network reads, and what is known about it."""
         return as_json(about)
 
-    documentation.add(app)
+    documentation.add(app, service.limits.strokes, service.keyed)

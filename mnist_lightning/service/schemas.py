@@ -12,7 +12,7 @@ Row = Annotated[list[Grey], Field(min_length=28, max_length=28)]
 Image = Annotated[list[Row], Field(min_length=28, max_length=28)]
 Coordinate = Annotated[float, Field(gt=-1e9, lt=1e9)]
 Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
-Strokes = Annotated[list[list[Point]], Field(max_length=500)]
+Strokes = list[list[Point]]
 Width = Annotated[float, Field(gt=0, lt=1e9)]
 
 A_SEVEN = [[[30, 40], [100, 38], [170, 40], [120, 120], [90, 200]]]

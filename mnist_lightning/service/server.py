@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -10,9 +11,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_lightning.errors import UserError
 from mnist_lightning.service.limits import Limits
@@ -55,9 +56,11 @@ def serve(
 
     import uvicorn
 
+    from mnist_lightning.service.connection import connection_class
+
     config = uvicorn.Config(
-        service.guard, host, port, log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
-        limit_concurrency=service.limits.connections, timeout_keep_alive=30, timeout_graceful_shutdown=30,
+        service.guard, host, port, http=connection_class(service.limits), log_config=None, access_log=False,
+        server_header=False, ws="none", lifespan="on", timeout_keep_alive=30, timeout_graceful_shutdown=30,
         proxy_headers=False,
     )  # fmt: skip
     server = server_class()(config, service)
@@ -65,9 +68,9 @@ def serve(
         sockets = [config.bind_socket()]
     except SystemExit:  # uvicorn has said why in its log
         raise UserError(f"host={host} port={port} cannot be listened on: choose another port=.") from None
-    server.greeting = "Serving {} ({}) at http://{}:{}".format(
-        word, service.words.model["precision"], *sockets[0].getsockname()[:2]
-    )
+    address, number = sockets[0].getsockname()[:2]
+    address = f"[{address}]" if ":" in address else address
+    server.greeting = f"Serving {word} ({service.words.model['precision']}) at http://{address}:{number}"
     server.began = began
     server.run(sockets)
 
@@ -108,7 +111,8 @@ def server_class() -> Any:
 
     class Server(uvicorn.Server):
         """At the first SIGTERM or Ctrl-C: `/readyz` is 503 and answers close their connection; some seconds later
-        the socket is closed, what was accepted is answered, and the process ends. At the second it ends at once."""
+        the socket is closed, what was accepted is answered, and the process ends. At the second all connections are
+        dropped."""
 
         def __init__(self, config: uvicorn.Config, service: Service) -> None:
             super().__init__(config)
@@ -127,9 +131,14 @@ def server_class() -> Any:
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if self._service.guard.draining:
                 super().handle_exit(sig, frame)
+                self._running.call_soon_threadsafe(self._drop)
                 return
             self._service.guard.draining = True
             self._running.call_soon_threadsafe(self._begin_to_end, signal.Signals(sig).name)
+
+        def _drop(self) -> None:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
 
         def _begin_to_end(self, name: str) -> None:
             log.info("%s: the socket closes in %g s", name, self._service.limits.drain)
@@ -137,10 +146,10 @@ def server_class() -> Any:
 
         async def _end(self) -> None:
             await asyncio.sleep(self._service.limits.drain)
-            for listening in self._sockets:
-                self._take_what_waits(listening)
+            waiting = [each for listening in self._sockets for each in _take_what_waits(listening)]
             for server in self.servers:
                 server.close()
+            await self._serve_what_waited(waiting)
             # uvicorn would now close connections whose request has arrived but not been looked at.
             quiet = 0
             while quiet < _QUIET and self.server_state.connections:
@@ -150,28 +159,27 @@ def server_class() -> Any:
                 quiet = quiet + 1 if idle else 0
             self.should_exit = True
 
-        def _take_what_waits(self, listening: socket.socket) -> None:
-            """Accept the connections waiting in the system's queue: closing the socket would reset them."""
+        async def _serve_what_waited(self, waiting: list[socket.socket]) -> None:
             protocol: Any = self.config.http_protocol_class
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:  # BlockingIOError: none is left
-                    return
-                connection.setblocking(False)
-                task = asyncio.ensure_future(
-                    self._running.connect_accepted_socket(
+            for connection in waiting:
+                with contextlib.suppress(OSError):  # the client is gone
+                    await self._running.connect_accepted_socket(
                         lambda: protocol(
                             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
                         ),
                         connection,
                     )
-                )
-                self._taken.add(task)
-
-        _taken: ClassVar[set[asyncio.Task[Any]]] = set()
 
     return Server
+
+
+def _take_what_waits(listening: socket.socket) -> Iterator[socket.socket]:
+    """Accept the connections waiting in the system's queue: closing the socket would reset them."""
+    with contextlib.suppress(OSError):  # BlockingIOError: none is left
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 class _Json(logging.Formatter):

@@ -122,6 +122,7 @@ MISTAKES = {
     "export output=a.pt": "output=a.pt cannot be written with format=onnx: expected a name that ends in .onnx.",
     "serve port=99999": "port=99999 is not allowed: port should be a whole number from 0 to 65535.",
     "serve serve.queue=0": "serve.queue=0 is not allowed: serve.queue should be a whole number, 1 or more.",
+    "serve serve.strokes=1001": "serve.strokes=1001 is not allowed: serve.strokes should be a whole number from 1 ",
     "results runs=nowhere": "There are no runs under runs=nowhere: give a folder of runs, or a glob in quotes.",
     "results format=xlsx": "format=xlsx is not allowed: format should be one of table, csv, markdown, json.",
 }

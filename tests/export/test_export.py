@@ -1,6 +1,8 @@
 """Networks as files for other programs: what they hold, that they compute the same, and that a bad one is removed."""
 
+import base64
 import json
+import os
 import re
 
 import numpy as np
@@ -12,7 +14,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from mnist_lightning.errors import UserError  # noqa: E402
-from mnist_lightning.export import command, formats  # noqa: E402
+from mnist_lightning.export import command, formats, onnx_runtime_web  # noqa: E402
 from mnist_lightning.inference.predictor import Predictor  # noqa: E402
 from mnist_lightning.models import build as models  # noqa: E402
 from mnist_lightning.models import checkpoint  # noqa: E402
@@ -151,6 +153,68 @@ def test_a_safetensors_file_is_exported_as_a_checkpoint_is(files, tmp_path):
     second = command.export(ckpt=str(first), output=str(tmp_path / "b.onnx"), data=DATA)
     wanted = Predictor.load(files("mlp"), "cpu").probabilities(images(5))
     np.testing.assert_allclose(Predictor.load(second).probabilities(images(5)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_a_page_with_onnx_runtime_holds_the_network_that_was_asked_for(files, tmp_path, monkeypatch, capsys, quantize):
+    monkeypatch.setattr(onnx_runtime_web, "files", lambda: {})  # it is fetched with npm
+    if quantize:  # how much eight bits change this network, which is untrained, is not the question here
+        monkeypatch.setitem(formats.READERS, "onnx", lambda _path: Predictor.load(files("cnn"), "cpu").probabilities)
+    path = command.export(ckpt=str(files("cnn")), format="web", engine="onnxruntime-web", quantize=quantize, data=DATA,
+                          output=str(tmp_path / "page.html"))  # fmt: skip
+    network = json.loads(re.search(r'id="network">(.*?)</script>', path.read_text(), re.DOTALL)[1])
+    model = onnx.load_from_string(base64.b64decode(network["model"]))
+    assert ("QuantizeLinear" in {node.op_type for node in model.graph.node}) == bool(quantize)
+    assert network["card"]["export"]["quantize"] == quantize
+    assert re.search(r"0 of 1000 training images are read differently", capsys.readouterr().out)
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_page_that_computes_something_else_gets_no_name(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_runtime_web, "files", lambda: {})
+    monkeypatch.setitem(
+        formats.READERS, "onnx", lambda path: lambda images: np.eye(10, dtype=np.float32)[[0] * len(images)]
+    )
+    with pytest.raises(RuntimeError, match=r"The page does not compute what the network does: \d+ of 1000 images"):
+        command.export(ckpt=str(files("mlp")), format="web", engine="onnxruntime-web", data=DATA,
+                       output=str(tmp_path / "page.html"))  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"format": "web", "quantize": "int8"}, "quantize=int8 has no effect with engine=own"),
+        ({"format": "safetensors", "engine": "onnxruntime-web"}, "engine=onnxruntime-web has no effect with format=sa"),
+    ],
+)
+def test_a_setting_without_effect_is_said(tmp_path, caplog, settings, sentence):
+    output = str(tmp_path / f"made{formats.SUFFIXES[settings['format']]}")
+    command.export(ckpt="pretrained", output=output, data=DATA, **settings)
+    assert sentence in caplog.text
+
+
+def test_the_file_is_on_disk_before_it_has_its_name(files, tmp_path, monkeypatch):
+    before = tmp_path / "made.safetensors"
+    before.write_text("the one before")
+
+    def full(_file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"made\.safetensors cannot be written \(No space left on device\)"):
+        command.export(ckpt=str(files("mlp")), format="safetensors", output=str(before), data=DATA)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {before.name: "the one before"}
+
+
+def test_a_checkpoint_is_not_written_over_by_its_own_export(files, tmp_path, monkeypatch):
+    path = command.export(ckpt=str(files("mlp")), format="safetensors", output=str(tmp_path / "a.safetensors"),
+                          data=DATA)  # fmt: skip
+    before = path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^a\.safetensors is the checkpoint that is exported: set another output=\.$"):
+        command.export(ckpt=str(path), format="safetensors", data=DATA)
+    assert path.read_bytes() == before
 
 
 def test_a_file_that_computes_something_else_gets_no_name(files, tmp_path, monkeypatch):

@@ -52,9 +52,11 @@ def test_digits_drawn_with_the_mouse_are_read(page, pen_digits):
         page.keyboard.press("c")
 
 
-def test_onnx_runtime_reads_the_digits_too(tmp_path, open_page, pen_digits):
+@pytest.mark.parametrize("quantize", ["null", "int8"])
+def test_onnx_runtime_reads_the_digits_too(tmp_path, open_page, pen_digits, quantize):
     path = tmp_path / "mnist.html"
-    asked = ["ckpt=pretrained", "data=digits", "format=web", "engine=onnxruntime-web", f"output={path}"]
+    asked = ["ckpt=pretrained", "data=digits", "format=web", "engine=onnxruntime-web", f"quantize={quantize}",
+             f"output={path}"]  # fmt: skip
     command = [sys.executable, "-m", "mnist_lightning", "export", *asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "npm" in done.stderr:  # it is missing, or cannot fetch the runtime

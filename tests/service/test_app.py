@@ -1,8 +1,14 @@
 """What the service answers."""
 
+import asyncio
 import base64
+import contextlib
 import json
 import logging
+import shutil
+import subprocess
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -17,6 +23,7 @@ from mnist_lightning.ink.normalise import normalise, normalise_ink
 from mnist_lightning.ink.raster import draw_digit
 from mnist_lightning.ink.strokes import Drawing
 from mnist_lightning.service import documentation, inputs
+from mnist_lightning.service.app import MOST_MANY
 
 PREDICT, BATCH, EXPLAIN = "/v1/predict", "/v1/predict/batch", "/v1/explain"
 PROBLEM = "application/problem+json"
@@ -224,6 +231,43 @@ def test_a_full_queue_is_said_at_once(make_client, pens):
     assert client.service.batcher.waiting == 1
 
 
+def test_requests_of_many_images_have_one_limit_whatever_their_form(client, pens, monkeypatch):
+    gate, begun, prepare = threading.Event(), [], client.service.prepare
+
+    async def wait(*given):
+        begun.append(given)
+        for _ in range(1_000):
+            if not gate.is_set():
+                await asyncio.sleep(0.01)
+        return await prepare(*given)
+
+    monkeypatch.setattr(client.service, "prepare", wait)
+    tensor = {"name": "images", "shape": [1, 784], "datatype": "UINT8", "data": [0] * 784}
+    ways = {
+        "json": lambda: client.post(BATCH, json={"items": [{"strokes": pens[1]}]}),
+        "files": lambda: client.post(BATCH, files=[("file", ("a", page(pens[1]), "image/png"))]),
+        "v2": lambda: client.post("/v2/models/mnist/infer", json={"inputs": [tensor]}),
+        "raw": lambda: client.post(BATCH, content=bytes(784), headers={"Content-Type": "application/octet-stream"}),
+    }
+    found = []
+    with contextlib.ExitStack() as ending:
+        threads = [threading.Thread(target=lambda: found.append(ways["json"]().status_code)) for _ in range(MOST_MANY)]
+        for thread in threads:
+            thread.start()
+            ending.callback(thread.join)
+        ending.callback(gate.set)  # before the threads are waited for, also where an assertion fails
+        deadline = time.monotonic() + 60
+        while len(begun) < MOST_MANY:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for name, ask in ways.items():
+            answer = ask()
+            assert (name, answer.status_code, answer.headers.get("retry-after")) == (name, 503, "1")
+        assert client.get("/healthz").status_code == 200
+    assert found == [200] * MOST_MANY
+    assert [ask().status_code for ask in ways.values()] == [200] * 4
+
+
 def test_from_sigterm_on_it_is_not_ready_and_closes_connections(client, pens):
     assert client.get("/readyz").json() == {"status": "ready"}
     assert "connection" not in client.get("/healthz").headers
@@ -245,6 +289,87 @@ def test_an_api_key_guards_what_reads(make_client, pens):
         assert client.post(PREDICT, json=body, headers=headers).json()["number"] == "1"
     for path in ("/healthz", "/readyz", "/metrics", "/docs"):
         assert client.get(path).status_code == 200
+
+
+def test_a_missing_key_is_answered_as_http_wants_and_counted_for_its_route(make_client):
+    client = make_client(key="geheim")
+    assert client.get("/v1/model", headers={"Authorization": "bearer geheim"}).status_code == 200  # in any case
+    assert client.get("/v1/model").headers["www-authenticate"] == "Bearer"
+    client.post("/v1/made-up")
+    text = client.get("/metrics").text
+    assert 'http_requests_total{method="GET",route="/v1/model",status="401"} 1.0' in text
+    assert 'http_requests_total{method="POST",route="unmatched",status="401"} 1.0' in text
+
+
+def test_the_description_and_its_page_ask_for_a_key_where_one_is_needed(make_client, client):
+    keyed = make_client(key="geheim")
+    description = keyed.get("/openapi.json").json()
+    schemes = description["components"]["securitySchemes"]
+    assert schemes["key"] == {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            free = keyed.request(method, path).status_code != 401
+            assert operation.get("security") == (None if free else [{"key": []}, {"bearer": []}]), path
+    for each, count in ((keyed, 1), (client, 0)):
+        assert each.get("/docs").text.count('<input id="key"') == count
+        assert ("X-API-Key: $KEY" in each.get("/docs").text) == bool(count)
+    assert "securitySchemes" not in client.get("/openapi.json").text
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+@pytest.mark.parametrize("key", ["geheim", "", None])
+def test_the_page_of_documentation_sends_the_key_that_was_typed(key):
+    field = "undefined" if key is None else json.dumps({"value": key})
+    script = f"""
+      const found = [];
+      const area = {{ textarea: {{ value: "{{}}" }}, pre: {{}} }};
+      const form = {{ dataset: {{ method: "POST", path: "/v1/predict" }}, querySelector: (name) => area[name],
+        addEventListener: (_, act) => {{ form.act = act; }} }};
+      globalThis.document = {{ forms: [form], getElementById: (name) => (name === "key" ? {field} : undefined) }};
+      globalThis.fetch = async (path, how) => {{ found.push([path, how]); return {{ text: async () => "" }}; }};
+      {(documentation.FILES / "docs.js").read_text()}
+      await form.act({{ preventDefault() {{}} }});
+      console.log(JSON.stringify(found));
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
+    assert json.loads(done.stdout) == [["/v1/predict", {"method": "POST", "headers": headers, "body": "{}"}]]
+
+
+@pytest.mark.parametrize("most", [7, 1000])
+def test_one_setting_decides_how_many_strokes_a_drawing_may_have(make_client, most):
+    client = make_client(strokes=most)
+    schemas = client.get("/openapi.json").json()["paths"]
+    found = []
+
+    def look(part):
+        if isinstance(part, dict) and "strokes" in part.get("properties", {}):
+            found.append(part["properties"]["strokes"]["maxItems"])
+        for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            look(each)
+
+    look(schemas)
+    assert found == [most] * 4  # predict, batch, explain, drawings
+    strokes = [[[30, 40], [30, 200]], *([[]] * most)]  # those without points count, too
+    assert client.post(PREDICT, json={"strokes": strokes[:-1]}).json()["number"] == "1"
+    answer = client.post(PREDICT, json={"strokes": strokes})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422, f"The drawing has {most + 1} strokes: at most {most} are read.",
+    )  # fmt: skip
+
+
+def test_drawings_to_keep_wait_in_the_queue_too(make_client, pens, tmp_path, caplog):
+    client = make_client(queue=2, keep_drawings=str(tmp_path / "kept"))
+    body = {"strokes": pens[7], "label": 7}
+    client.service.batcher.reserve(2)
+    assert client.post("/v1/drawings", json=body).status_code == 503
+    client.service.batcher.release(2)
+    (tmp_path / "kept").touch()  # where the folder would be
+    assert client.post("/v1/drawings", json=body).status_code == 503
+    assert "a drawing is lost" in caplog.text
+    (tmp_path / "kept").unlink()
+    assert client.post("/v1/drawings", json=body).json() == {"drawings": 1}
+    assert client.service.batcher.waiting == 0
 
 
 def test_drawings_are_kept_only_where_the_user_says(make_client, client, pens, tmp_path):
@@ -296,6 +421,7 @@ def test_metrics_know_routes_and_nothing_that_a_stranger_can_make_up(client, pen
     client.request("BREW", "/healthz")
     text = client.get("/metrics").text
     assert 'http_requests_total{method="POST",route="/v1/predict",status="200"} 1.0' in text
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in text
     assert "/nowhere" not in text
     assert "BREW" not in text
     assert 'method="other"' in text
@@ -350,8 +476,6 @@ def test_a_path_that_no_file_can_have_is_not_found(client, method, path):
 
 
 def test_a_client_that_goes_away_while_it_sends_is_no_fault_of_the_service(client):
-    import asyncio
-
     sent = []
 
     async def receive():

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("prometheus_client")
 
-from mnist_lightning.service.guard import REST, Guard
+from mnist_lightning.service.guard import BEYOND, REST, Guard
 from mnist_lightning.service.metrics import Metrics
 
 PREDICT = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}
@@ -53,3 +53,25 @@ def test_a_missing_key_is_answered_without_a_rest():
     asyncio.run(guard(dict(PREDICT), None, send))
     assert [message.get("more_body") for message in sent] == [None, False]
     assert sent[0]["status"] == 401
+
+
+def test_a_connection_too_many_is_told_so_and_closed():
+    sent, reached = [], []
+
+    async def send(message):
+        sent.append(message)
+
+    async def healthy(*given):
+        reached.append(given[0]["path"])
+        await given[2]({"type": "http.response.start", "status": 200, "headers": []})
+
+    metrics = Metrics(lambda: 0)
+    guard = Guard(healthy, SimpleNamespace(full=False), metrics)
+    for path in ("/v1/predict", "/healthz"):
+        asyncio.run(guard(PREDICT | {"path": path, "state": {BEYOND: True}}, None, send))
+    refused, body, alive = sent
+    assert (refused["status"], dict(refused["headers"])[b"retry-after"]) == (503, b"1")
+    assert b"Too many connections are open" in body["body"]
+    assert [dict(each["headers"])[b"connection"] for each in (refused, alive)] == [b"close", b"close"]
+    assert reached == ["/healthz"]
+    assert 'http_requests_total{method="POST",route="/v1/predict",status="503"} 1.0' in metrics.page()[0].decode()

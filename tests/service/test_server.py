@@ -1,5 +1,7 @@
 """The service as a process: what it imports, what it answers through a socket, how it ends."""
 
+import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -106,6 +108,126 @@ def test_at_sigterm_what_was_accepted_is_answered_and_then_it_ends():
     assert server.wait(60) == 0
     assert wrong == []
     assert b"connection: close" in answers[-1].lower()
+
+
+@contextlib.contextmanager
+def serving(*settings):
+    """The host and port of a service with these settings, which is killed at the end."""
+    server, address = start("log_requests=false", *settings)
+    try:
+        host, port = address.removeprefix("http://").rsplit(":", 1)
+        yield host, int(port)
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def asked(connection):
+    """The answer to a request through a connection that is open."""
+    connection.sendall(HEAD.encode() + BODY)
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer
+
+
+def test_connections_that_send_no_request_make_room_for_those_that_do():
+    with serving("serve.connections=500", "serve.seconds=1") as place, contextlib.ExitStack() as silent:
+        for _ in range(600):
+            silent.enter_context(socket.create_connection(place, 60))
+        deadline = time.monotonic() + 60
+        statuses = []
+        while 200 not in statuses:
+            with socket.create_connection(place, 60) as connection:
+                statuses.append(asked(connection).status)
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert set(statuses) <= {200, 503}
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\nHost: " + "a" * 300, "\n" * 300])
+def test_a_head_that_comes_byte_by_byte_is_not_waited_for(later, head):
+    """Neither the first of a connection nor a later one, nor empty lines in its place."""
+    with serving("serve.seconds=1") as place, socket.create_connection(place, 60) as slow:
+        if later:
+            assert asked(slow).status == 200
+        slow.settimeout(0.1)
+        began, rest = time.monotonic(), iter(head.encode())
+
+        def step():
+            """What one more byte is answered with: nothing yet, or nothing any more."""
+            try:
+                slow.sendall(bytes([next(rest)]))
+                return slow.recv(65536)
+            except OSError as error:
+                return None if isinstance(error, TimeoutError) else b""
+
+        while (received := step()) is None:
+            pass
+        assert received == b""
+        assert time.monotonic() - began > 0.9
+
+
+def test_a_connection_in_use_outlives_the_time_for_a_head():
+    with serving("serve.seconds=1") as place, socket.create_connection(place, 60) as connection:
+        for _ in range(4):
+            assert asked(connection).status == 200
+            time.sleep(0.6)
+
+
+def test_a_head_without_end_is_refused():
+    with serving() as place, socket.create_connection(place, 60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nLong: ")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 64 << 20:
+                connection.sendall(b"x" * 65536)
+                sent += 65536
+        assert sent < 64 << 20  # what the system keeps on its way included
+
+
+def test_one_connection_is_enough_and_a_second_is_refused():
+    with serving("serve.connections=1") as place, socket.create_connection(place, 60) as first:
+        assert asked(first).status == 200
+        with socket.create_connection(place, 60) as second:
+            answer = asked(second)
+        assert (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "1", "close")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert asked(first).status == 200
+
+
+def test_the_address_of_ipv6_is_one_that_a_browser_takes():
+    with contextlib.closing(socket.socket(socket.AF_INET6)) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("There is no IPv6 here.")
+    server, address = start("host='::1'", "log_requests=false")
+    try:
+        assert address.startswith("http://[::1]:")
+        assert ask(address)["number"] == "7"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_at_the_second_sigterm_nobody_is_waited_for(within):
+    server, address = start("serve.drain=0", "log_requests=false")
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 60) as stalled:
+        stalled.sendall(HEAD.encode())  # its body never comes
+        while True:  # until it is being answered
+            text = urllib.request.urlopen(address + "/metrics").read().decode()
+            if "mnist_waiting_images 1.0" in text:
+                break
+        server.send_signal(signal.SIGTERM)
+        json.loads(server.stdout.readline())  # it says that the socket closes
+        began = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+        assert within(time.monotonic() - began, 5)
 
 
 def test_a_model_that_does_not_load_ends_the_process(tmp_path):

@@ -4,11 +4,13 @@ for (const form of document.forms) {
     event.preventDefault();
     const shown = form.querySelector("pre");
     const body = form.querySelector("textarea")?.value;
-    const request = { method: form.dataset.method };
-    if (body !== undefined) Object.assign(request, { body, headers: { "Content-Type": "application/json" } });
+    const headers = {};
+    const key = document.getElementById("key")?.value;
+    if (key) headers["X-API-Key"] = key;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
     shown.hidden = false;
     try {
-      const answer = await fetch(form.dataset.path, request);
+      const answer = await fetch(form.dataset.path, { method: form.dataset.method, headers, body });
       const text = await answer.text();
       shown.textContent = `${answer.status} ${answer.statusText}\n${text}`;
     } catch (error) {
