@@ -1,11 +1,12 @@
 // Picture -> ink: whatever is drawn, bright on exact 0. The arithmetic of mnist_lightning/ink/extract.py.
 
 import {
-  blank, connectedComponents, countAbove, dilate, enlarge, map, peakOf, roundEven, shrink, threshold,
+  blank, connectedComponents, countAbove, dilate, enlarge, greyOf, map, peakOf, roundEven, shrink, threshold,
 } from "./cv.js";
 import { removeClutter, removeRules } from "./clutter.js";
 import { colourDistance, cropPlanes, edges, insideFrame } from "./frame.js";
 import { median, percentile } from "./numbers.js";
+import { onlySheet } from "./sheet.js";
 import { FAINT, stretched } from "./width.js";
 
 const THUMBNAIL = 40; // longest side of a picture too small to be a photograph, pixels
@@ -26,13 +27,12 @@ export function extractInk(pixels) {
   let ink;
   if (!isClean(distance, peak)) { // for its grain and its light, or for the lines on the paper
     const lineless = removeRules(stretched(distance, peak));
-    // Here Python also covers what the sheet in a photograph lies on (ink/sheet.py); this engine does not yet.
-    ink = isClean(lineless, 255) ? drawnInk(lineless, 255) : photoInk(inner);
+    ink = isClean(lineless, 255) ? drawnInk(lineless, 255) : photoInk(onlySheet(inner));
   } else if (peak < 8) ink = blank(distance.width, distance.height); // a flat sheet
   else ink = drawnInk(distance, peak);
   const shrunk = pixels.width / small[0].width;
   return {
-    ink, left: Math.round(box[0] * shrunk), top: Math.round(box[1] * shrunk),
+    ink, left: roundEven(box[0] * shrunk), top: roundEven(box[1] * shrunk),
     scale: (shrunk * inner[0].width) / ink.width,
   };
 }
@@ -70,13 +70,8 @@ function onGround({ data, width, height }) {
   }
   return planes.map((plane, channel) => map(plane, (value, at) => {
     const share = Math.fround(data[4 * at + 3] / 255);
-    return Math.floor(share * value + (1 - share) * paper[channel] + 0.5);
+    return Math.floor(Math.fround(share * value) + Math.fround(1 - share) * paper[channel] + 0.5);
   }));
-}
-
-/** `cv2.cvtColor(image, COLOR_BGR2GRAY)` */
-function greyOf([red, green, blue]) {
-  return map(red, (value, at) => (value * 9798 + green.data[at] * 19235 + blue.data[at] * 3735 + 16384) >> 15);
 }
 
 /** Median of the values along the four edges, as a whole number. */
@@ -101,14 +96,16 @@ function photoInk(image) {
   const signed = map(paper, (value, at) => value - grey.data[at]);
   const isDark = peakContrast(signed.data) >= peakContrast(signed.data.map((value) => -value));
   // Both ink and chalk change a share of the light that falls on the sheet: in a shadow it is less of it.
-  const contrast = map(signed, (value, at) => ((isDark ? value : -value) * 255) / Math.max(paper.data[at], 32));
+  const contrast = map(signed, (value, at) => (isDark ? value : -value) * Math.fround(255 / Math.max(paper.data[at], 32)));
   const peak = peakContrast(contrast.data);
-  const noise = 1.48 * median(contrast.data.map(Math.abs));
+  const noise = 1.48 * Math.fround(median(contrast.data.map(Math.abs)));
   if (peak < Math.max(MIN_CONTRAST, 6 * noise)) return blank(grey.width, grey.height);
-  const core = median(contrast.data.filter((value) => value > 0.5 * peak));
-  const mask = digitMask(map(contrast, (value) => (value > 0.25 * core ? 1 : 0), Uint8Array), (at) => contrast.data[at] > 0.5 * core);
+  const strong = Math.fround(0.5 * peak);
+  const core = Math.fround(median(contrast.data.filter((value) => value > strong)));
+  const [least, half, factor] = [0.25 * core, 0.5 * core, 255 / (0.5 * core)].map(Math.fround);
+  const mask = digitMask(map(contrast, (value) => (value > least ? 1 : 0), Uint8Array), (at) => contrast.data[at] > half);
   return map(contrast, (value, at) => (
-    mask[at] ? Math.min(Math.max((value - 0.25 * core) * (255 / (0.5 * core)), 0), 255) : 0), Uint8Array);
+    mask[at] ? Math.min(Math.max(Math.fround(Math.fround(value - least) * factor), 0), 255) : 0), Uint8Array);
 }
 
 /** Contrast of the strongest 0.3 % of the pixels, which the smallest digit worth reading fills. */
@@ -157,8 +154,8 @@ function paperOf(grey) {
 /** Median over half the side, rounded to whole grey levels. */
 function wideMedian(small) {
   const { width, height, data } = small;
-  const reach = Math.max(1, Math.max(width, height) >> 2);
-  const offset = 128 - median(data); // into the middle of 8 bits
+  const reach = Math.min(Math.max(1, Math.max(width, height) >> 2), 127); // as far as OpenCV's median reaches
+  const offset = 128 - Math.fround(median(data)); // into the middle of 8 bits
   const [padX, padY] = [Math.min(reach, width - 1), Math.min(reach, height - 1)];
   const wide = blank(width + 2 * padX, height + 2 * padY);
   // Beyond the rim the light goes on as it came: mirrored and turned over.

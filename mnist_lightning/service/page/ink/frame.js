@@ -2,7 +2,7 @@
 //
 // A coloured picture is a list of three grey ones of the same size.
 
-import { blank, connectedComponents, countAbove, crop, threshold } from "./cv.js";
+import { blank, connectedComponents, countAbove, crop, roundEven, threshold } from "./cv.js";
 import { median } from "./numbers.js";
 
 const TOLERANCE = 40; // colours (of 255) closer than this are one colour
@@ -99,15 +99,13 @@ function filledBox(mask) {
   const [lines, columns] = [new Float64Array(height), new Float64Array(width)];
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0; x < width; x++, at++) {
-      lines[y] += data[at] / width;
-      columns[x] += data[at] / height;
+      lines[y] += data[at];
+      columns[x] += data[at];
     }
   }
-  for (const means of [lines, columns]) means.forEach((mean, at) => { means[at] = Math.round(mean); });
-  const isFull = (mean, _, means) => mean > SOME * Math.max(...means);
-  let [left, top] = [columns.findIndex(isFull), lines.findIndex(isFull)];
-  if (left < 0 || top < 0) return null;
-  let [right, bottom] = [columns.findLastIndex(isFull) + 1, lines.findLastIndex(isFull) + 1];
+  const [rows, ranks] = [fullLines(lines, width), fullLines(columns, height)];
+  if (!rows || !ranks) return null;
+  let [left, top, right, bottom] = [ranks[0], rows[0], ranks[1], rows[1]];
   const atEdge = [left === 0, top === 0, right === width, bottom === height];
   const whole = crop(mask, [left, top, right, bottom]);
   if (atEdge.every(Boolean) || !isFilled(whole)) return null;
@@ -129,6 +127,14 @@ function filledBox(mask) {
   const filledCorners = corners.map(([x, y]) => countAbove(crop(part, [x, y, x + 3, y + 3]), 0));
   if (Math.min(...filledCorners) < 6 || countAbove(part, 0) < ALL * countAbove(mask, 0)) return null;
   return [left, top, right, bottom];
+}
+
+/** From the first to past the last line of `length` pixels that has many of those above 0; null if none has any. */
+function fullLines(sums, length) {
+  const means = sums.map((sum) => roundEven(sum / length));
+  const most = means.reduce((best, mean) => Math.max(best, mean), 0);
+  const isFull = (mean) => mean > SOME * most;
+  return most ? [means.findIndex(isFull), means.findLastIndex(isFull) + 1] : null;
 }
 
 /** Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes. */
