@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mnist_lightning.inference import second_look
+from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import Drawing
 from mnist_lightning.models import CNN, MLP
 
@@ -288,6 +289,46 @@ def test_the_history_of_a_drawing_is_that_of_python(engine):
         });
     """, steps)  # fmt: skip
     assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "pattern"),
+    [
+        ("ink/segment.js", "segmentInkRows", "x % 2 === 0 && y % 2 === 0"),  # 24,336 dots
+        ("ink/clutter.js", "removeClutter", "x % 9 < 7 && y % 3 === 0"),  # 3,640 level dashes
+    ],
+)
+def test_a_halftone_takes_no_more_than_a_second(engine, within, module, name, pattern):
+    """What was done for each digit, or each dash, on the whole picture took two to five seconds."""
+    seconds = engine({module: name}, f"""
+        const data = new Uint8Array(320 * 320).map((_, at) => {{
+          const [x, y] = [at % 320, Math.floor(at / 320)];
+          return Math.min(x, y) >= 4 && Math.max(x, y) < 316 && {pattern} ? 255 : 0;
+        }});
+        const times = [1, 2, 3].map(() => {{
+          const began = performance.now();
+          {name}({{ width: 320, height: 320, data }});
+          return performance.now() - began;
+        }});
+        return Math.min(...times) / 1000;
+    """, None)  # fmt: skip
+    assert within(seconds, 1)
+
+
+def test_no_piece_of_a_picture_is_read_more_often_than_in_python(engine, reader, shipped, monkeypatch):
+    image = page_vectors.pictures()["halftone with dashes"]
+    read = reader.predictor.probabilities
+    counts = []
+    monkeypatch.setattr(reader.predictor, "probabilities", lambda images: counts.append(len(images)) or read(images))
+    Reader(reader.predictor, reader.sure).read_picture(image)
+    count = engine(READER, """
+        const network = new Network(value.file);
+        let count = 0;
+        const counted = { logits: (image) => { count++; return network.logits(image); } };
+        await new Reader(counted, value.file).read({ pixels: value.pixels });
+        return count;
+    """, {"file": shipped, "pixels": page_vectors.rgba(image)})  # fmt: skip
+    assert count == sum(counts) > 100
 
 
 def test_matrices_are_multiplied_alike_with_and_without_webassembly(engine):
