@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -118,6 +119,50 @@ def desk(picture: np.ndarray) -> np.ndarray:
     return np.pad(wood, 8, constant_values=255)
 
 
+def on_wood(picture: np.ndarray, degrees: float = 0.0, wood: int = 80) -> np.ndarray:
+    """A sheet, turned, on a desk with light and grain: uint8 BGR."""
+    sheet = cv2.resize(225 - np.pad(picture, 30) // 2, None, fx=1.2, fy=1.2)
+    height, width = (7 * side // 4 for side in sheet.shape)
+    turn = cv2.getRotationMatrix2D((sheet.shape[1] / 2, sheet.shape[0] / 2), degrees, 1)
+    turn[:, 2] += (width - sheet.shape[1]) / 2, (height - sheet.shape[0]) / 2
+    grey = cv2.warpAffine(sheet, turn, (width, height), borderValue=wood).astype(float)
+    grey += np.random.default_rng(3).normal(0, 3, grey.shape) + 12 * np.linspace(-1, 1, width)
+    return np.clip(grey[:, :, None] * [0.85, 0.95, 1.0] + 0.5, 0, 255).astype(np.uint8)
+
+
+def on_flat(picture: np.ndarray) -> np.ndarray:
+    """A turned sheet on a desk, of two grey levels: uint8 grey."""
+    sheet = cv2.threshold(255 - np.pad(picture, 30), 127, 255, cv2.THRESH_BINARY)[1]
+    height, width = sheet.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 7, 1)
+    turn[:, 2] += width / 4, height / 4
+    return cv2.warpAffine(sheet, turn, (3 * width // 2, 3 * height // 2), flags=cv2.INTER_NEAREST)
+
+
+def straight_eight() -> np.ndarray:
+    """An 8 of bars so thick that it might be a frame: uint8 grey."""
+    eight = np.full((90, 70), 255, np.uint8)
+    eight[15:75, 15:55] = 0
+    eight[23:41, 25:45] = eight[49:67, 25:45] = 255
+    return eight
+
+
+def half_in_shadow(picture: np.ndarray) -> np.ndarray:
+    """A sheet of which a part lies in the soft shadow of a hand, in a white frame: uint8 grey."""
+    paper = 255.0 - np.pad(picture, 60)
+    light = 1 - 0.25 / (1 + np.exp(-(np.arange(paper.shape[1]) - 0.55 * paper.shape[1]) / 6))
+    grey = paper * light + np.random.default_rng(0).normal(0, 3, paper.shape)
+    return np.pad(np.clip(grey, 0, 255).astype(np.uint8), 20, constant_values=255)
+
+
+def crossed(picture: np.ndarray) -> np.ndarray:
+    """A sheet with a line across and the corner of an outline, cut out with a white margin: uint8 grey."""
+    paper = 255 - np.pad(picture, ((20, 60), (20, 40)))
+    paper[-30:-28] = 0
+    paper[20:, :1] = paper[-1:, :70] = 0
+    return np.pad(paper, 12, constant_values=255)
+
+
 def ruled(picture: np.ndarray) -> np.ndarray:
     """Ink, bright on 0, on ruled paper in a frame: uint8 grey."""
     paper = 255 - np.pad(picture, 40)
@@ -149,6 +194,18 @@ def pictures() -> dict[str, np.ndarray]:
         "squared": squared(ink),
         "squared with a margin": np.pad(squared(ink), 12, constant_values=255),
         "desk": desk(ink),
+        "sheet on wood": on_wood(ink),
+        "turned sheet on wood": on_wood(row, degrees=12.0),
+        "dark sheet": 255 - on_wood(ink, degrees=-5.0),
+        "turned sheet on a flat desk": on_flat(ink),
+        "eight of thick bars": straight_eight(),
+        "white frame round a shadow": half_in_shadow(ink),
+        "line, corner and margin": crossed(ink),
+        "cut out": np.pad(np.dstack([np.full((*ink.shape, 3), 128, np.uint8), 255 - ink]), ((2, 2), (2, 2), (0, 0))),
+        "long strip": photograph(np.tile(row, 6)[:30], 2),
+        "twice as large": cv2.GaussianBlur(np.kron(np.pad(255 - ink, 120, constant_values=255)[:320, :320],
+                                                   np.ones((2, 2), np.uint8)), (0, 0), 1.2),
+        "small": cv2.resize(np.pad(row, 8), None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA),
         "photograph": photograph(ink, 0),
         "photograph of several": photograph(row, 1),
         "empty": np.full((50, 70), 200, np.uint8),

@@ -3,12 +3,14 @@
 import inspect
 import json
 
+import cv2
 import numpy as np
 import page_vectors
 import pytest
 import torch
 
 from mnist_lightning.inference import second_look
+from mnist_lightning.inference.reader import Reader
 from mnist_lightning.ink.strokes import Drawing
 from mnist_lightning.models import CNN, MLP
 
@@ -82,10 +84,41 @@ def test_pictures_give_the_same_digits(engine, name):
     """, vector["pixels"])  # fmt: skip
     assert (found["ink"]["width"], found["ink"]["height"]) == (vector["ink"]["width"], vector["ink"]["height"])
     assert len(found["images"]) == len(vector["images"])
-    difference = np.abs(np.array(found["ink"]["data"], float) - np.array(vector["ink"]["data"]))
-    assert difference.mean() < 0.5
+    difference = np.abs(np.array(found["ink"]["data"], int) - np.array(vector["ink"]["data"]))
+    assert difference.max() <= 1
     for image, wanted in zip(found["images"], vector["images"], strict=True):
-        assert np.abs(np.array(image, float) - np.array(wanted)).mean() < 1.0
+        assert np.abs(np.array(image, int) - np.array(wanted)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "function"),
+    [
+        ("enlarge(picture, width, height)", lambda image, size: cv2.resize(image, size)),
+        ("shrink(picture, width, height)", lambda image, size: cv2.resize(image, size, interpolation=cv2.INTER_AREA)),
+        ("softened(picture)", lambda image, _: cv2.GaussianBlur(image, (3, 3), 0)),
+        ("blur(picture, 4)", lambda image, _: cv2.blur(image, (9, 9), borderType=cv2.BORDER_REPLICATE)),
+        ("connectedComponents(picture)", lambda image, _: cv2.connectedComponents(image)[1]),
+    ],
+)
+def test_pixels_are_those_of_opencv(engine, call, function):
+    random, cases = np.random.default_rng(0), []
+    for _ in range(40):
+        small, factor = random.integers(1, 40, 2), random.integers(1, 7, 2)
+        large = [small * factor, random.integers(small, 200)][int(random.integers(2))]
+        given, wanted = (small, large) if "enlarge" in call else (large, small)
+        image = random.integers(0, 256, given, dtype=np.uint8)
+        if "connected" in call:
+            image[image < 190] = 0
+        cases.append((image, wanted[::-1].tolist()))
+    found = engine({"ink/cv.js": call.partition("(")[0]}, f"""
+        return value.map(({{ picture, size: [width, height] }}) => {{
+          picture.data = Uint8Array.from(picture.data);
+          const made = {call};
+          return [...(made.labels ?? made.data)];
+        }});
+    """, [{"picture": page_vectors.as_picture(image), "size": size} for image, size in cases])  # fmt: skip
+    for each, (image, size) in zip(found, cases, strict=True):
+        assert each == function(image, size).ravel().tolist()
 
 
 @pytest.mark.parametrize("name", page_vectors.NETWORKS)
@@ -256,6 +289,46 @@ def test_the_history_of_a_drawing_is_that_of_python(engine):
         });
     """, steps)  # fmt: skip
     assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "pattern"),
+    [
+        ("ink/segment.js", "segmentInkRows", "x % 2 === 0 && y % 2 === 0"),  # 24,336 dots
+        ("ink/clutter.js", "removeClutter", "x % 9 < 7 && y % 3 === 0"),  # 3,640 level dashes
+    ],
+)
+def test_a_halftone_takes_no_more_than_a_second(engine, within, module, name, pattern):
+    """What was done for each digit, or each dash, on the whole picture took two to five seconds."""
+    seconds = engine({module: name}, f"""
+        const data = new Uint8Array(320 * 320).map((_, at) => {{
+          const [x, y] = [at % 320, Math.floor(at / 320)];
+          return Math.min(x, y) >= 4 && Math.max(x, y) < 316 && {pattern} ? 255 : 0;
+        }});
+        const times = [1, 2, 3].map(() => {{
+          const began = performance.now();
+          {name}({{ width: 320, height: 320, data }});
+          return performance.now() - began;
+        }});
+        return Math.min(...times) / 1000;
+    """, None)  # fmt: skip
+    assert within(seconds, 1)
+
+
+def test_no_piece_of_a_picture_is_read_more_often_than_in_python(engine, reader, shipped, monkeypatch):
+    image = page_vectors.pictures()["halftone with dashes"]
+    read = reader.predictor.probabilities
+    counts = []
+    monkeypatch.setattr(reader.predictor, "probabilities", lambda images: counts.append(len(images)) or read(images))
+    Reader(reader.predictor, reader.sure).read_picture(image)
+    count = engine(READER, """
+        const network = new Network(value.file);
+        let count = 0;
+        const counted = { logits: (image) => { count++; return network.logits(image); } };
+        await new Reader(counted, value.file).read({ pixels: value.pixels });
+        return count;
+    """, {"file": shipped, "pixels": page_vectors.rgba(image)})  # fmt: skip
+    assert count == sum(counts) > 100
 
 
 def test_matrices_are_multiplied_alike_with_and_without_webassembly(engine):

@@ -43,7 +43,7 @@ export class StrokePart {
   }
 }
 
-let lastId = 0;
+const asText = new TextDecoder("latin1");
 
 /** Ink of a picture whose upper left corner is at `left`, `top`. */
 export class InkPart {
@@ -52,7 +52,7 @@ export class InkPart {
     this.strokes = null;
     this.ink = crop(ink, [x, y, right, bottom]);
     this.box = [left + x, top + y, left + right, top + bottom];
-    this.key = `ink ${++lastId}`;
+    this.key = `${this.box} ${asText.decode(this.ink.data)}`;
   }
 
   image() {

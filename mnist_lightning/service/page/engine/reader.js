@@ -2,6 +2,7 @@
 //
 // What mnist_lightning/inference/reader.py is in Python: the same cuts, the same order, the same limits.
 
+import { roundEven } from "../ink/cv.js";
 import { extractInk } from "../ink/extract.js";
 import { segmentInkRows, segmentStrokeRows } from "../ink/segment.js";
 import { argmax, softmax } from "./network.js";
@@ -63,7 +64,7 @@ export class Reader {
     if (!ink.data.some((value) => value > 0)) return [];
     const parts = segmentInkRows(ink).map((row) => row.map((digit) => new InkPart(digit)));
     const rows = await this.settled(parts, new InkPart(ink));
-    const placed = (value, side) => Math.round((side % 2 ? top : left) + value * scale) / pixels.scale;
+    const placed = (value, side) => roundEven((side % 2 ? top : left) + value * scale) / pixels.scale;
     return rows.map((row) => row.map((digit) => ({ ...digit, box: digit.box.map(placed) })));
   }
 

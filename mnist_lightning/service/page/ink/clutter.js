@@ -192,17 +192,31 @@ class Pieces {
 
   /** Which pieces are straight lines under or over all the other writing, and about as wide. */
   bars(main, stroke) {
+    const boundsWithout = this.mainBounds(main);
     return this.boxes.map(([left, top, right, bottom], index) => {
       const [wide, high] = [right - left, bottom - top];
       if (!(high <= 1.6 * stroke + 1 && wide > 5 * high)) return false;
-      const others = this.boxes.filter((_, at) => main[at] && at !== index);
-      if (!others.length) return false;
-      const all = [0, 1].map((side) => Math.min(...others.map((box) => box[side])));
-      all.push(...[2, 3].map((side) => Math.max(...others.map((box) => box[side]))));
+      const all = boundsWithout(index);
       const covered = Math.min(right, all[2]) - Math.max(left, all[0]);
       const gap = Math.max(all[1] - bottom, top - all[3]);
       return covered > 0.9 * (all[2] - all[0]) && gap > 0.1 * (all[3] - all[1]);
     });
+  }
+
+  /** A function from the index of a piece to the bounds of all others in `main`; NaN each where there are none. */
+  mainBounds(main) {
+    const pieces = this.boxes.map((_, at) => at).filter((at) => main[at]);
+    // By side, the two pieces that reach farthest: the second counts where the first is the one left out.
+    const farthest = [1, 1, -1, -1].map((sign, side) => {
+      let [first, second] = [-1, -1];
+      const isFarther = (a, b) => b < 0 || sign * (this.boxes[a][side] - this.boxes[b][side]) < 0;
+      for (const at of pieces) {
+        if (isFarther(at, first)) [first, second] = [at, first];
+        else if (isFarther(at, second)) second = at;
+      }
+      return [first, second];
+    });
+    return (index) => farthest.map(([first, second], side) => this.boxes[first === index ? second : first]?.[side] ?? NaN);
   }
 }
 

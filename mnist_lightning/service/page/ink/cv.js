@@ -44,6 +44,11 @@ export function countAbove({ data }, level) {
   return count;
 }
 
+/** `cv2.cvtColor(image, COLOR_BGR2GRAY)` of red, green and blue. */
+export function greyOf([red, green, blue]) {
+  return map(red, (value, at) => (value * 9798 + green.data[at] * 19235 + blue.data[at] * 3735 + 16384) >> 15);
+}
+
 /** The part from `left`, `top` to `right`, `bottom`, both exclusive. */
 export function crop({ width, data }, [left, top, right, bottom]) {
   const part = blank(right - left, bottom - top, data.constructor);
@@ -132,6 +137,10 @@ export function distanceTransform({ width, height, data }, size) {
 
 /** `cv2.resize(picture, size, interpolation=INTER_AREA)` to a size that is not larger. */
 export function shrink(picture, width, height) {
+  const [across, down] = [picture.width / width, picture.height / height];
+  if (picture.data instanceof Uint8Array && Number.isInteger(across) && Number.isInteger(down)) {
+    return shrinkByWhole(picture, across, down);
+  }
   const columns = areaWeights(picture.width, width);
   const rows = areaWeights(picture.height, height);
   const isBytes = picture.data instanceof Uint8Array;
@@ -149,6 +158,24 @@ export function shrink(picture, width, height) {
       for (let x = 0; x < width; x++) sums[x] += Math.fround(line[x] * rows.share[r]);
     }
     for (let x = 0; x < width; x++) out.data[y * width + x] = isBytes ? toByte(sums[x]) : sums[x];
+  }
+  return out;
+}
+
+/** Bytes shrunk by whole numbers. OpenCV adds whole numbers then, and rounds half of a level up for two by two pixels. */
+function shrinkByWhole(picture, across, down) {
+  const out = blank(picture.width / across, picture.height / down);
+  const area = across * down;
+  const share = Math.fround(1 / area);
+  for (let y = 0, at = 0; y < out.height; y++) {
+    for (let x = 0; x < out.width; x++, at++) {
+      let sum = 0;
+      for (let dy = 0; dy < down; dy++) {
+        const from = (y * down + dy) * picture.width + x * across;
+        for (let dx = 0; dx < across; dx++) sum += picture.data[from + dx];
+      }
+      out.data[at] = across === 2 && down === 2 ? (sum + 2) >> 2 : toByte(Math.fround(sum * share));
+    }
   }
   return out;
 }
@@ -172,32 +199,41 @@ function areaWeights(size, wanted) {
 
 /** `cv2.resize(picture, size, interpolation=INTER_LINEAR)`. */
 export function enlarge(picture, width, height) {
-  const isBytes = picture.data instanceof Uint8Array;
-  const columns = linearWeights(picture.width, width);
+  const columns = linearWeights(picture.width, width).map(([left, right, share]) => (
+    left === right ? [left, right, 0] : [left, right, share]));
   const rows = linearWeights(picture.height, height);
+  const mix = picture.data instanceof Uint8Array ? mixedBytes : mixedFloats;
   const out = blank(width, height, picture.data.constructor);
   for (let y = 0, at = 0; y < height; y++) {
-    const [top, bottom, down] = rows[y];
+    const [above, below] = [rows[y][0] * picture.width, rows[y][1] * picture.width];
     for (let x = 0; x < width; x++, at++) {
-      const [left, right, across] = columns[x];
-      const at0 = top * picture.width;
-      const at1 = bottom * picture.width;
-      const above = picture.data[at0 + left] * (1 - across) + picture.data[at0 + right] * across;
-      const below = picture.data[at1 + left] * (1 - across) + picture.data[at1 + right] * across;
-      const value = above * (1 - down) + below * down;
-      out.data[at] = isBytes ? toByte(value) : value;
+      const [left, right, share] = columns[x];
+      const { data } = picture;
+      out.data[at] = mix(data[above + left], data[above + right], data[below + left], data[below + right], share, rows[y][2]);
     }
   }
   return out;
 }
 
+function mixedFloats(a, b, c, d, across, down) {
+  return (a * (1 - across) + b * across) * (1 - down) + (c * (1 - across) + d * across) * down;
+}
+
+/** The same of bytes, in OpenCV's whole numbers: shares of 1/2048, and 16 bits between the two directions. */
+function mixedBytes(a, b, c, d, across, down) {
+  const [left, right, upper, lower] = [1 - across, across, 1 - down, down].map((share) => roundEven(2048 * share));
+  const above = ((a * left + b * right) >> 4) * upper;
+  const below = ((c * left + d * right) >> 4) * lower;
+  return ((above >> 16) + (below >> 16) + 2) >> 2;
+}
+
 /** For each pixel of the result: the two that it lies between, and the share of the second. */
 function linearWeights(from, to) {
-  const scale = from / to;
+  const hold = (at) => Math.min(Math.max(at, 0), from - 1);
   return Array.from({ length: to }, (_, at) => {
-    const place = Math.min(Math.max((at + 0.5) * scale - 0.5, 0), from - 1);
+    const place = Math.fround((at + 0.5) * (from / to) - 0.5);
     const low = Math.floor(place);
-    return [low, Math.min(low + 1, from - 1), place - low];
+    return [hold(low), hold(low + 1), Math.fround(place - low)];
   });
 }
 
@@ -245,17 +281,33 @@ export function blur({ width, height, data }, reach) {
   return out;
 }
 
+/** `cv2.GaussianBlur(picture, (3, 3), 0)` of bytes. */
+export function softened({ width, height, data }) {
+  const out = blank(width, height);
+  const mirror = (at, size) => (size === 1 ? 0 : at < 0 ? 1 : at >= size ? size - 2 : at);
+  for (let y = 0, at = 0; y < height; y++) {
+    const lines = [y - 1, y, y, y + 1].map((each) => mirror(each, height) * width);
+    for (let x = 0; x < width; x++, at++) {
+      const [before, behind] = [mirror(x - 1, width), mirror(x + 1, width)];
+      let sum = 8;
+      for (const line of lines) sum += data[line + before] + 2 * data[line + x] + data[line + behind];
+      out.data[at] = sum >> 4;
+    }
+  }
+  return out;
+}
+
 /**
  * `cv2.connectedComponentsWithStats`, eight neighbours: {count, labels, boxes, areas}. Label 0 is the background;
- * the others are numbered by their first pixel, row by row. A box is [left, top, right, bottom], exclusive.
+ * the others are numbered as OpenCV does it, by their first block of 2 x 2 pixels, row by row of blocks. A box is
+ * [left, top, right, bottom], exclusive.
  */
 export function connectedComponents({ width, height, data }) {
   const labels = new Int32Array(width * height);
   const boxes = [null];
   const areas = [0];
   const stack = [];
-  for (let first = 0; first < data.length; first++) {
-    if (!data[first] || labels[first]) continue;
+  const visit = (first) => {
     const label = boxes.length;
     const box = [width, height, 0, 0];
     let area = 0;
@@ -282,6 +334,16 @@ export function connectedComponents({ width, height, data }) {
     }
     boxes.push(box);
     areas.push(area);
+  };
+  for (let top = 0; top < height; top += 2) {
+    for (let left = 0; left < width; left += 2) {
+      for (let y = top; y < Math.min(top + 2, height); y++) {
+        for (let x = left; x < Math.min(left + 2, width); x++) {
+          const at = y * width + x;
+          if (data[at] && !labels[at]) visit(at);
+        }
+      }
+    }
   }
   return { count: boxes.length, labels, boxes, areas };
 }

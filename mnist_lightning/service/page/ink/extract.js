@@ -1,11 +1,12 @@
 // Picture -> ink: whatever is drawn, bright on exact 0. The arithmetic of mnist_lightning/ink/extract.py.
 
 import {
-  blank, connectedComponents, countAbove, dilate, enlarge, map, peakOf, roundEven, shrink, threshold,
+  blank, connectedComponents, countAbove, dilate, enlarge, greyOf, map, peakOf, roundEven, shrink, threshold,
 } from "./cv.js";
 import { removeClutter, removeRules } from "./clutter.js";
-import { colourDistance, cropPlanes, edges, insideBands, insideFrame } from "./frame.js";
+import { areSolid, colourDistance, cropPlanes, edges, insideBands, insideFrame } from "./frame.js";
 import { median, percentile } from "./numbers.js";
+import { onlySheet } from "./sheet.js";
 import { FAINT, stretched } from "./width.js";
 
 const THUMBNAIL = 40; // longest side of a picture too small to be a photograph, pixels
@@ -14,6 +15,7 @@ const PHOTO_SIDE = 256; // the same of photographs
 const PAPER_SIDE = 96; // and of the picture that their paper is estimated in
 const MIN_CONTRAST = 20; // of ink in a photograph, of 255; below it a sheet counts as empty
 const MIN_SPECK = 0.03; // share of the largest piece of ink below which another is dirt
+const SHEET = 0.2; // share of a drawing that stands out from its background where that may be a sheet
 const CONTRAST = 40; // of 255; a sheet is written on if more than
 const CONTENT = 0.005; // this share of it is as far from its paper
 
@@ -33,16 +35,28 @@ export function extractInk(pixels) {
       const part = insideBands(inner);
       inner = cropPlanes(inner, part);
       box = part.map((each, side) => each + box[side % 2]);
-      // Here Python also covers what the sheet in a photograph lies on (ink/sheet.py); this engine does not yet.
-      ink = photoInk(inner);
+      ink = photoInk(onlySheet(inner));
     }
   } else if (peak < 8) ink = blank(distance.width, distance.height); // a flat sheet
-  else ink = drawnInk(distance, peak);
+  else ink = drawnInk(...onSheet(inner, distance, peak));
   const shrunk = pixels.width / small[0].width;
   return {
-    ink, left: Math.round(box[0] * shrunk), top: Math.round(box[1] * shrunk),
+    ink, left: roundEven(box[0] * shrunk), top: roundEven(box[1] * shrunk),
     scale: (shrunk * inner[0].width) / ink.width,
   };
+}
+
+/** The distance to the background, and its peak, on the sheet that is most of what stands out from it, if one is. */
+function onSheet(planes, distance, peak) {
+  if (countAbove(distance, peak / 2) < SHEET * distance.data.length) return [distance, peak];
+  const sheet = onlySheet(planes);
+  const paper = sheet.map(rimMedian);
+  const rim = planes.map(rimMedian);
+  if (Math.max(...paper.map((each, at) => Math.abs(each - rim[at]))) <= CONTRAST) return [distance, peak]; // none
+  const away = colourDistance(sheet, paper);
+  const drawn = threshold(away, CONTRAST);
+  if (countAbove(drawn, 0) <= CONTENT * drawn.data.length || areSolid(drawn)) return [distance, peak];
+  return [away, peakOf(away)];
 }
 
 /** Ink of a clean drawing, from how far each of its pixels is from the background, `peak` at most. */
@@ -81,13 +95,8 @@ function onGround({ data, width, height }) {
   }
   return planes.map((plane, channel) => map(plane, (value, at) => {
     const share = Math.fround(data[4 * at + 3] / 255);
-    return Math.floor(share * value + (1 - share) * paper[channel] + 0.5);
+    return Math.floor(Math.fround(share * value) + Math.fround(1 - share) * paper[channel] + 0.5);
   }));
-}
-
-/** `cv2.cvtColor(image, COLOR_BGR2GRAY)` */
-function greyOf([red, green, blue]) {
-  return map(red, (value, at) => (value * 9798 + green.data[at] * 19235 + blue.data[at] * 3735 + 16384) >> 15);
 }
 
 /** Median of the values along the four edges, as a whole number. */
@@ -112,14 +121,16 @@ function photoInk(image) {
   const signed = map(paper, (value, at) => value - grey.data[at]);
   const isDark = peakContrast(signed.data) >= peakContrast(signed.data.map((value) => -value));
   // Both ink and chalk change a share of the light that falls on the sheet: in a shadow it is less of it.
-  const contrast = map(signed, (value, at) => ((isDark ? value : -value) * 255) / Math.max(paper.data[at], 32));
+  const contrast = map(signed, (value, at) => (isDark ? value : -value) * Math.fround(255 / Math.max(paper.data[at], 32)));
   const peak = peakContrast(contrast.data);
-  const noise = 1.48 * median(contrast.data.map(Math.abs));
+  const noise = 1.48 * Math.fround(median(contrast.data.map(Math.abs)));
   if (peak < Math.max(MIN_CONTRAST, 6 * noise)) return blank(grey.width, grey.height);
-  const core = median(contrast.data.filter((value) => value > 0.5 * peak));
-  const mask = digitMask(map(contrast, (value) => (value > 0.25 * core ? 1 : 0), Uint8Array), (at) => contrast.data[at] > 0.5 * core);
+  const strong = Math.fround(0.5 * peak);
+  const core = Math.fround(median(contrast.data.filter((value) => value > strong)));
+  const [least, half, factor] = [0.25 * core, 0.5 * core, 255 / (0.5 * core)].map(Math.fround);
+  const mask = digitMask(map(contrast, (value) => (value > least ? 1 : 0), Uint8Array), (at) => contrast.data[at] > half);
   return map(contrast, (value, at) => (
-    mask[at] ? Math.min(Math.max((value - 0.25 * core) * (255 / (0.5 * core)), 0), 255) : 0), Uint8Array);
+    mask[at] ? Math.min(Math.max(Math.fround(Math.fround(value - least) * factor), 0), 255) : 0), Uint8Array);
 }
 
 /** Contrast of the strongest 0.3 % of the pixels, which the smallest digit worth reading fills. */
@@ -168,8 +179,8 @@ function paperOf(grey) {
 /** Median over half the side, rounded to whole grey levels. */
 function wideMedian(small) {
   const { width, height, data } = small;
-  const reach = Math.max(1, Math.max(width, height) >> 2);
-  const offset = 128 - median(data); // into the middle of 8 bits
+  const reach = Math.min(Math.max(1, Math.max(width, height) >> 2), 127); // as far as OpenCV's median reaches
+  const offset = 128 - Math.fround(median(data)); // into the middle of 8 bits
   const [padX, padY] = [Math.min(reach, width - 1), Math.min(reach, height - 1)];
   const wide = blank(width + 2 * padX, height + 2 * padY);
   // Beyond the rim the light goes on as it came: mirrored and turned over.

@@ -146,15 +146,13 @@ function filledBox(mask) {
   const [lines, columns] = [new Float64Array(height), new Float64Array(width)];
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0; x < width; x++, at++) {
-      lines[y] += data[at] / width;
-      columns[x] += data[at] / height;
+      lines[y] += data[at];
+      columns[x] += data[at];
     }
   }
-  for (const means of [lines, columns]) means.forEach((mean, at) => { means[at] = Math.round(mean); });
-  const isFull = (mean, _, means) => mean > SOME * Math.max(...means);
-  let [left, top] = [columns.findIndex(isFull), lines.findIndex(isFull)];
-  if (left < 0 || top < 0) return null;
-  let [right, bottom] = [columns.findLastIndex(isFull) + 1, lines.findLastIndex(isFull) + 1];
+  const [rows, ranks] = [fullLines(lines, width), fullLines(columns, height)];
+  if (!rows || !ranks) return null;
+  let [left, top, right, bottom] = [ranks[0], rows[0], ranks[1], rows[1]];
   const atEdge = [left === 0, top === 0, right === width, bottom === height];
   const whole = crop(mask, [left, top, right, bottom]);
   if (atEdge.every(Boolean) || !isFilled(whole)) return null;
@@ -187,6 +185,14 @@ function endsSharply(distance, [left, top, right, bottom], most) {
     && (top === 0 || median(row(Math.max(top - SOFT - 1, 0))) <= most)
     && (right === width || median(column(Math.min(right + SOFT, width - 1))) <= most)
     && (bottom === height || median(row(Math.min(bottom + SOFT, height - 1))) <= most);
+}
+
+/** From the first to past the last line of `length` pixels that has many of those above 0; null if none has any. */
+function fullLines(sums, length) {
+  const means = sums.map((sum) => roundEven(sum / length));
+  const most = means.reduce((best, mean) => Math.max(best, mean), 0);
+  const isFull = (mean) => mean > SOME * most;
+  return most ? [means.findIndex(isFull), means.findLastIndex(isFull) + 1] : null;
 }
 
 /** Whether most pixels of a mask are above 0; or one piece goes all around and there are others in its holes. */

@@ -7,13 +7,17 @@ export function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-/** The value below which `percent` of the numbers lie, between two of them where it falls there. */
+/** The value below which `percent` of some float32 lie, between two of them where it falls there. */
 export function percentile(values, percent) {
-  const sorted = Float64Array.from(values).sort();
-  const place = ((sorted.length - 1) * percent) / 100;
+  const { fround } = Math;
+  const sorted = Float32Array.from(values).sort();
+  const place = (sorted.length - 1) * (percent / 100);
   const low = Math.floor(place);
   const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (sorted[high] - sorted[low]) * (place - low);
+  const step = fround(sorted[high] - sorted[low]);
+  const over = place - low; // counted from the nearer of both, as NumPy does it
+  if (over < 0.5) return fround(sorted[low] + fround(step * fround(over)));
+  return fround(sorted[high] - fround(step * fround(1 - over)));
 }
 
 /** The runs of true values: [first, past the last] of each. */

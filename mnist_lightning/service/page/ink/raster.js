@@ -51,11 +51,11 @@ export function boundsOf(paths) {
 export function polyline(paper, points) {
   // OpenCV 5 rounds the ends of such a line to whole pixels, and draws nothing for a single point.
   const whole = points.map((point) => point.map((value) => Math.floor(value / SUBPIXELS + 0.5)));
-  for (let at = 1; at < whole.length; at++) line(paper, whole[at - 1], whole[at]);
+  for (let at = 1; at < whole.length; at++) line(whole[at - 1], whole[at], (x, y) => put(paper, x, y));
 }
 
-/** Bresenham's line, drawn from left to right. */
-function line(paper, from, to) {
+/** Call `visit(x, y)` along Bresenham's line, from left to right. */
+export function line(from, to, visit) {
   const [[x0, y0], [x1, y1]] = from[0] <= to[0] ? [from, to] : [to, from];
   const dx = x1 - x0;
   const dy = Math.abs(y1 - y0);
@@ -65,7 +65,7 @@ function line(paper, from, to) {
   let error = long - 2 * short;
   let [x, y] = [x0, y0];
   for (let left = long; left >= 0; left--) {
-    put(paper, x, y);
+    visit(x, y);
     const isBoth = error < 0;
     error += (isBoth ? 2 * long : 0) - 2 * short;
     if (isSteep || isBoth) y += down;

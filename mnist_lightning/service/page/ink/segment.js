@@ -2,7 +2,7 @@
 //
 // The arithmetic of mnist_lightning/ink/segment.py.
 
-import { blank, connectedComponents, dilate, roundEven, threshold } from "./cv.js";
+import { blank, connectedComponents, roundEven, threshold } from "./cv.js";
 import { boundsOf } from "./raster.js";
 import { FAINT, measureStrokeWidth } from "./width.js";
 
@@ -33,13 +33,32 @@ export function segmentInkRows(ink) {
     const [halfX, halfY] = [right - left, bottom - top].map((side) => Math.min(width, side) / 2);
     return [left + halfX, top + halfY, right - halfX, bottom - halfY];
   });
-  return groupRows(middles).map((row) => row.map((group) => {
-    const isOwn = new Uint8Array(count);
-    for (const index of group) isOwn[index + 1] = 1;
-    const mask = { ...ink, data: Uint8Array.from(labels, (label) => isOwn[label]) };
-    const rim = dilate(mask); // with its faint rim, up to where the next digit's begins
-    return { ...ink, data: ink.data.map((value, at) => (mask.data[at] || (rim.data[at] && !labels[at]) ? value : 0)) };
+  const pictureOf = Array(count); // of each piece
+  const pictures = groupRows(middles).map((row) => row.map((group) => {
+    const picture = blank(ink.width, ink.height);
+    for (const index of group) pictureOf[index + 1] = picture;
+    return picture;
   }));
+  for (let at = 0; at < labels.length; at++) {
+    if (labels[at]) pictureOf[labels[at]].data[at] = ink.data[at];
+    else if (ink.data[at]) { // a faint rim belongs to each digit that it touches
+      for (const label of labelsBeside(labels, ink, at)) pictureOf[label].data[at] = ink.data[at];
+    }
+  }
+  return pictures;
+}
+
+/** The labels of the pieces that a pixel touches. */
+function labelsBeside(labels, { width, height }, at) {
+  const x = at % width;
+  const y = (at - x) / width;
+  const found = [];
+  for (let ny = Math.max(y - 1, 0); ny <= Math.min(y + 1, height - 1); ny++) {
+    for (let nx = Math.max(x - 1, 0); nx <= Math.min(x + 1, width - 1); nx++) {
+      if (labels[ny * width + nx]) found.push(labels[ny * width + nx]);
+    }
+  }
+  return found;
 }
 
 /** Cut ink from top to bottom, upright or slanted, where there is least of it: at most `most` pictures, left to right. */

@@ -47,11 +47,13 @@ export function redraw(ink, grow) {
   const outside = distanceTransform(map(mask, (value) => 255 - value), 5).data;
   const half = grow < 0 ? dilate({ ...mask, data: inside }, REACH).data : null;
   const out = blank(mask.width, mask.height);
+  const { fround } = Math; // each step is rounded as NumPy rounds it
+  const by = fround(grow);
   for (let at = 0; at < out.data.length; at++) {
-    const signed = mask.data[at] ? inside[at] - 0.5 : 0.5 - outside[at];
+    let signed = mask.data[at] ? fround(inside[at] - 0.5) : fround(0.5 - outside[at]);
     // What is thin already is not thinned away.
-    const by = half ? Math.max(grow, Math.min(THINNEST - (half[at] - 0.5), 0)) : grow;
-    out.data[at] = Math.floor(Math.min(Math.max(Math.fround(signed + by + 0.5) * 255, 0), 255));
+    if (half) signed = fround(signed + Math.max(0, fround(Math.min(fround(THINNEST - fround(half[at] - 0.5)), 0) - by)));
+    out.data[at] = Math.floor(Math.min(Math.max(fround(fround(fround(signed + by) + 0.5) * 255), 0), 255));
   }
   return out;
 }
