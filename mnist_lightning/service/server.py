@@ -28,6 +28,10 @@ log = logging.getLogger("mnist_lightning")
 
 _QUIET = 5  # tenths of a second without a request, after which open connections count as idle
 
+_ACCEPTED = 32
+"""New connections per turn of the event loop. uvloop accepts one per listening socket, so that of hundreds that open at
+once under load the last ones, `/healthz` among them, waited for seconds."""
+
 API_KEY = "MNIST_LIGHTNING_API_KEY"
 """Environment variable: the key that requests must send; without it, none is required."""
 
@@ -68,6 +72,8 @@ def serve(
         sockets = [config.bind_socket()]
     except SystemExit:  # uvicorn has said why in its log
         raise UserError(f"host={host} port={port} cannot be listened on: choose another port=.") from None
+    if os.name == "posix":
+        sockets += [sockets[0].dup() for _ in range(_ACCEPTED - 1)]
     address, number = sockets[0].getsockname()[:2]
     address = f"[{address}]" if ":" in address else address
     server.greeting = f"Serving {word} ({service.words.model['precision']}) at http://{address}:{number}"

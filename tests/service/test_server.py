@@ -3,12 +3,14 @@
 import contextlib
 import http.client
 import json
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -228,6 +230,31 @@ def test_at_the_second_sigterm_nobody_is_waited_for(within):
         server.send_signal(signal.SIGTERM)
         server.wait(60)
         assert within(time.monotonic() - began, 5)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs a process that can be stopped")
+def test_a_connection_is_accepted_while_others_ask_without_a_pause():
+    """Counted, not timed: with one new connection per turn of the loop, the first ones get thousands of answers."""
+    server, address = start("log_requests=false")
+    place = urllib.parse.urlsplit(address)
+    question = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    ready = selectors.DefaultSelector()
+    with contextlib.ExitStack() as opened:
+        opened.callback(server.wait)
+        opened.callback(server.kill)
+        server.send_signal(signal.SIGSTOP)
+        for _ in range(200):
+            client = opened.enter_context(socket.create_connection((place.hostname, place.port), timeout=60))
+            ready.register(client, selectors.EVENT_READ)
+            client.sendall(question)
+        server.send_signal(signal.SIGCONT)
+        answers = 0
+        while client not in (asked := [key.fileobj for key, _ in ready.select(60)]):  # the one opened last
+            for each in asked:
+                if each.recv(65_536).endswith(b'{"status":"alive"}'):
+                    each.sendall(question)
+                    answers += 1
+    assert 0 < answers < 4_000
 
 
 def test_a_model_that_does_not_load_ends_the_process(tmp_path):
