@@ -1,7 +1,7 @@
 """A network as one HTML file: page, engine and weights, for a browser without a network connection.
 
 The page is the one that the service shows (`service/page/`); in the file its modules follow one another, and the
-engine runs in a worker that is made from the file's own text.
+engine runs in a worker that is made from the file's own text, which is compressed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import base64
 import copy
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_lightning.errors import UserError
+from mnist_lightning.export import base91
 from mnist_lightning.export.bundle import bundle
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def page(network: dict[str, Any], worker: str, engine: str = "own") -> str:
         '<link rel="stylesheet" href="page.css">': f"<style>\n{style}</style>",
         '<script type="module" src="js/main.js"></script>\n': "",
         "</body>": f'<script type="application/json" id="network">{_inert(data)}</script>\n'
-        f'<script type="text/plain" id="worker">{_inert(worker)}</script>\n'
+        f'<script type="text/plain" id="worker">{base91.encode(zlib.compress(worker.encode(), 9))}</script>\n'
         f"<script>\n{_inert(bundle(PAGE, 'js/alone.js'))}</script>\n</body>",
     }
     for old, new in parts.items():

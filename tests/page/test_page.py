@@ -16,8 +16,8 @@ def sheet_corner(page):
     return box["x"], box["y"], box["width"] / 740
 
 
-def draw(page, strokes, left=220, top=90, scale=3.0):
-    """Draw with the mouse; the strokes are in a box of 100 by 140."""
+def draw(page, strokes, left=220, top=90, scale=3.0, waits=True):
+    """Draw with the mouse, and wait until it is read; the strokes are in a box of 100 by 140."""
     x0, y0, unit = sheet_corner(page)
     for path in strokes:
         points = [(x0 + (left + x * scale) * unit, y0 + (top + y * scale) * unit) for x, y in path]
@@ -26,7 +26,17 @@ def draw(page, strokes, left=220, top=90, scale=3.0):
         for point in points[1:]:
             page.mouse.move(*point)
         page.mouse.up()
-    wait_until_read(page)
+    if waits:
+        wait_until_read(page)
+
+
+def record(page, element):
+    """From now on keep in `told` each text that an element is given."""
+    page.evaluate(f"""() => {{
+      const element = document.getElementById("{element}");
+      globalThis.told = [];
+      new MutationObserver(() => told.push(element.textContent)).observe(element, {{ childList: true }});
+    }}""")
 
 
 def number(page):
@@ -149,6 +159,22 @@ def test_the_right_button_erases(page, pen_digits):
     assert number(page) == "1"
 
 
+def test_a_pen_that_was_lifted_unseen_draws_no_further(page, pen_digits):
+    draw(page, pen_digits[1])
+    drawn = strokes_on(page)
+    x0, y0, _ = sheet_corner(page)
+    page.mouse.move(x0 + 30, y0 + 30)
+    page.mouse.down()
+    page.evaluate("document.getElementById('sheet').releasePointerCapture(1)")  # as a dialog does
+    page.mouse.move(x0 - 9, y0 - 9)
+    page.mouse.up()
+    page.mouse.move(x0 + 600, y0 + 500)
+    page.click("#undo")
+    assert strokes_on(page) == drawn
+    draw(page, pen_digits[0], left=420)
+    assert number(page) == "10"
+
+
 def test_the_pen_has_the_width_that_was_asked_for(page):
     for key, width in (("]", "25"), ("[", "20"), ("[", "16")):
         page.keyboard.press(key)
@@ -182,6 +208,22 @@ def test_a_dropped_picture_is_read_and_drawing_puts_it_away(page, reader, pen_di
     assert number(page) == reader.read_picture(image).text
     draw(page, pen_digits[8])
     assert number(page) == "8"
+
+
+def test_of_two_files_the_one_that_was_opened_last_is_read(page):
+    data = cv2.imencode(".png", page_vectors.pictures()["dark on light"])[1].tobytes()
+    page.evaluate("""() => {
+      const make = createImageBitmap;
+      globalThis.decoded = [];
+      globalThis.createImageBitmap = (file, how) => new Promise((resolve) => {
+        decoded.push(async () => resolve(await make.call(globalThis, file, how)));
+      });
+    }""")
+    for name in ("first.png", "last.png"):
+        page.set_input_files("#picture", {"name": name, "mimeType": "image/png", "buffer": data})
+    page.evaluate("async () => { await decoded[1](); await decoded[0](); }")
+    wait_until_read(page)
+    assert page.locator("#message").text_content().startswith("Reading last.png")
 
 
 def test_undoing_puts_a_picture_away_that_took_the_place_of_strokes(page, pen_digits):
@@ -250,6 +292,14 @@ def test_a_label_is_kept_in_the_browser_where_no_service_may_store_it(page, pen_
     assert number(page) in ("", "9")
 
 
+def test_a_label_that_the_browser_cannot_keep_is_said_not_to_be_kept(page, pen_digits):
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('full'); }; }")
+    draw(page, pen_digits[9])
+    page.keyboard.press("9")
+    until(page, "document.getElementById('message').textContent.startsWith('Not kept')")
+    assert number(page) == "9"
+
+
 def test_a_label_goes_to_a_service_that_keeps_drawings(reader, open_page, pen_digits):
     service = Service(reader, keeps_drawings=True)
     page = open_page(service.address)
@@ -313,6 +363,16 @@ def test_the_inside_is_alive_and_says_what_a_unit_looks_at(page, pen_digits):
     assert "column" in told.text_content()
 
 
+def test_a_screen_reader_is_not_told_the_same_of_the_inside_again(page, pen_digits):
+    page.set_viewport_size({"width": 1280, "height": 1500})
+    draw(page, pen_digits[0], scale=1.5)
+    page.wait_for_selector("#layers .viewer")
+    record(page, "unit")
+    draw(page, pen_digits[0], left=420, scale=1.5)
+    page.wait_for_timeout(400)  # a service is asked after a pause
+    assert page.evaluate("told") == []
+
+
 def test_which_pixels_decided_colours_the_ink(page, pen_digits):
     draw(page, pen_digits[8])
     colours = "() => { const c = document.getElementById('ink'); const d = c.getContext('2d')" \
@@ -320,11 +380,7 @@ def test_which_pixels_decided_colours_the_ink(page, pen_digits):
               "for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && Math.abs(d[i] - d[i + 2]) > 60) n++;" \
               "return n; }"  # fmt: skip
     assert page.evaluate(colours) == 0
-    page.evaluate("""() => {
-      const message = document.getElementById("message");
-      globalThis.told = [];
-      new MutationObserver(() => told.push(message.textContent)).observe(message, { childList: true });
-    }""")
+    record(page, "message")
     page.keyboard.press("h")
     assert page.locator("#deciding-key").is_visible()
     until(page, f"({colours})() > 500")
@@ -378,6 +434,78 @@ def test_a_service_with_keys_is_given_the_key_that_the_user_types(service, brows
     draw(page, pen_digits[3])
     assert number(page) == "3"
     context.close()
+
+
+def test_who_has_no_key_is_asked_for_it_once(service, browser, pen_digits):
+    service.key = "secret"
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.goto(service.address)
+    page.wait_for_selector("html[data-ready]")
+    draw(page, pen_digits[3])
+    assert asked == ["This service asks for a key."]
+    assert page.locator("#message").text_content() == "The API key is missing or wrong."
+    context.close()
+
+
+def test_an_answer_that_is_no_json_is_told_in_a_sentence(service, open_page, pen_digits):
+    page = open_page(service.address)
+    page.route("**/v1/predict*", lambda route: route.fulfill(status=200, body="<html>"))
+    draw(page, pen_digits[3])
+    assert page.locator("#message").text_content() == "The service gave an answer that cannot be read."
+
+
+@pytest.fixture
+def hold():
+    """`hold(page)`: from now on no drawing is read, until what it returns is called."""
+
+    def hold(page):
+        held, answers = [], []
+        page.route("**/v1/predict*", lambda route: route.continue_() if answers else held.append(route))
+
+        def release():
+            answers.append(True)
+            for route in held:
+                route.continue_()
+
+        return release
+
+    return hold
+
+
+def test_what_has_been_cleared_is_not_shown_any_more(service, open_page, pen_digits, hold):
+    page = open_page(service.address)
+    draw(page, pen_digits[3])
+    release = hold(page)
+    draw(page, pen_digits[3], left=440, waits=False)
+    page.keyboard.press("c")
+    assert number(page) == ""
+    record(page, "number")
+    release()
+    wait_until_read(page)
+    assert "3" not in "".join(page.evaluate("told"))
+
+
+def test_what_decided_is_asked_only_of_what_has_been_read(service, open_page, pen_digits, hold):
+    page = open_page(service.address)
+    draw(page, pen_digits[3], left=60, scale=2)
+    draw(page, pen_digits[1], left=440, scale=2)
+    page.wait_for_timeout(500)  # longer than the pen must rest
+    release = hold(page)
+    service.asked.clear()
+    page.keyboard.press("h")
+    for _ in pen_digits[1]:
+        page.keyboard.press("u")
+    page.wait_for_timeout(500)
+    assert "/v1/explain" not in service.asked
+    release()
+    wait_until_read(page)
+    record(page, "message")
+    until(page, "told.length === 2")
+    assert page.evaluate("told") == ["Working out which pixels decided …", ""]
+    assert "/v1/explain" in service.asked
 
 
 def test_a_service_that_is_gone_is_told_and_drawing_goes_on(reader, open_page, pen_digits):

@@ -11,7 +11,7 @@ import torch
 
 from mnist_lightning.inference import second_look
 from mnist_lightning.inference.reader import Reader
-from mnist_lightning.ink.strokes import Drawing
+from mnist_lightning.ink.strokes import MOST_UNDOS, Drawing
 from mnist_lightning.models import CNN, MLP
 
 
@@ -289,6 +289,57 @@ def test_the_history_of_a_drawing_is_that_of_python(engine):
         });
     """, steps)  # fmt: skip
     assert found == wanted
+
+
+def test_as_many_gestures_can_be_undone_as_in_python(engine):
+    drawing = Drawing()
+    for at in range(MOST_UNDOS + 20):
+        drawing.begin(at, 0)
+    while drawing.undo():
+        pass
+    left = engine({"js/drawing.js": "Drawing"}, """
+        const drawing = new Drawing();
+        for (let at = 0; at < value; at++) drawing.begin(at, 0, 20);
+        while (drawing.undo());
+        return drawing.strokes.length;
+    """, MOST_UNDOS + 20)  # fmt: skip
+    assert left == len(drawing.strokes) == 20
+
+
+def test_a_drawing_that_no_link_can_hold_gets_none(engine):
+    strokes = [{"width": 20, "points": [[at % 700, at % 600] for at in range(20_001)]}]
+    found = engine({"js/share.js": "shareLink", "js/codec.js": "decodeStrokes, encodeStrokes"}, """
+        const shorter = [{ ...value[0], points: value[0].points.slice(1) }];
+        const back = decodeStrokes(encodeStrokes(shorter));
+        return { told: await shareLink(value), hash: location.hash, back, shorter };
+    """, strokes)  # fmt: skip
+    assert found["told"] == "This drawing is too long for a link: save it as PNG."
+    assert found["hash"] == ""
+    assert found["back"] == found["shorter"]
+
+
+def test_a_worker_answers_one_question_after_another(engine):
+    """A network that takes its time, as ONNX Runtime's does: a reader asked twice at a time would mix both up."""
+    sources = [{"strokes": page_vectors.as_data(strokes)} for strokes in page_vectors.drawings()[:2]]
+    found = engine({"engine/serve.js": "serve"}, """
+        const answers = [];
+        const network = {
+          logits: (image) => new Promise((resolve) => { setTimeout(() => resolve([image[400], 5]), 20); }),
+          featureMaps: () => [],
+        };
+        const post = self.postMessage;
+        self.postMessage = (message) => answers.push(message);
+        serve(() => network);
+        const tasks = [{ task: "start", file: { classNames: ["0", "1"], temperature: 1, sure: 0.5 } }];
+        tasks.push({ task: "explain", ...value[0] }, { task: "read", ...value[1] });
+        tasks.forEach((task, id) => self.onmessage({ data: { id, ...task } }));
+        const end = Date.now() + 10000;
+        while (answers.length < 3 && Date.now() < end) await new Promise((next) => { setTimeout(next, 10); });
+        self.onmessage = null;
+        self.postMessage = post;
+        return answers.map(({ id, error }) => [id, error ?? ""]);
+    """, sources)  # fmt: skip
+    assert found == [[0, ""], [1, ""], [2, ""]]
 
 
 @pytest.mark.parametrize(

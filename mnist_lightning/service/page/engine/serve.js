@@ -2,9 +2,10 @@
 
 import { Reader } from "./reader.js";
 
-/** Answer the page's messages; `networkOf` makes the network of the page's file. */
+/** Answer the page's messages, one after another; `networkOf` makes the network of the page's file. */
 export function serve(networkOf) {
   let reader = null;
+  let last = Promise.resolve(); // a reader must not be asked twice at a time
 
   const tasks = {
     async start({ file }) {
@@ -15,11 +16,15 @@ export function serve(networkOf) {
     explain: ({ wantsSaliency, ...source }) => reader.explain(source, wantsSaliency),
   };
 
-  self.onmessage = async ({ data: { id, task, ...content } }) => {
+  const answer = async ({ id, task, ...content }) => {
     try {
       self.postMessage({ id, result: await tasks[task](content) });
     } catch (error) {
       self.postMessage({ id, error: String(error?.message ?? error) });
     }
+  };
+
+  self.onmessage = ({ data }) => {
+    last = last.then(() => answer(data));
   };
 }

@@ -198,33 +198,25 @@ function areaWeights(size, wanted) {
 }
 
 /** `cv2.resize(picture, size, interpolation=INTER_LINEAR)`. */
-export function enlarge(picture, width, height) {
-  const columns = linearWeights(picture.width, width).map(([left, right, share]) => (
-    left === right ? [left, right, 0] : [left, right, share]));
-  const rows = linearWeights(picture.height, height);
-  const mix = picture.data instanceof Uint8Array ? mixedBytes : mixedFloats;
-  const out = blank(width, height, picture.data.constructor);
-  for (let y = 0, at = 0; y < height; y++) {
-    const [above, below] = [rows[y][0] * picture.width, rows[y][1] * picture.width];
-    for (let x = 0; x < width; x++, at++) {
-      const [left, right, share] = columns[x];
-      const { data } = picture;
-      out.data[at] = mix(data[above + left], data[above + right], data[below + left], data[below + right], share, rows[y][2]);
+export function enlarge({ width, height, data }, wide, high) {
+  const isBytes = data instanceof Uint8Array;
+  // Of bytes OpenCV takes whole shares of 1/2048, and 16 bits from one direction to the other.
+  const shares = (share) => (isBytes ? [1 - share, share].map((each) => roundEven(2048 * each)) : [1 - share, share]);
+  const columns = linearWeights(width, wide).map(([left, right, share]) => [left, right, ...shares(left < right ? share : 0)]);
+  const out = blank(wide, high, data.constructor);
+  let at = 0;
+  for (const [above, below, down] of linearWeights(height, high)) {
+    const [upper, lower] = shares(down);
+    const [first, second] = [above * width, below * width];
+    for (const [left, right, before, behind] of columns) {
+      const top = data[first + left] * before + data[first + right] * behind;
+      const bottom = data[second + left] * before + data[second + right] * behind;
+      out.data[at++] = isBytes
+        ? ((((top >> 4) * upper) >> 16) + (((bottom >> 4) * lower) >> 16) + 2) >> 2
+        : top * upper + bottom * lower;
     }
   }
   return out;
-}
-
-function mixedFloats(a, b, c, d, across, down) {
-  return (a * (1 - across) + b * across) * (1 - down) + (c * (1 - across) + d * across) * down;
-}
-
-/** The same of bytes, in OpenCV's whole numbers: shares of 1/2048, and 16 bits between the two directions. */
-function mixedBytes(a, b, c, d, across, down) {
-  const [left, right, upper, lower] = [1 - across, across, 1 - down, down].map((share) => roundEven(2048 * share));
-  const above = ((a * left + b * right) >> 4) * upper;
-  const below = ((c * left + d * right) >> 4) * lower;
-  return ((above >> 16) + (below >> 16) + 2) >> 2;
 }
 
 /** For each pixel of the result: the two that it lies between, and the share of the second. */

@@ -9,8 +9,9 @@ const VERSION = 1;
 const MOST_POINTS = 20000; // a longer drawing makes no usable link
 const MARGIN = 4; // how far outside of the sheet a point may lie, in sheets
 
-/** From strokes to text. */
+/** From strokes to text; null if there are too many points for a link. */
 export function encodeStrokes(strokes) {
+  if (strokes.reduce((sum, { points }) => sum + points.length, 0) > MOST_POINTS) return null;
   const bytes = [VERSION];
   for (const { points, width } of strokes) {
     putNumber(bytes, Math.round(width * 4));

@@ -7,6 +7,7 @@ import { cutPath, smoothPath } from "../ink/paths.js";
 export const SHEET = { width: 740, height: 616 }; // units, as the sheet of the drawing window
 export const PEN_WIDTH = { usual: 20, thinnest: 4, thickest: 60 }; // units
 export const ERASER_RADIUS = 18; // units
+const MOST_UNDOS = 500; // gestures that can be taken back
 
 let lastId = 0;
 
@@ -80,6 +81,7 @@ export class Drawing {
 
   remember() {
     this.past.push([...this.strokes]);
+    if (this.past.length > MOST_UNDOS) this.past.shift();
     this.future.length = 0;
   }
 

@@ -15,11 +15,11 @@ export function lastDrawings() {
   }
 }
 
-/** Put a drawing at the head of the list; one that is there already moves up. */
+/** Put a drawing at the head of the list, or move it there; whether the browser keeps it. */
 export function rememberDrawing(strokes, number, label = null) {
   const text = encodeStrokes(strokes);
   const others = lastDrawings().filter((each) => each.strokes !== text);
-  store([{ strokes: text, number, label }, ...others]);
+  return text !== null && store([{ strokes: text, number, label }, ...others]);
 }
 
 /** Remove one drawing, or all of them. */
@@ -30,7 +30,8 @@ export function forgetDrawing(strokes = null) {
 function store(list) {
   try {
     localStorage.setItem(KEY, JSON.stringify(list.slice(0, MOST)));
+    return true;
   } catch {
-    // Storage is full or switched off: the page works without it.
+    return false; // storage is full or switched off: the page works without it
   }
 }

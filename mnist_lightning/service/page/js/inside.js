@@ -34,7 +34,7 @@ export class Inside {
     if (!layers?.length) {
       this.viewers = [];
       this.holder.replaceChildren();
-      this.told.textContent = "Draw something to see it pass through the layers.";
+      this.tell("Draw something to see it pass through the layers.");
       this.chosen = null;
     } else {
       const isNew = this.viewers.length !== layers.length
@@ -42,9 +42,14 @@ export class Inside {
       if (isNew) this.build(layers);
       this.viewers.forEach((viewer, at) => viewer.show(layers[at].maps));
       if (this.chosen) this.look(this.chosen.viewer, this.chosen.index);
-      else this.told.textContent = "Point at a map to see what its units look at.";
+      else this.tell("Point at a map to see what its units look at.");
     }
     this.paintInput();
+  }
+
+  /** Say it once: a screen reader would read the same words again. */
+  tell(text) {
+    if (this.told.textContent !== text) this.told.textContent = text;
   }
 
   build(layers) {
@@ -68,8 +73,7 @@ export class Inside {
     const answer = Math.round((100 * viewer.values[index]) / 255);
     const field = this.fields?.[viewer.at];
     const looks = field ? ` It looks at the ${field.size} × ${field.size} pixels in the frame.` : "";
-    this.told.textContent = `${viewer.name}, ${what} ${map + 1} of ${maps}${place}: `
-      + `${answer} % of the layer's strongest answer.${looks}`;
+    this.tell(`${viewer.name}, ${what} ${map + 1} of ${maps}${place}: ${answer} % of the layer's strongest answer.${looks}`);
     this.paintInput(field && { ...field, row, column });
   }
 
@@ -114,6 +118,12 @@ class Viewer {
     this.figure = this.build(layer);
     this.values = new Uint8Array(maps * height * width);
     this.small = new OffscreenCanvas(this.columns * this.pitch[0] - GAP, this.rows * this.pitch[1] - GAP);
+    this.image = new ImageData(this.small.width, this.small.height);
+    this.pixels = new Uint32Array(this.image.data.buffer); // four bytes at a time, for there are tens of thousands
+    this.places = Uint32Array.from(this.values, (_, index) => {
+      const [x, y] = this.corner(index);
+      return y * this.small.width + x;
+    });
     this.canvas.width = this.small.width * this.scale;
     this.canvas.height = this.small.height * this.scale;
     this.listen(onLook, onLeave);
@@ -207,12 +217,9 @@ class Viewer {
   }
 
   paint() {
-    const pixels = new ImageData(this.small.width, this.small.height);
-    for (let index = 0; index < this.values.length; index++) {
-      const [x, y] = this.corner(index);
-      pixels.data.set(COLOURS[this.values[index]], 4 * (y * this.small.width + x));
-    }
-    this.small.getContext("2d").putImageData(pixels, 0, 0);
+    const { values, places, pixels } = this;
+    for (let index = 0; index < values.length; index++) pixels[places[index]] = COLOURS[values[index]];
+    this.small.getContext("2d").putImageData(this.image, 0, 0);
     const context = this.canvas.getContext("2d");
     context.imageSmoothingEnabled = false;
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -225,13 +232,13 @@ class Viewer {
   }
 }
 
-/** From silent to the strongest answer: dark blue over orange to a pale yellow, [red, green, blue, 255] for 0 to 255. */
-const COLOURS = Array.from({ length: 256 }, (_, value) => {
+/** From silent to the strongest answer: dark blue over orange to a pale yellow, for 0 to 255, as a canvas holds them. */
+const COLOURS = new Uint32Array(Uint8Array.from(Array.from({ length: 256 }, (_, value) => {
   const stops = [[16, 20, 28], [64, 52, 110], [196, 84, 60], [250, 180, 60], [255, 246, 200]];
   const at = Math.sqrt(value / 255) * (stops.length - 1); // weak answers are seen too
   const low = Math.min(Math.floor(at), stops.length - 2);
   return [...stops[low].map((from, channel) => Math.round(from + (stops[low + 1][channel] - from) * (at - low))), 255];
-});
+}).flat()).buffer);
 
 /** How many maps stand in a row: the layer about seven times as wide as high, on a phone two and a half times. */
 function bestColumns(maps, height, width) {

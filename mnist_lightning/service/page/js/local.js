@@ -47,8 +47,8 @@ export class LocalEngine {
   }
 
   receive({ id, result, error }) {
-    const { resolve, reject } = this.waiting.get(id);
-    this.waiting.delete(id);
+    const { resolve, reject } = this.waiting.get(id) ?? {};
+    if (!this.waiting.delete(id)) return; // it was given up
     if (error) reject(new Error(error));
     else resolve(result);
   }

@@ -30,6 +30,8 @@ class Page {
     this.showsDeciding = false;
     this.pauseTimer = 0;
     this.asked = null; // the label that waits to be given again
+    this.opening = null; // the file that is being opened
+    this.hasNoKey = false; // somebody was asked for one, and has none
     this.sheet = new Sheet($("sheet"), { onChange: () => this.changed(), onSay: (text) => this.say(text) });
     this.panel = new Panel({ onFocus: (index) => this.choose(index) });
     this.inside = new Inside();
@@ -69,11 +71,13 @@ class Page {
     this.version++;
     document.documentElement.dataset.changed = String(this.version); // for whoever drives the page
     this.asked = null;
+    this.opening = null;
     const { drawing, isEmpty } = this.sheet;
     $("undo").disabled = !drawing.past.length;
     $("redo").disabled = !drawing.future.length;
     $("clear").disabled = isEmpty;
     for (const id of ["link", "save"]) $(id).disabled = !drawing.strokes.length;
+    if (isEmpty) this.show({ digits: [] }); // whatever is still being read
     this.read();
   }
 
@@ -85,12 +89,14 @@ class Page {
       const version = this.version;
       try {
         if (!this.model) await this.meet(); // it did not answer before
+        const { isEmpty, picture } = this.sheet;
         const began = performance.now();
-        const reading = this.sheet.isEmpty ? { digits: [] } : await this.engine.read(this.source);
-        if (!this.sheet.isEmpty) performance.measure("reading", { start: began });
+        const reading = isEmpty ? null : await this.engine.read(this.source);
+        if (reading) performance.measure("reading", { start: began });
         performance.clearMeasures("reading"); // observers have it
         this.readVersion = version;
-        this.show(reading);
+        // Of strokes that have grown meanwhile it is shown; of what has gone from the sheet it is not.
+        if (reading && !this.sheet.isEmpty && this.sheet.picture === picture) this.show(reading);
         if ($("message").textContent === this.failure) this.say("");
       } catch (error) {
         this.readVersion = version;
@@ -156,6 +162,7 @@ class Page {
   }
 
   async explainNow(wantsSaliency) {
+    if (this.readVersion !== this.version) return; // what is on the sheet now is explained once it is read
     const wanted = `${this.readVersion} ${wantsSaliency}`;
     if (this.explaining || this.explained === wanted || this.explained === `${this.readVersion} true`) return;
     this.explaining = true;
@@ -182,8 +189,9 @@ class Page {
   failed(error) {
     this.failure = error.message;
     this.say(this.failure);
-    if (error.status !== 401 || !this.engine.useKey) return;
+    if (error.status !== 401 || !this.engine.useKey || this.hasNoKey) return;
     const key = prompt("This service asks for a key.");
+    this.hasNoKey = !key; // or each stroke would ask again
     if (key) {
       this.engine.useKey(key);
       this.start();
@@ -258,7 +266,8 @@ class Page {
     } finally {
       this.keeping = false;
     }
-    rememberDrawing(strokes, number, name);
+    const isKept = rememberDrawing(strokes, number, name);
+    if (!isKept && !this.model.keepsDrawings) return this.say("Not kept: this browser has no room for it, or allows none.");
     this.showHistory();
     if (version === this.version) this.sheet.load([]); // else more has been drawn meanwhile
     return this.say(`Kept as ${name}${this.model.keepsDrawings ? " by the service" : " in this browser"}.`);
@@ -266,12 +275,18 @@ class Page {
 
   async openPicture(file) {
     if (!file) return;
-    try {
-      this.sheet.showPicture(await createImageBitmap(file, { imageOrientation: "from-image" }));
-      this.say(`Reading ${file.name || "the picture"}. Draw, or clear the sheet, to put it away.`);
-    } catch {
-      this.say("This file is not a picture that the browser can read: use PNG or JPEG.");
+    this.opening = file;
+    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
+    if (this.opening !== file) { // another file was opened meanwhile, or something was drawn
+      bitmap?.close();
+      return;
     }
+    if (!bitmap) {
+      this.say("This file is not a picture that the browser can read: use PNG or JPEG.");
+      return;
+    }
+    this.sheet.showPicture(bitmap);
+    this.say(`Reading ${file.name || "the picture"}. Draw, or clear the sheet, to put it away.`);
   }
 
   showHistory() {
@@ -280,7 +295,7 @@ class Page {
     $("drawings").replaceChildren(...list.map((entry) => this.historyItem(entry)).filter(Boolean));
   }
 
-  historyItem({ strokes: text, number, label }) {
+  historyItem({ strokes: text, number, label = null }) {
     const strokes = decodeStrokes(text);
     if (!strokes) return null;
     const item = document.createElement("li");

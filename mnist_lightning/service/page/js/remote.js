@@ -95,7 +95,11 @@ export class RemoteEngine {
     } catch {
       throw new ServiceError("The service does not answer. It is asked again when you go on.", 0);
     }
-    if (answer.ok) return answer.status === 204 ? null : answer.json();
+    if (answer.ok) {
+      return answer.json().catch(() => {
+        throw new ServiceError("The service gave an answer that cannot be read.", answer.status);
+      });
+    }
     if ((answer.status === 503 || answer.status === 429) && tries > 1) {
       const seconds = Number(answer.headers.get("Retry-After")) || 0.5;
       await new Promise((resolve) => { setTimeout(resolve, 1000 * Math.min(seconds, 5)); });

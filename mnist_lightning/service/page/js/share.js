@@ -8,8 +8,9 @@ const SCALE = 2; // pixels of the PNG per unit
 
 /** Put a drawing into the page's address and onto the clipboard; what to tell the user. */
 export async function shareLink(strokes) {
-  const hash = `#d=${encodeStrokes(strokes)}`;
-  history.replaceState(null, "", hash);
+  const text = encodeStrokes(strokes);
+  if (!text) return "This drawing is too long for a link: save it as PNG.";
+  history.replaceState(null, "", `#d=${text}`);
   try {
     await navigator.clipboard.writeText(location.href);
     return "Link copied: it holds the drawing itself.";

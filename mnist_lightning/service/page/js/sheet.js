@@ -45,7 +45,9 @@ export class Sheet {
     const { element } = this;
     element.addEventListener("pointerdown", (event) => this.press(event));
     element.addEventListener("pointermove", (event) => this.drag(event));
-    for (const name of ["pointerup", "pointercancel"]) element.addEventListener(name, (event) => this.release(event));
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      element.addEventListener(name, (event) => this.release(event));
+    }
     // Else the browser keeps the first moves of a finger to itself, in case they become a tap or a gesture.
     element.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     element.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -84,6 +86,10 @@ export class Sheet {
 
   drag(event) {
     if (event.pointerId !== this.pointer) return;
+    if (!event.buttons) { // it was lifted where nobody saw it, such as over a dialog
+      this.release(event);
+      return;
+    }
     // The browser hands over one event a frame; in it are all the places where the pen was.
     const moves = event.getCoalescedEvents?.() ?? [];
     for (const move of moves.length ? moves : [event]) this.drawing.move(...this.place(move));
@@ -141,6 +147,8 @@ export class Sheet {
 
   /** Read a picture in place of strokes. */
   showPicture(bitmap) {
+    this.removePicture();
+    this.liftCursor();
     this.drawing.replace([]);
     this.picture = bitmap;
     this.changed();
