@@ -117,10 +117,10 @@ def test_the_printed_line_ends_in_the_same_weights(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(broken)
     capsys.readouterr()
     interrupted_at(batch, monkeypatch, *words(name))
-    program, script, *rest = shlex.split(pasted(capsys.readouterr().out))
-    assert (program, Path(script).name) == ("python", "train.py")
+    line = shlex.split(pasted(capsys.readouterr().out))
+    assert line[:4] == ["python", "-m", "mnist_lightning", "train"]
     before = set(runs_in(broken))
-    ml.train(*rest)
+    ml.train(*line[4:])
     [resumed] = set(runs_in(broken)) - before
     assert_same(resumed, runs_in(whole)[-1])
 
