@@ -239,11 +239,15 @@ class DigitsDataModule(pl.LightningDataModule):
         if self.own_source is None:
             _load(*self._place)
 
+    def load_source(self) -> sources.Source:
+        """All images of the data set, before they are split or changed; of a set by name once per process."""
+        return self.own_source() if self.own_source is not None else _load(*self._place)
+
     def setup(self, stage: str | None = None) -> None:
         """Load into memory and split; a second call changes nothing."""
         if self.source is not None:
             return
-        self.source = loaded = self.own_source() if self.own_source is not None else _load(*self._place)
+        self.source = loaded = self.load_source()
         if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
         index, self.val_index = split(loaded.name, len(loaded.train_labels), self._how)

@@ -140,12 +140,11 @@ class _Images:
     def _train(self) -> tuple[np.ndarray, np.ndarray]:
         if self._loaded is None:
             from mnist_lightning.cli import parts
-            from mnist_lightning.data import sources
+            from mnist_lightning.data.datamodule import DigitsDataModule
 
-            given = parts.source_built(self._data)
-            name, folder = given.get("name", "auto"), Path(given.get("folder", "data"))
-            own = given.get("source")
-            source = own() if own else sources.load(name, folder, given.get("mirrors", []))
+            given = parts.source_built(self._data)  # of which how the images were split and changed does not matter
+            place = {key: given[key] for key in ("name", "folder", "mirrors", "source") if key in given}
+            source = DigitsDataModule(**place).load_source()
             self._loaded = source.train_images.numpy(), source.train_labels.numpy()
         return self._loaded
 
