@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
-import numpy as np
 
 from mnist_lightning import compat
-from mnist_lightning.evaluation import scores
+from mnist_lightning.evaluation import figures
 from mnist_lightning.models.classifier import Classifier, Scored
 from mnist_lightning.types import PositiveInt
 
@@ -40,20 +39,13 @@ class Picture(pl.Callback):
 
     def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
         """The picture."""
-        raise TypeError("a Picture draws: override draw()")
+        return figures.FIGURES[self.file](scored.images, scored.labels, scored.logits, class_names)
 
 
 class SamplePrediction(Picture):
     """The first test image, and the probability that the network gives to each class."""
 
     file = "sample_prediction"
-
-    def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
-        """One image and its probabilities."""
-        from mnist_lightning.plots.sample_prediction import sample_prediction
-
-        chances = scored.logits[0].double().softmax(0).numpy()
-        return sample_prediction(scored.images[0].numpy(), int(scored.labels[0]), chances, class_names)
 
 
 class WorstMistakes(Picture):
@@ -70,31 +62,13 @@ class WorstMistakes(Picture):
 
     def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
         """The images with the predicted and the true classes."""
-        from mnist_lightning.plots.worst_mistakes import worst_mistakes
-
-        worst = scores.worst(scored.logits, scored.labels, self.count)
-        chances = scored.logits[worst].double().softmax(1)
-        return worst_mistakes(
-            scored.images[worst].numpy(),
-            scored.labels[worst].numpy(),
-            chances.argmax(1).numpy(),
-            chances.amax(1).numpy(),
-            class_names,
-            int((scored.logits.argmax(1) != scored.labels).sum()),
-        )
+        return figures.worst_mistakes(scored.images, scored.labels, scored.logits, class_names, self.count)
 
 
 class ConfusionMatrix(Picture):
     """How often each class was read as each other class."""
 
     file = "confusion_matrix"
-
-    def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
-        """The counts as a grid."""
-        from mnist_lightning.plots.confusion_matrix import confusion_matrix
-
-        found = scores.score(scored.logits, scored.labels, len(class_names))
-        return confusion_matrix(np.asarray(found["confusion_matrix"]), class_names)
 
 
 def keep(figure: Figure, path: Path, loggers: Sequence[Any], step: int, group: str) -> None:

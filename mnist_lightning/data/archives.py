@@ -76,8 +76,9 @@ def fetch(name: str, parts: Iterable[str], folder: Path, mirrors: Sequence[str],
         with part_file(raw / archive.filename) as published:
             download(urls, published, archive.md5, archive.largest, dead)
             for part, values in zip(archive.parts, archive.unpack(published), strict=True):
-                write_idx(raw / part, values)
-                checksums.note(part, sha256(values), stamp_of((raw / part).stat()))
+                if part in wanted or not (raw / part).exists():
+                    write_idx(raw / part, values)
+                    checksums.note(part, sha256(values), stamp_of((raw / part).stat()))
 
 
 def _archives(name: str) -> list[Archive]:

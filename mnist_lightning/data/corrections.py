@@ -8,10 +8,10 @@ the given label. For 10 of these three or more agreed on another one; for 5 no m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 CORRECTED = {  # place in the test set -> label given, label that three or more of five people saw
     947: (8, 9), 1621: (0, 6), 1901: (9, 4), 2462: (2, 0), 2597: (5, 3), 3558: (5, 0), 5937: (5, 3), 6651: (0, 6),
@@ -21,30 +21,28 @@ UNDECIDED = {2130: 4, 2654: 6, 3520: 6, 8527: 4, 9679: 6}
 """Place in the test set -> label given, of the images on which no majority agreed."""
 
 
-def score(dataset: str, logits: Tensor, labels: Tensor) -> dict[str, Any] | None:
+def score(dataset: str, logits: ArrayLike, labels: ArrayLike) -> dict[str, Any] | None:
     """Accuracy on the test images with corrected labels, without those that have no agreed label.
 
     Args:
         dataset: name of the set that the images are from.
-        logits: [N, C] of its first N test images.
-        labels: [N], as they were published.
+        logits: [N, C] of its first N test images; an array, or a tensor on the CPU.
+        labels: [N], as they were published; the same.
 
     Returns:
         `accuracy` (a fraction), `errors`, `images`, `corrected` and `left_out` (how many); None for any set but
         MNIST.
     """
+    labels = np.asarray(labels).copy()
     places = [place for place in (*CORRECTED, *UNDECIDED) if place < len(labels)]
     given = {place: pair[0] for place, pair in CORRECTED.items()} | UNDECIDED
-    if dataset != "mnist" or any(int(labels[place]) != given[place] for place in places):
+    if dataset != "mnist" or any(labels[place] != given[place] for place in places):
         return None
-    labels = labels.cpu().clone()
-    for place, (_, corrected) in CORRECTED.items():
-        if place < len(labels):
-            labels[place] = corrected
-    right = logits.argmax(1).cpu() == labels
     left_out = [place for place in UNDECIDED if place < len(labels)]
-    images = len(labels) - len(left_out)
-    correct = int(right.sum()) - sum(int(right[place]) for place in left_out)
+    for place in set(places) - set(left_out):
+        labels[place] = CORRECTED[place][1]
+    right = np.delete(np.asarray(logits).argmax(1) == labels, left_out)
+    images, correct = len(right), int(right.sum())
     return {
         "accuracy": correct / images,
         "errors": images - correct,

@@ -58,9 +58,9 @@ def as_is(batch: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(name: str, folder: str, mirrors: tuple[str, ...]) -> sources.Source:
+def _load(name: str, folder: str, mirrors: tuple[str, ...], only_test: bool = False) -> sources.Source:
     """Load a set once per process, so that later jobs of a sweep find it in memory."""
-    return sources.load(name, Path(folder), mirrors)
+    return sources.load(name, Path(folder), mirrors, only_test=only_test)
 
 
 class How(NamedTuple):
@@ -232,22 +232,39 @@ class DigitsDataModule(pl.LightningDataModule):
         self.drawings, self.drawings_share, self.drawings_aside = drawings, drawings_share, drawings_aside
         self.augment, self.seed = augment, seed
         self.source: sources.Source | None = None
+        self._only_test = False  # what `source` holds
         self._resumed: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
         """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
-        if self.own_source is None:
-            _load(*self._place)
+        if self.own_source is None and self.source is None:
+            _load(
+                *self._place, only_test=self.trainer is not None and (self.trainer.testing or self.trainer.predicting)
+            )
 
-    def load_source(self) -> sources.Source:
-        """All images of the data set, before they are split or changed; of a set by name once per process."""
-        return self.own_source() if self.own_source is not None else _load(*self._place)
+    def load_source(self, *, only_test: bool = False) -> sources.Source:
+        """The data set, before it is split or changed; a published one is loaded once per process.
+
+        Args:
+            only_test: whether the test images are enough; those for training may then be left out.
+        """
+        return self.own_source() if self.own_source is not None else _load(*self._place, only_test=only_test)
 
     def setup(self, stage: str | None = None) -> None:
-        """Load into memory and split; a second call changes nothing."""
-        if self.source is not None:
+        """Load into memory and split; a second call changes nothing.
+
+        For the stages `test` and `predict`, only the test images are loaded, and only `test` is set.
+        """
+        only_test = stage in ("test", "predict")
+        if self.source is not None and (only_test or not self._only_test):
             return
-        self.source = loaded = self.load_source()
+        self.source, self._only_test = self.load_source(only_test=only_test), only_test
+        self.test = InMemory(self.source.test_images[: self.limit], self.source.test_labels[: self.limit])
+        if not only_test:
+            self._set_up_training(self.source)
+
+    def _set_up_training(self, loaded: sources.Source) -> None:
+        """Make the training and the validation set."""
         if self.requested == "auto" and loaded.name == "digits":
             self.batch_size = self.fallback_batch_size
         index, self.val_index = split(loaded.name, len(loaded.train_labels), self._how)
@@ -267,7 +284,6 @@ class DigitsDataModule(pl.LightningDataModule):
         if self._suspected is not None and self.suspects == "soften":
             self.train.labels = doubtful.soften(index, self.train.labels, self._suspected, loaded.num_classes)
         self.val = InMemory(*val)
-        self.test = InMemory(loaded.test_images[: self.limit], loaded.test_labels[: self.limit])
 
     @property
     def name(self) -> str:  # type: ignore[override]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mnist_lightning.cli import multirun
 from mnist_lightning.cli.check import nearest
-from mnist_lightning.data import corrections, sources
+from mnist_lightning.data import corrections, published
 from mnist_lightning.data.datamodule import DigitsDataModule
 from mnist_lightning.data.overlap import SAME_TRAINING_IMAGES, split_of
 from mnist_lightning.errors import UserError
@@ -159,7 +159,7 @@ def _scored(digits: DigitsDataModule, split: str, logits: Tensor, val_logits: Te
 
 
 def _check_names(names: Sequence[str], evaluated: str) -> None:
-    known = [*outlier_sets.SETS, *sources.NAMES]
+    known = [*outlier_sets.SETS, *published.NAMES]
     for name in names:
         if name not in known:
             near = nearest(name, known)
@@ -243,7 +243,7 @@ def _outliers(
         if name in outlier_sets.SETS:
             images = outlier_sets.make(name, count, options.seed)
         else:
-            images = sources.load(name, Path(data["folder"]), data["mirrors"]).test_images[:count].numpy()
+            images = published.load(name, Path(data["folder"]), data["mirrors"], only_test=True).test.images[:count]
         logits = predictor.logits(images, data["eval_batch_size"])
         examples[name] = images[:_EXAMPLES]
         found[name] = {"images": len(images)}

@@ -8,6 +8,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,32 @@ _GIT = ("git", "--no-optional-locks")  # a killed run leaves no lock behind in t
 
 
 def describe(device: str, precision: str) -> dict[str, Any]:
-    """What a run was made with, for its record: commit, versions, device, threads."""
+    """What a run on PyTorch was made with, for its record: commit, versions, device, threads."""
     import torch
 
     packages = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
+    return {
+        **_described(packages, device, precision),
+        **({"device": torch.cuda.get_device_name()} if device == "cuda" else {}),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def describe_without_torch() -> dict[str, Any]:
+    """The same of what ONNX Runtime computed on the processor; without importing PyTorch."""
+    return _described(("onnxruntime", "onnx", "hydra-core", "numpy"), "cpu", "32-true")
+
+
+def _described(packages: Sequence[str], device: str, precision: str) -> dict[str, Any]:
     return {
         **_git(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
         "platform": platform.platform(),
         "host": platform.node(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else (_cpu_name() if device == "cpu" else device),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": _cpu_name() if device == "cpu" else device,
         "precision": precision,
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -112,7 +112,7 @@ def name_suspects(group: Group, found: OutOfFold, path: Path) -> list[str]:
     Returns:
         Sentences about them, or about why there are none.
     """
-    from mnist_lightning.data import sources
+    from mnist_lightning.data import published
     from mnist_lightning.evaluation import label_errors
 
     run, picture = group.runs[0], path.with_suffix(".png")
@@ -131,8 +131,8 @@ def name_suspects(group: Group, found: OutOfFold, path: Path) -> list[str]:
     if data.get("source"):  # a record never decides what code runs
         return [*said, f"They are not drawn: {name} is a data set of your own."]
     try:
-        source = sources.load(name, Path(data["folder"]), tuple(data["mirrors"]))
+        images = published.load(name, Path(data["folder"]), tuple(data["mirrors"])).train.images
     except UserError as error:
         return [*said, f"They are not drawn: {error}"]
-    label_errors.draw(picture, doubtful, source.train_images.numpy())
+    label_errors.draw(picture, doubtful, images)
     return [*said, f"They are drawn in {run_folders.shown(picture.absolute())}."]

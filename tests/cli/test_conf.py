@@ -169,7 +169,7 @@ def test_every_argument_of_a_class_is_in_its_yaml(compose, group, choice):
 
 def test_every_network_set_and_callback_of_the_package_is_in_conf():
     import mnist_lightning.callbacks
-    from mnist_lightning.data import sources
+    from mnist_lightning.data import published
     from mnist_lightning.models.build import OFFERED
 
     def targets(group):
@@ -177,7 +177,7 @@ def test_every_network_set_and_callback_of_the_package_is_in_conf():
         return {each.get("_target_") for each in contents if each}
 
     assert targets("model") == {*OFFERED, "checkpoint"} - {"mnist_lightning.models.Ensemble"}
-    assert choices("data") == sorted([*sources.NAMES, "auto", "trained"])
+    assert choices("data") == sorted([*published.NAMES, "auto", "trained"])
     text = "".join(path.read_text() for path in [CONF / "train.yaml", *CONF.glob("*/*.yaml")])
     missing = {name for name in mnist_lightning.callbacks.__all__ if f"callbacks.{name}\n" not in text}
     assert missing == set()

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import pytest
 import torch
 
@@ -8,6 +9,8 @@ from mnist_lightning.data.datamodule import DigitsDataModule, How, InMemory, spl
 from mnist_lightning.errors import UserError
 from mnist_lightning.ink import drawings
 from mnist_lightning.ink.strokes import Stroke
+from mnist_lightning.models.classifier import Classifier
+from mnist_lightning.models.mlp import MLP
 from mnist_lightning.models.network import to_input
 
 
@@ -153,11 +156,30 @@ def test_a_single_image_left_over_is_not_trained_on_and_is_scored(data):
 def test_a_data_set_of_ones_own_takes_the_place_of_the_published_one(make_source, monkeypatch):
     from mnist_lightning.data import datamodule
 
-    monkeypatch.setattr(datamodule, "_load", lambda *place: pytest.fail("loaded a published set"))
+    monkeypatch.setattr(datamodule, "_load", lambda *place, **only: pytest.fail("loaded a published set"))
     module = DigitsDataModule(source=lambda: make_source(60, 20, name="letters"), val_size=10)
     module.prepare_data()
     module.setup("fit")
     assert (module.name, len(module.train), len(module.val), len(module.test)) == ("letters", 50, 10, 20)
+
+
+def test_scoring_loads_the_test_images_alone_and_training_after_it_the_others(make_source, monkeypatch):
+    from mnist_lightning.data import datamodule
+
+    asked = []
+    load = datamodule._load
+    monkeypatch.setattr(
+        datamodule, "_load", lambda *place, only_test: asked.append(only_test) or load("digits", "", ())
+    )
+    module, model = DigitsDataModule("digits"), Classifier(MLP(hidden_sizes=[4]))
+    trainer = pl.Trainer(
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.test(model, module, verbose=False)
+    assert (len(model.scored.labels), hasattr(module, "train")) == (297, False)
+    assert asked == [True, True]  # prepare_data and setup
+    module.setup("fit")
+    assert (asked, len(module.train), len(module.val)) == ([True, True, False], 1375, 125)
 
 
 def test_a_second_setup_changes_nothing(data):
@@ -267,7 +289,7 @@ def test_a_set_is_loaded_once_a_process(monkeypatch, make_source):
     from mnist_lightning.data import datamodule, sources
 
     loads = []
-    monkeypatch.setattr(sources, "load", lambda *arguments: loads.append(arguments) or make_source())
+    monkeypatch.setattr(sources, "load", lambda *arguments, **only: loads.append(arguments) or make_source())
     datamodule._load.cache_clear()
     for _ in range(2):
         module = DigitsDataModule("kmnist", folder="somewhere", mirrors=["file:///a"])

@@ -27,7 +27,7 @@ from fixtures_sources import (
 )
 from torchvision import datasets
 
-from mnist_lightning.data import checksums, sources
+from mnist_lightning.data import checksums, published, sources
 from mnist_lightning.data import download as download_module
 from mnist_lightning.data.idx import BrokenFile, decode_idx, read_idx, write_idx
 from mnist_lightning.data.small import enlarge
@@ -59,6 +59,31 @@ def test_set_comes_from_a_mirror_before_its_official_address(name, tmp_path, off
     assert {str(Path(path).parent) for path in server.requests} == {"/elsewhere"}
 
 
+@pytest.mark.parametrize("name", FILE_SETS)
+def test_the_test_images_alone_need_no_file_of_the_training_images(name, tmp_path, official, server):
+    archives = {"emnist_digits": ["gzip.zip"], "usps": ["usps.t.bz2"]}
+    wanted = archives.get(name) or [each for each in (Path(path).name for path in server.files if f"/{name}/" in path)
+                                    if each.startswith(("t10k", "qmnist-test"))]  # fmt: skip
+    for path in [path for path in server.files if Path(path).name not in wanted]:
+        del server.files[path]
+    found = published.load(name, tmp_path, only_test=True)
+    np.testing.assert_array_equal(found.test.images, official[name].test_images)
+    np.testing.assert_array_equal(found.test.labels, official[name].test_labels)
+    assert found.train.images.shape == (0, 28, 28)
+    assert set(found.digests) == {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}
+    if name != "emnist_digits":  # whose one file holds both
+        with pytest.raises(UserError, match="cannot be fetched"):
+            published.load(name, tmp_path)
+
+
+def test_a_training_file_of_ones_own_survives_the_fetch_of_the_test_images(tmp_path, official):
+    raw = tmp_path / "EMNIST/raw"
+    raw.mkdir(parents=True)
+    (raw / "train-labels-idx1-ubyte").write_bytes(b"my own")
+    assert len(published.load("emnist_digits", tmp_path, only_test=True).test.labels)
+    assert (raw / "train-labels-idx1-ubyte").read_bytes() == b"my own"
+
+
 @pytest.mark.parametrize(
     ("name", "place"), [("mnist", "MNIST/raw"), ("qmnist", "QMNIST/raw"), ("emnist_digits", "EMNIST/raw"), ("usps", "")]
 )
@@ -78,11 +103,11 @@ def test_torchvision_reads_what_was_fetched(tmp_path, official):
 
 
 def test_classes_are_named_for_every_set(tmp_path):
-    named = {name: sources.load(name, tmp_path).class_names for name in sources.NAMES}
+    named = {name: sources.load(name, tmp_path).class_names for name in published.NAMES}
     digits = tuple("0123456789")
     fashion = tuple(datasets.FashionMNIST.classes)
     kana = tuple(datasets.KMNIST.classes)
-    assert named == dict.fromkeys(sources.NAMES, digits) | {"fashion_mnist": fashion, "kmnist": kana}
+    assert named == dict.fromkeys(published.NAMES, digits) | {"fashion_mnist": fashion, "kmnist": kana}
     assert sources.load("digits", tmp_path).num_classes == 10
 
 
@@ -345,7 +370,7 @@ def test_a_broken_file_that_cannot_be_fetched_anew_is_named(tmp_path, no_network
 
 
 def test_a_file_that_stays_broken_is_not_fetched_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "fetch", lambda *_: None)
+    monkeypatch.setattr(published, "fetch", lambda *_: None)
     with pytest.raises(UserError, match="train-images-idx3-ubyte is missing even after a fresh download"):
         sources.load("mnist", tmp_path)
 

@@ -73,7 +73,7 @@ def test_absent_class_scores_zero_without_a_warning():
 
 def test_numbers_are_plain_and_exact():
     predictions = [1] * 41 + [0] * 9959
-    result = score(logits_for(predictions, 10).bfloat16(), torch.zeros(10_000, dtype=torch.uint8), 10)
+    result = score(logits_for(predictions, 10), torch.zeros(10_000, dtype=torch.uint8), 10)
     assert result["accuracy"] == 0.9959  # not 0.9958999752998352
     assert json.loads(json.dumps(result)) == result
     assert type(result["loss"]) is float
@@ -87,8 +87,7 @@ def test_nothing_to_score_is_an_error():
 
 @pytest.mark.parametrize(("labels", "num_classes"), [([0, 3], 3), ([0, -1], 3), ([0, 1], 4), ([0, 1, 2], 3)])
 def test_labels_and_classes_that_do_not_fit_are_errors(labels, num_classes):
-    # torchmetrics looks at the values only where torch is not held to deterministic algorithms; torch always does.
-    with pytest.raises((ValueError, RuntimeError, IndexError)):
+    with pytest.raises(ValueError, match="expected"):
         score(torch.zeros(2, 3), torch.tensor(labels), num_classes)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mnist_lightning.data import published
 from mnist_lightning.errors import UserError
 from mnist_lightning.evaluation import corruptions, outlier_sets, report, suite
 from mnist_lightning.inference.predictor import Predictor
@@ -206,7 +207,9 @@ def test_without_outliers_the_page_leaves_them_out(tmp_path):
 
 
 def test_another_data_set_can_stand_for_the_unknown(tmp_path, monkeypatch, make_source):
-    monkeypatch.setattr(suite.sources, "load", lambda name, folder, mirrors: make_source(name=name, test=30))
+    images = make_source(test=30).test_images.numpy()
+    other = published.Published("kmnist", *[published.Labelled(images, np.zeros(30, np.uint8))] * 2, ("a",), {})
+    monkeypatch.setattr(published, "load", lambda *place, only_test: other)
     path = make_checkpoint(tmp_path / "net.ckpt", SPLIT)
     result = evaluate(tmp_path, path, out_of_distribution=["kmnist"], images_per_set=25, data=DATA | {"limit": 40})
     assert result["outliers"]["kmnist"]["images"] == 25

@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -111,6 +113,28 @@ def test_an_onnx_file_is_scored_as_the_checkpoint_that_it_came_from(files, tmp_p
     assert second["accuracy"] == first["accuracy"]
     assert second["loss"] == pytest.approx(first["loss"], abs=1e-4)
     assert second["environment"]["precision"] == "32-true"
+
+
+def test_scoring_an_onnx_file_draws_the_same_and_does_not_import_torch(files, tmp_path):
+    path = command.export(ckpt=str(files("cnn")), output=str(tmp_path / "made.onnx"), data=DATA)
+    code = (
+        "import json, sys; from mnist_lightning.cli.main import run; found = run('eval', sys.argv[1:]);"
+        "print(json.dumps([found['accuracy'], [name for name in ('torch', 'lightning') if name in sys.modules]]))"
+    )
+    found = []
+    for ckpt in (files("cnn"), path):
+        asked = [f"ckpt='{ckpt}'", "data=digits", "precision=32-true", f"hydra.run.dir='{tmp_path / ckpt.stem}'"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *asked], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    assert found == [[found[0][0], ["torch", "lightning"]], [found[0][0], []]]
+    first, second = (tmp_path / ckpt.stem for ckpt in (files("cnn"), path))
+    for name in ("worst_mistakes", "confusion_matrix"):
+        assert (first / f"{name}.png").read_bytes() == (second / f"{name}.png").read_bytes()
+    assert (second / "sample_prediction.png").is_file()
+    seen = json.loads((second / "evaluation.json").read_text())
+    assert (seen["dataset"]["test"], "onnxruntime" in seen["environment"]["versions"]) == (297, True)
 
 
 def test_the_metadata_says_what_a_user_needs(files, tmp_path):

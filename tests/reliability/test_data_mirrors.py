@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fixtures_sources import TRAIN_SIZE, assert_same, files_below, idx, mnist_files, write_files
 
-from mnist_lightning.data import checksums, sources
+from mnist_lightning.data import checksums, published, sources
 from mnist_lightning.data import download as download_module
 from mnist_lightning.errors import UserError
 
@@ -190,7 +190,9 @@ def test_a_slow_honest_mirror_is_waited_for(tmp_path, official, monkeypatch):
             connection.sendall(content[start : start + 1460])
 
     with raw_server(slow) as (address, asked):
-        sources.fetch("mnist", ["train-images-idx3-ubyte"], tmp_path, [address], checksums.Checksums(tmp_path, "mnist"))
+        published.fetch(
+            "mnist", ["train-images-idx3-ubyte"], tmp_path, [address], checksums.Checksums(tmp_path, "mnist")
+        )
     assert len(asked) == 1
     raw = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
     assert raw.read_bytes() == idx(official["mnist"].train_images)
