@@ -92,7 +92,8 @@ class Run:
         return [word for key, word in kept.items() if not is_in(key, "sweep") or "members" in self.metrics]
 
     def number(self, name: str) -> float | None:
-        """`val_accuracy`, `val_loss`, `test_accuracy`, `test_loss`, `fit_seconds`, `parameters`, `best_epoch`.
+        """`val_accuracy`, `val_loss`, `best_epoch`, `test_accuracy`, `test_loss`, `fit_seconds`, `parameters`;
+        `corrected_accuracy`: on MNIST's test images with corrected labels (see `data.corrections`).
 
         Accuracies are fractions from 0 to 1; None where the run did not get that far.
         """
@@ -104,6 +105,7 @@ class Run:
             "best_epoch": best.get("epoch"),
             "test_accuracy": test.get("accuracy"),
             "test_loss": test.get("loss"),
+            "corrected_accuracy": (test.get("corrected_labels") or {}).get("accuracy"),
             "fit_seconds": timing.get("fit_seconds"),
             "parameters": metrics.get("parameters"),
         }
@@ -152,7 +154,7 @@ KEPT = (
     "parameters", "timing", "environment", "error", "members",
 )  # fmt: skip
 _SHORTENED = {
-    "test": ("accuracy", "loss"),
+    "test": ("accuracy", "loss", "corrected_labels"),
     "timing": ("fit_seconds", "total_seconds"),
     "environment": ("git_commit", "git_dirty", "device", "threads", "precision"),
 }

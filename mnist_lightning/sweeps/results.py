@@ -28,7 +28,9 @@ class ResultsSettings(TypedDict):
     runs: Text
     where: Text | None
     by: list[Text] | None
-    metric: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss", "fit_seconds", "parameters"]
+    metric: Literal[
+        "val_accuracy", "val_loss", "test_accuracy", "corrected_accuracy", "test_loss", "fit_seconds", "parameters"
+    ]
     sort: Text | None
     compare: Text | None
     format: Literal["table", "csv", "markdown", "json"]
@@ -146,7 +148,9 @@ def _exported(
     if form == "json":
         return json.dumps(collect.export(runs), indent=1) + "\n"
     if form == "csv":
-        numbers = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "fit_seconds", "parameters")
+        numbers = (
+            "val_accuracy", "val_loss", "test_accuracy", "corrected_accuracy", "test_loss", "fit_seconds", "parameters",
+        )  # fmt: skip
         records = [
             [run.folder, *(tables.value(run.settings.get(key)) for key in keys), run.settings.get("seed"),
              run.settings.get("data.fold"), run.metrics["status"], *map(run.number, numbers), run.commit]

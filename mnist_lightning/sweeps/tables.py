@@ -83,10 +83,14 @@ def seconds_range(found: Spread | None) -> str:
 
 
 def group_rows(groups: Sequence[Group], keys: Sequence[str]) -> Rows:
-    """One row per group: its settings, its seeds or folds, accuracies, training time, commit."""
+    """One row per group: its settings, its seeds or folds, accuracies, training time, commit.
+
+    The accuracy with corrected labels has a column if any run has it.
+    """
     folds = any(len(group.distinct("data.fold")) > 1 for group in groups)
+    corrected = ["with corrected labels"] if any(group.spread("corrected_accuracy") for group in groups) else []
     head = [*keys, "folds" if folds else "seeds", "validation accuracy, mean ± std", "test accuracy, mean (range)",
-            "training takes", "commit"]  # fmt: skip
+            *corrected, "training takes", "commit"]  # fmt: skip
     rows: Rows = [head]
     for group in groups:
         named = [group.command if key == "command" else value(group.values[key]) for key in keys]
@@ -96,6 +100,7 @@ def group_rows(groups: Sequence[Group], keys: Sequence[str]) -> Rows:
             str(len(group.runs)),
             plus_minus(group.spread("val_accuracy")),
             mean_and_range(group.spread("test_accuracy")),
+            *[mean_and_range(group.spread("corrected_accuracy"))] * len(corrected),
             seconds_range(group.spread("fit_seconds")),
             ", ".join(commits) if len(commits) < 4 else f"{len(commits)} commits",
         ])  # fmt: skip

@@ -78,8 +78,8 @@ def test_csv_has_a_row_a_run_with_plain_numbers(outputs):
     rows = list(csv.DictReader(io.StringIO(ask(outputs, format="csv", by=["model"]))))
     assert rows[1] == {
         "folder": str(outputs / "sweep" / "1"), "model": "cnn", "seed": "1", "fold": "0", "status": "finished",
-        "val_accuracy": "0.991", "val_loss": "0.1", "test_accuracy": "0.981", "test_loss": "0.2", "fit_seconds": "11",
-        "parameters": "100", "commit": "aaaaaaa",
+        "val_accuracy": "0.991", "val_loss": "0.1", "test_accuracy": "0.981", "corrected_accuracy": "",
+        "test_loss": "0.2", "fit_seconds": "11", "parameters": "100", "commit": "aaaaaaa",
     }  # fmt: skip
 
 
@@ -110,6 +110,21 @@ def test_an_export_reads_back_to_the_same_table(outputs, tmp_path):
     assert json.loads(kept.read_text())["runs"][0]["command"] == (
         "python scripts/train.py model=cnn optimizer.lr=0.01 seed=0"
     )
+
+
+def test_accuracies_with_corrected_labels_have_a_column_where_runs_have_them(outputs, tmp_path):
+    for place, accuracy in enumerate((0.982, 0.984)):
+        run = outputs / "sweep" / str(place)
+        test = record(run)["test"]
+        rewrite(run, test={**test, "corrected_labels": {"accuracy": accuracy, "errors": 3, "images": 9995}})
+    kept = tmp_path / "kept.json"
+    ask(outputs, format="json", out=str(kept))
+    for place in (outputs, kept):
+        head, _, first, second = ask(place, by=["model"], format="markdown").splitlines()
+        assert head.split(" | ")[3:5] == ["test accuracy, mean (range)", "with corrected labels"]
+        assert first.split(" | ")[3:5] == ["98.10 % (98.00 to 98.20)", "98.30 % (98.20 to 98.40)"]
+        assert second.split(" | ")[4] == ""
+    assert ask(outputs, metric="corrected_accuracy", by=["model"]).splitlines()[1].startswith("cnn")
 
 
 def test_an_export_leaves_places_out_however_they_were_typed():
