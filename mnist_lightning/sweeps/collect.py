@@ -34,6 +34,8 @@ WHEREABOUTS = (
     "runtime.threads",
     "runtime.wait_asleep",
 )
+SPLIT = ("val_size", "split_seed", "num_folds", "fold", "limit")
+"""Settings of `data.` that decide, with the set, which images validate."""
 
 
 @dataclass(frozen=True)

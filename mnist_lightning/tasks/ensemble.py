@@ -18,7 +18,7 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
 from mnist_lightning.run.record import Record
 from mnist_lightning.sweeps import collect
-from mnist_lightning.sweeps.collect import Run
+from mnist_lightning.sweeps.collect import SPLIT, Run
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +132,10 @@ def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
     If networks validated on different images, each would be judged by images that another was trained on.
     """
     same = ("dataset", "class_names", "image_size")
-    split = ("val_size", "split_seed", "num_folds", "fold", "limit")
     for card in cards[1:]:
         differing = [key for key in same if card[key] != cards[0][key]]
         own, other = card["settings"]["data"], cards[0]["settings"]["data"]
-        differing += [f"data.{key}" for key in split if own.get(key) != other.get(key)]
+        differing += [f"data.{key}" for key in SPLIT if own.get(key) != other.get(key)]
         if differing:
             raise UserError(f"These networks make no ensemble: they differ in {', '.join(differing)}.")
 
