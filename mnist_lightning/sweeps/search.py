@@ -129,7 +129,8 @@ class Search:
         self.config, self.fixed, self.loader, self.launcher = config, fixed, loader, launcher
         self.ledger, self.folder, self.wanted = ledger, folder, given["search"]
         self.failures = 0
-        words = [each for each in fixed if not is_in(key_of(each), "search")]
+        words = multirun.config_flags(config.hydra, "train")
+        words += [each for each in fixed if not is_in(key_of(each), "search")]
         self.report = study_report.Report(ledger, folder, self.wanted["objectives"], words)
 
     def run(self) -> None:

@@ -90,6 +90,16 @@ def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
     assert list((STUDY / "workers").iterdir()) == []
 
 
+def test_the_command_of_the_best_trial_says_where_its_config_is(search, tmp_path):
+    (tmp_path / "my conf").mkdir()
+    code, _, error = search("search.n_trials=1", "--config-dir", str(tmp_path / "my conf"))
+    assert code == 0, error
+    written = shlex.split((STUDY / "best.txt").read_text().splitlines()[-1])
+    assert written[:7] == [
+        *("python", "-m", "mnist_lightning", "train", "--config-dir", str(tmp_path / "my conf"), "augment=none"),
+    ]
+
+
 def test_the_same_command_goes_on_to_a_higher_total(search):
     search("search.n_trials=2")
     before = table()
