@@ -134,6 +134,43 @@ def test_its_temperature_is_that_of_images_read_once_and_its_score_that_of_views
     assert metrics["best"]["val_loss"] == pytest.approx(F.cross_entropy(often, data.val.labels).item())
 
 
+OWN = """
+import lightning.pytorch as pl
+from torch.utils.data import DataLoader
+from mnist_lightning.data import DigitsDataModule
+
+class Module(pl.LightningDataModule):
+    name, class_names, batch_size = "digits", tuple("0123456789"), 32
+
+    def setup(self, stage):
+        whole = DigitsDataModule("digits", val_size=300, limit=200)
+        whole.setup()
+        self.train, self.val, self.test = ([(image[None] / 255, label) for image, label in zip(*part[:], strict=True)]
+                                           for part in (whole.train, whole.val, whole.test))
+
+    def val_dataloader(self):
+        return DataLoader(self.val, self.batch_size)
+
+    def test_dataloader(self):
+        return DataLoader(self.test, self.batch_size)
+"""
+
+
+def test_networks_trained_with_a_data_module_of_ones_own_are_joined(swept, tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(swept[1], sweep, ignore=shutil.ignore_patterns("ensemble"))
+    (tmp_path / "own_of_ensemble.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for path in sweep.glob("*/training_metrics.json"):
+        metrics = json.loads(path.read_text())
+        metrics["hyperparameters"]["data"] = {"_target_": "own_of_ensemble.Module"}
+        path.write_text(json.dumps(metrics))
+    wanted, found = records.read_metrics(swept[1] / "ensemble"), ensemble.join(sweep, tmp_path)
+    for name in ("val_loss", "val_accuracy"):
+        assert found["best"][name] == pytest.approx(wanted["best"][name], abs=1e-3)
+    assert found["test"]["accuracy"] == pytest.approx(wanted["test"]["accuracy"], abs=0.005)
+
+
 def test_a_sweep_of_one_network_makes_none(tmp_path):
     run = tmp_path / "0"
     run.mkdir()

@@ -259,11 +259,14 @@ def test_the_command_in_a_record_says_where_the_config_is_and_which(tmp_path):
         "_target_: mnist_lightning.models.MLP\nhidden_sizes: [4]\n"
     )
     (tmp_path / "my conf" / "mine.yaml").write_text("defaults: [train, _self_]\nseed: 4\n")
+    program = [
+        *("python", "-m", "mnist_lightning", "train", "--config-name", "mine"),
+        *("--config-dir", str(tmp_path / "my conf")),
+    ]
     asked = ["--config-dir", "my conf", "--config-name", "mine", "model=tiny", "hydra.job.name=other"]
     done = run(tmp_path, *asked)
     assert done.returncode == 0, done.stderr
     [record] = tmp_path.glob("outputs/train/*/*/training_metrics.json")
-    assert shlex.split(json.loads(record.read_text())["command"]) == [
-        *("python", "-m", "mnist_lightning", "train", "--config-name", "mine"),
-        *("--config-dir", str(tmp_path / "my conf"), "model=tiny"),
-    ]
+    assert shlex.split(json.loads(record.read_text())["command"]) == [*program, "model=tiny"]
+    done = run(tmp_path, "-m", *asked, "seed=0,1", "optimizer.lr=0.01,0.02")
+    assert shlex.split(done.stdout.splitlines()[-1]) == [*program, "model=tiny", "optimizer.lr=0.02"]

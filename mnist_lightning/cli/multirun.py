@@ -177,14 +177,14 @@ def asked_for(name: str = "train") -> dict[str, Any]:
     choices = {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
     choices.pop("local", None)
     return {
-        "command": shlex.join([*program(name, home=True), *_config_flags(hydra, name), *words]),
+        "command": shlex.join([*program(name, home=True), *config_flags(hydra, name), *words]),
         "overrides": overrides,
         "experiment": choices.get("experiment"),
         "choices": choices,
     }
 
 
-def _config_flags(hydra: HydraConf, name: str) -> list[str]:
+def config_flags(hydra: HydraConf, name: str) -> list[str]:
     """The flags that say where the config came from, if it is not the command's own."""
     flags = [] if hydra.job.config_name == name else ["--config-name", str(hydra.job.config_name)]
     places = [each.path for each in hydra.runtime.config_sources if each.provider == "command-line"]

@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 from mnist_lightning.arguments import accepts
+from mnist_lightning.cli.check import DATA
 from mnist_lightning.cli.config import CONF
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run.untrusted import short
@@ -65,14 +66,19 @@ def source_built(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: they name another DataModule, or the source cannot be built.
     """
-    target = data.get("_target_", "")
-    if target and target.rpartition(".")[2] != "DigitsDataModule":
+    if not takes_apart(data):
         raise UserError(
-            f"data= names {target}, a DataModule of its own, which this command cannot take apart: give a data set by "
-            "name, such as data=mnist, or one with a `source` of your own."
+            f"data= names {data['_target_']}, a DataModule of its own, which this command cannot take apart: give a "
+            "data set by name, such as data=mnist, or one with a `source` of your own."
         )
     arguments = {key: value for key, value in data.items() if key != "_target_"}
     return {**arguments, "source": build("data.source", data["source"])} if data.get("source") else arguments
+
+
+def takes_apart(data: Mapping[str, Any]) -> bool:
+    """Whether settings of `conf/data/` are of this package's DataModule, not of one of the user's own."""
+    target = data.get("_target_") or DATA
+    return target.startswith("mnist_lightning.") and target.endswith(".DigitsDataModule")
 
 
 # ---- settings that came with a file: a checkpoint or a run folder never decides what code runs

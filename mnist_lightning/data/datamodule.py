@@ -237,10 +237,13 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetch what is not on disk yet; in a run of several processes Lightning lets one do it."""
-        if self.own_source is None and self.source is None:
-            _load(
-                *self._place, only_test=self.trainer is not None and (self.trainer.testing or self.trainer.predicting)
-            )
+        only_test = self.trainer is not None and (self.trainer.testing or self.trainer.predicting)
+        if self.own_source is None and self._lacks(only_test):
+            _load(*self._place, only_test=only_test)
+
+    def _lacks(self, only_test: bool) -> bool:
+        """Whether something is still to be loaded; with `only_test`, of the test images."""
+        return self.source is None or (self._only_test and not only_test)
 
     def load_source(self, *, only_test: bool = False) -> sources.Source:
         """The data set, before it is split or changed; a published one is loaded once per process.
@@ -256,7 +259,7 @@ class DigitsDataModule(pl.LightningDataModule):
         For the stages `test` and `predict`, only the test images are loaded, and only `test` is set.
         """
         only_test = stage in ("test", "predict")
-        if self.source is not None and (only_test or not self._only_test):
+        if not self._lacks(only_test):
             return
         self.source, self._only_test = self.load_source(only_test=only_test), only_test
         self.test = InMemory(self.source.test_images[: self.limit], self.source.test_labels[: self.limit])

@@ -96,8 +96,10 @@ def installed() -> list[str]:
 
 def changes() -> bytes:
     """The changes to files of the commit since then, as `git diff` prints them, at most `LARGEST_CHANGES` bytes."""
-    command = [*_GIT, "-C", str(Path(__file__).parent), "diff", "--no-ext-diff", "--no-color", "HEAD"]
+    if not _is_tracked():
+        return b""
     try:
+        command = [*_git_here(), "diff", "--no-ext-diff", "--no-color", "HEAD"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             diff = process.stdout.read(LARGEST_CHANGES)
@@ -120,14 +122,30 @@ _version = functools.cache(importlib.metadata.version)  # it reads and parses a 
 
 
 def _git() -> dict[str, Any]:
-    """Commit of the project's checkout and whether files in it were changed; None where there is no git."""
-    command = [*_GIT, "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    try:
-        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
-    except (OSError, subprocess.SubprocessError):
+    """Commit of the project's checkout and whether files in it were changed; None where there is none."""
+    lines = _lines("status", "--porcelain=v2", "--branch", "--untracked-files=no") if _is_tracked() else None
+    if lines is None:
         return {"git_commit": None, "git_dirty": None}
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
     return {"git_commit": commit, "git_dirty": any(not line.startswith("#") for line in lines)}
+
+
+def _is_tracked() -> bool:
+    """Whether the repository around this package is its own; one around an installed package is somebody else's."""
+    return _lines("ls-files", "--error-unmatch", Path(__file__).name) is not None
+
+
+def _git_here() -> list[str]:
+    return [*_GIT, "-C", str(Path(__file__).parent)]
+
+
+def _lines(*arguments: str) -> list[str] | None:
+    """What git prints; None if it fails, or is not there."""
+    try:
+        command = [*_git_here(), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _cpu_name() -> str:

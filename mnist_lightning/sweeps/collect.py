@@ -6,6 +6,7 @@ Reads `training_metrics.json` and nothing else, so that a thousand folders take 
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import os
 import re
@@ -34,6 +35,9 @@ WHEREABOUTS = (
     "runtime.threads",
     "runtime.wait_asleep",
 )
+CONFIG_FLAGS = ("--config-name", "-cn", "--config-dir", "-cd")
+SPLIT = ("val_size", "split_seed", "num_folds", "fold", "limit")
+"""Settings of `data.` that decide, with the set, which images validate."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,14 @@ class Run:
         kept = {key: word for key, word in given.items() if key not in left_out}
         # That a sweep joined its networks is part of the recipe of the ensemble, not of each network.
         return [word for key, word in kept.items() if not is_in(key, "sweep") or "members" in self.metrics]
+
+    @property
+    def program(self) -> list[str]:
+        """How it was called: `python scripts/train.py`, and the flags that say where its config is."""
+        words = shlex.split(self.metrics.get("command") or "python scripts/train.py")
+        end = next((place for place, word in enumerate(words, 1) if re.search(r"(^|/)train(\.py)?$", word)), 1)
+        flags = [words[place : place + 2] for place in range(end, len(words)) if words[place] in CONFIG_FLAGS]
+        return [*words[:end], *itertools.chain(*flags)]
 
     def number(self, name: str) -> float | None:
         """`val_accuracy`, `val_loss`, `best_epoch`, `test_accuracy`, `test_loss`, `fit_seconds`, `parameters`;

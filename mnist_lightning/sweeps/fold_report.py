@@ -34,6 +34,9 @@ def report(grouped: Sequence[Group], keys: Sequence[str], sweep: Path) -> tuple[
         try:
             if (all_folds := out_of_fold.gather(group.runs)) is not None:
                 found.append((group, all_folds))
+            elif len(group.distinct("data.fold")) > 1:
+                named = " ".join(f"{key}={tables.value(value)}" for key, value in group.values.items())
+                said.append(f"No seed of {named or 'the recipe'} has all its folds: its predictions are not combined.")
         except UserError as error:  # noqa: PERF203
             said.append(str(error))
     if not found:

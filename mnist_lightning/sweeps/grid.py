@@ -23,6 +23,7 @@ from mnist_lightning.cli import multirun
 from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.sweeps import returns
+from mnist_lightning.sweeps.collect import SPLIT
 
 Job = list[str]
 """The overrides of one job, as they are typed."""
@@ -102,10 +103,13 @@ def _check_composes(config: DictConfig, jobs: Sequence[Job], loader: ConfigLoade
     def kind(override: str) -> str:
         return override if key_of(override).split("/")[0] in groups else key_of(override)
 
-    for job in {tuple(map(kind, job)): job for job in reversed(jobs)}.values():
-        composed = loader.load_sweep_config(config, job)
-        if OmegaConf.select(composed, "sweep.ensemble"):
-            _check_ensemble(composed, job, len(jobs))
+    kinds = {tuple(map(kind, job)): job for job in reversed(jobs)}
+    composed = {each: loader.load_sweep_config(config, job) for each, job in kinds.items()}
+    joined = [each for each in composed if OmegaConf.select(composed[each], "sweep.ensemble")]
+    for each in joined:
+        _check_ensemble(composed[each], kinds[each], len(jobs))
+    if joined:
+        _check_same_images([(job, composed[tuple(map(kind, job))]) for job in jobs])
 
 
 def _check_ensemble(config: DictConfig, job: Job, count: int) -> None:
@@ -119,6 +123,25 @@ def _check_ensemble(config: DictConfig, job: Job, count: int) -> None:
         raise UserError(
             f"sweep.ensemble=true joins the best checkpoints of the jobs, and {' '.join(job)} leaves none: it needs "
             "callbacks.checkpoint, train=true and no trainer.fast_dev_run."
+        )
+
+
+def _check_same_images(jobs: Sequence[tuple[Job, DictConfig]]) -> None:
+    """Refuse an ensemble of networks that validate on different images.
+
+    Args:
+        jobs: each with a config of its kind: what differs within a kind is on its command line.
+    """
+    found: dict[str, set[str]] = {}
+    for job, config in jobs:
+        typed = {key_of(word): word.partition("=")[2] for word in job}
+        for key in ("data.name", *(f"data.{name}" for name in SPLIT)):
+            found.setdefault(key, set()).add(typed.get(key, str(OmegaConf.select(config, key))))
+    found["data.name"].discard("auto")  # which may turn out to be the other one
+    if differing := [key for key, values in found.items() if len(values) > 1]:
+        raise UserError(
+            "sweep.ensemble=true joins networks that validate on the same images, and these differ in "
+            f"{', '.join(differing)}: sweep over something else, such as seed=0,1,2."
         )
 
 

@@ -66,7 +66,7 @@ class Group:
             if len(values) > 1 or any(key in run.overrides for run in self.runs):
                 repeated.append(f"{key}={','.join(map(str, values))}")
         sweep = ["-m"] if any("," in word for word in repeated) else []
-        return shlex.join(["python", "scripts/train.py", *sweep, *shared, *repeated])
+        return shlex.join([*self.runs[0].program, *sweep, *shared, *repeated])
 
 
 def differing(runs: list[Run]) -> list[str]:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnist_lightning.cli.commands import program
 from mnist_lightning.run import files
 from mnist_lightning.run import folder as run_folders
 from mnist_lightning.sweeps import collect, groups, tables
@@ -149,7 +148,7 @@ def _best(grouped: Sequence[groups.Group], ranked: Sequence[Run]) -> str:
         return ""
     if any(len(group.runs) > 1 for group in grouped):
         found = grouped[0].spread(METRIC)
-        command = shlex.join([*program("train", home=True), *grouped[0].runs[0].recipe])
+        command = shlex.join([*grouped[0].runs[0].program, *grouped[0].runs[0].recipe])
         return f"best on average, validation accuracy {tables.plus_minus(found)}\n  {command}"
     run = ranked[0]
     return f"best, validation accuracy {tables.percent(run.number(METRIC))}\n  {run.metrics['command']}"

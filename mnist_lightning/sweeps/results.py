@@ -203,13 +203,21 @@ def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
         return line
     from mnist_lightning.sweeps import fold_report
 
-    return line + fold_report.compared(ours, theirs, sides)
+    try:
+        return line + fold_report.compared(ours, theirs, sides)
+    except UserError as error:  # the test over the seeds stands
+        _note(str(error))
+        return line
 
 
 def _out_of_fold(runs: list[Run]) -> OutOfFold | None:
-    """The out-of-fold predictions of runs of one recipe; None where there are none."""
+    """The out-of-fold predictions of runs of one recipe; None where there are none, or none that fit together."""
     if not any(run.settings.get("data.num_folds") for run in runs):
         return None
     from mnist_lightning.sweeps import out_of_fold
 
-    return out_of_fold.gather(runs)
+    try:
+        return out_of_fold.gather(runs)
+    except UserError as error:
+        _note(str(error))
+        return None

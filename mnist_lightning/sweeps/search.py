@@ -129,7 +129,8 @@ class Search:
         self.config, self.fixed, self.loader, self.launcher = config, fixed, loader, launcher
         self.ledger, self.folder, self.wanted = ledger, folder, given["search"]
         self.failures = 0
-        words = [each for each in fixed if not is_in(key_of(each), "search")]
+        words = multirun.config_flags(config.hydra, "train")
+        words += [each for each in fixed if not is_in(key_of(each), "search")]
         self.report = study_report.Report(ledger, folder, self.wanted["objectives"], words)
 
     def run(self) -> None:
@@ -193,7 +194,7 @@ class Search:
         for number in storage.patiently(lambda: self.ledger.predecessors(trial)):
             path = self.folder / str(number) / runs.LAST
             epochs = epochs_of(self.folder / str(number))
-            if path.is_file() and 0 < epochs < max_epochs:
+            if path.is_file() and 0 < epochs <= max_epochs:  # after the last one, it is only scored
                 storage.patiently(lambda number=number, epochs=epochs: self.ledger.inherit(trial, number, epochs))  # type: ignore[misc]
                 _say(f"trial {trial.number}: goes on where trial {number} was killed, after epoch {epochs}")
                 anew = ["ckpt=null"] if self.given.get("ckpt") else []

@@ -18,7 +18,7 @@ from mnist_lightning.run import folder as runs
 from mnist_lightning.run import provenance
 from mnist_lightning.run.record import Record
 from mnist_lightning.sweeps import collect
-from mnist_lightning.sweeps.collect import Run
+from mnist_lightning.sweeps.collect import SPLIT, Run
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +92,10 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
 
     Pictures are of the test images, and drawn if those are scored.
     """
-    from torch.nn import functional as F
-
     from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
     from mnist_lightning.cli import parts
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.models.classifier import Classifier
-    from mnist_lightning.tasks import held_out
     from mnist_lightning.tasks.finish import score
     from mnist_lightning.tasks.trainer import pick, quiet, tester
 
@@ -107,23 +104,41 @@ def _score(run: Path, settings: dict[str, Any], allowed: Sequence[str]) -> dict[
     tta, precision = settings["tta"], settings["trainer"]["precision"]
     data = parts.build("data", settings["data"])
     data.prepare_data()
-    data.setup()
+    data.setup("fit")
     loading: dict[str, Any] = {"device": device, "precision": precision, "allow": allowed}
-    logits, _ = held_out.read(run / runs.BEST, data, tta, **loading)
+    validated = _validate(run, data, tta, loading)
     predictor, test = Predictor.load(run / runs.BEST, **loading), None
     if settings["test"]:
         trainer = tester(run, device, predictor.precision, [SamplePrediction(), WorstMistakes(), ConfusionMatrix()])
         test, _ = score(Classifier(predictor.network, card=predictor.card), data, tta, trainer)
     return {
-        "best": {
-            "epoch": None,
-            "val_loss": F.cross_entropy(logits, data.val.labels).item(),
-            "val_accuracy": (logits.argmax(1) == data.val.labels).double().mean().item(),
-            "checkpoint": runs.BEST,
-        },
+        "best": {"epoch": None, **validated, "checkpoint": runs.BEST},
         "test": test,
         "environment": provenance.describe(predictor.device.type, predictor.precision),
     }
+
+
+def _validate(run: Path, data: Any, tta: dict[str, Any], loading: dict[str, Any]) -> dict[str, float]:
+    """`val_loss` and `val_accuracy` of the ensemble; for `DigitsDataModule`, its card gets a temperature."""
+    from torch.nn import functional as F
+
+    from mnist_lightning.data.datamodule import DigitsDataModule
+    from mnist_lightning.inference.predictor import Predictor
+    from mnist_lightning.inference.views import Views
+    from mnist_lightning.models.classifier import Classifier
+    from mnist_lightning.tasks import held_out
+    from mnist_lightning.tasks.trainer import tester
+
+    names = ("val_loss", "val_accuracy")
+    if isinstance(data, DigitsDataModule):
+        logits, _ = held_out.read(run / runs.BEST, data, tta, **loading)
+        right = (logits.argmax(1) == data.val.labels).double().mean().item()
+        return dict(zip(names, (F.cross_entropy(logits, data.val.labels).item(), right), strict=True))
+    predictor = Predictor.load(run / runs.BEST, **loading)  # of other modules, only the loaders are known
+    network = Views(predictor.network, **tta) if any(tta.values()) else predictor.network
+    trainer = tester(run, loading["device"], predictor.precision, [])
+    found = trainer.validate(Classifier(network, card=predictor.card), data, verbose=False)[0]
+    return {name: found[name] for name in names}
 
 
 def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
@@ -132,11 +147,10 @@ def _check_alike(cards: Sequence[dict[str, Any]]) -> None:
     If networks validated on different images, each would be judged by images that another was trained on.
     """
     same = ("dataset", "class_names", "image_size")
-    split = ("val_size", "split_seed", "num_folds", "fold", "limit")
     for card in cards[1:]:
         differing = [key for key in same if card[key] != cards[0][key]]
         own, other = card["settings"]["data"], cards[0]["settings"]["data"]
-        differing += [f"data.{key}" for key in split if own.get(key) != other.get(key)]
+        differing += [f"data.{key}" for key in SPLIT if own.get(key) != other.get(key)]
         if differing:
             raise UserError(f"These networks make no ensemble: they differ in {', '.join(differing)}.")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mnist_lightning import compat
+from mnist_lightning.cli import parts
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import folder as runs
 from mnist_lightning.run import machine, provenance
@@ -44,15 +45,15 @@ def evaluate(
     machine.keep_freed_memory()
     log.info("Checkpoint: %s", word)
     asked = _Asked(run, path, device, precision, data, tta, allow)
-    ours = str(data.get("_target_")).rpartition(".")[2] == "DigitsDataModule"
-    without_torch = path.suffix == ".onnx" and ours and not any(tta.values())
+    without_torch = path.suffix == ".onnx" and parts.takes_apart(data) and not any(tta.values())
     found, facts = _with_onnxruntime(asked) if without_torch else _with_lightning(asked)
+    requested = _named(data, facts.card).get("name", facts.name)
     result = {
         "schema_version": 1,
         "checkpoint": str(path),
         "trained_on": facts.card["dataset"],
         "tta": dict(tta),
-        "dataset": {"name": facts.name, "requested": data.get("name", facts.name), "test": facts.images},
+        "dataset": {"name": facts.name, "requested": requested, "test": facts.images},
         **found,
         "class_names": list(facts.class_names),
         "images_per_second": facts.images / facts.seconds,
@@ -90,7 +91,6 @@ def _with_lightning(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
     """Score with a Trainer: any network, any DataModule."""
     with compat.heavy_imports():
         from mnist_lightning.callbacks.pictures import ConfusionMatrix, SamplePrediction, WorstMistakes
-        from mnist_lightning.cli import parts
         from mnist_lightning.data.datamodule import DigitsDataModule
         from mnist_lightning.inference.predictor import Predictor
         from mnist_lightning.models.classifier import Classifier
@@ -122,7 +122,6 @@ def _with_lightning(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
 
 def _with_onnxruntime(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
     """Score an ONNX file on a data set by its name, or on a source of the user's own. Does not import PyTorch."""
-    from mnist_lightning.cli import parts
     from mnist_lightning.data import corrections, published
     from mnist_lightning.evaluation import figures, scores
     from mnist_lightning.inference.predictor import Predictor

@@ -63,7 +63,8 @@ def setup(job: Job) -> None:
     job.model = _model(job)
     first = ranks.place().rank == 0
     tries_out = bool(settings["trainer"].get("fast_dev_run"))
-    job.loggers = _loggers(settings, job.run) if first and not tries_out else []
+    if first and not tries_out:
+        _start_loggers(job)
     callbacks = parts.build_all(
         "callbacks", settings["callbacks"], record=job.record, search=settings.get("search"), seed=settings["seed"]
     )
@@ -201,9 +202,11 @@ def _seen(job: Job, teacher: Predictor | None) -> list[dict[str, Any]]:
     return checkpoint.distinct([*([own] if own else []), *started, *taught])
 
 
-def _loggers(settings: Mapping[str, Any], run: Path) -> list[Any]:
-    outputs = Path(settings["outputs"])
-    return parts.build_all("logger", settings["logger"], save_dir=run, outputs=outputs, **_name(settings))
+def _start_loggers(job: Job) -> None:
+    """Start one after another: where one does not start, the job has those before it, to close them."""
+    settings, outputs = job.settings, Path(job.settings["outputs"])
+    for key, config in (settings["logger"] or {}).items():
+        job.loggers += parts.build_all("logger", {key: config}, save_dir=job.run, outputs=outputs, **_name(settings))
 
 
 def _name(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -182,6 +182,20 @@ def test_scoring_loads_the_test_images_alone_and_training_after_it_the_others(ma
     assert (asked, len(module.train), len(module.val)) == ([True, True, False], 1375, 125)
 
 
+def test_the_training_images_are_prepared_after_only_the_test_images_were_loaded(make_source, monkeypatch):
+    from mnist_lightning.data import datamodule
+
+    asked = []
+    monkeypatch.setattr(datamodule, "_load", lambda *place, only_test: asked.append(only_test) or make_source())
+    module = DigitsDataModule("mnist")
+    module.setup("test")
+    module.prepare_data()  # by one process; without it, each of several fetches them in `setup`
+    assert asked == [True, False]
+    module.setup("fit")
+    module.prepare_data()
+    assert asked == [True, False, False]
+
+
 def test_a_second_setup_changes_nothing(data):
     module = data()
     train = module.train

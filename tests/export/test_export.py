@@ -137,6 +137,41 @@ def test_scoring_an_onnx_file_draws_the_same_and_does_not_import_torch(files, tm
     assert (seen["dataset"]["test"], "onnxruntime" in seen["environment"]["versions"]) == (297, True)
 
 
+def test_an_onnx_file_is_scored_on_a_module_of_ones_own_by_the_same_name_as_ours(files, tmp_path, compose, monkeypatch):
+    from mnist_lightning.tasks.evaluate import evaluate
+
+    (tmp_path / "same_name.py").write_text(
+        "from mnist_lightning.data import datamodule\n"
+        "class DigitsDataModule(datamodule.DigitsDataModule):\n"
+        "    def setup(self, stage=None):\n"
+        "        super().setup(stage)\n"
+        "        self.test = datamodule.InMemory(*self.test[:7])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = command.export(ckpt=str(files("mlp")), output=str(tmp_path / "made.onnx"), data=DATA)
+    asked = compose("eval", f"ckpt='{path}'", "data=digits", "data._target_=same_name.DigitsDataModule")
+    names = ("ckpt", "outputs", "device", "precision", "data", "tta", "allow")
+    found = evaluate(tmp_path, **{name: asked[name] for name in names})
+    assert found["dataset"] == {"name": "digits", "requested": "digits", "test": 7}
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".onnx"])
+def test_the_set_that_was_trained_on_is_recorded_by_its_name(files, tmp_path, compose, suffix):
+    from mnist_lightning.models import checkpoint
+    from mnist_lightning.tasks.evaluate import evaluate
+
+    content = checkpoint.read(files("mlp"))
+    content[checkpoint.CARD]["dataset"] = "digits"
+    path = tmp_path / "made.ckpt"
+    checkpoint.write(content, path)
+    if suffix == ".onnx":
+        path = command.export(ckpt=str(path), output=str(tmp_path / "made.onnx"), data=DATA)
+    asked = compose("eval", f"ckpt='{path}'", "data.limit=20", "precision=32-true")
+    names = ("ckpt", "outputs", "device", "precision", "data", "tta", "allow")
+    found = evaluate(tmp_path, **{name: asked[name] for name in names})
+    assert found["dataset"] == {"name": "digits", "requested": "digits", "test": 20}
+
+
 def test_the_metadata_says_what_a_user_needs(files, tmp_path):
     path = command.export(ckpt=str(files("mlp")), output=str(tmp_path / "made.onnx"), data=DATA, sure=0.6)
     found = {entry.key: entry.value for entry in onnx.load(path).metadata_props}

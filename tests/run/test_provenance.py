@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from mnist_lightning.run import provenance
@@ -27,9 +28,32 @@ def git(folder, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def package(project, monkeypatch):
+    """Let the package lie in the folder `project`."""
+    path = project / "package" / "provenance.py"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    monkeypatch.setattr(provenance, "__file__", str(path))
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_package_installed_within_a_foreign_repository_takes_nothing_from_it(tmp_path, monkeypatch, ignored):
+    package(tmp_path, monkeypatch)
+    git(tmp_path, "init")
+    (tmp_path / "theirs").write_text("1\n")
+    (tmp_path / ".gitignore").write_text("package\n" * ignored)
+    git(tmp_path, "add", "theirs", ".gitignore")
+    git(tmp_path, "commit", "-m", "theirs")
+    (tmp_path / "theirs").write_text("secret\n")
+    run = tmp_path / "run"
+    run.mkdir()
+    assert provenance.checkout() == {"git_commit": None, "git_dirty": None, "changes_sha256": None}
+    assert provenance.keep(run)["changes_sha256"] is None
+    assert not (run / provenance.CHANGES).exists()
+
+
 def test_the_record_names_the_commit_and_whether_files_in_it_were_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "package" / "provenance.py"))
-    (tmp_path / "package").mkdir()
+    package(tmp_path, monkeypatch)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert provenance._git() == {"git_commit": None, "git_dirty": None}
     git(tmp_path, "init")
@@ -50,8 +74,7 @@ def test_without_git_the_record_says_so(monkeypatch, tmp_path):
 
 
 def test_the_uncommitted_changes_lie_in_the_run_folder_where_there_are_any(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "project" / "package" / "provenance.py"))
-    (tmp_path / "project" / "package").mkdir(parents=True)
+    package(tmp_path / "project", monkeypatch)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     project, run = tmp_path / "project", tmp_path / "run"
     run.mkdir()

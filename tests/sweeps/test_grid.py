@@ -167,6 +167,29 @@ def test_an_ensemble_of_jobs_that_leave_nothing_for_it_is_refused_before_the_fir
     assert folder is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "key"),
+    [
+        ("data.fold=0,1 data.num_folds=5", "data.fold"),
+        ("seed=0,1 data.split_seed=0,1", "data.split_seed"),
+        ("data=mnist,fashion_mnist", "data.name"),
+        ("data=mnist,digits seed=0,1", "data.name, data.val_size"),
+    ],
+)
+def test_an_ensemble_of_networks_that_validate_on_different_images_is_refused_before_the_first(tmp_path, asked, key):
+    done, folder = sweep(tmp_path, *asked.split(), "sweep.ensemble=true")
+    one_sentence(
+        done, f"sweep.ensemble=true joins networks that validate on the same images, and these differ in {key}:"
+    )
+    assert folder is None
+
+
+@pytest.mark.parametrize("asked", ["data=auto,mnist", "seed=0,1 data.fold=1 data.num_folds=5"])
+def test_an_ensemble_of_networks_that_may_validate_on_the_same_images_is_begun(tmp_path, asked):
+    done, folder = sweep(tmp_path, *asked.split(), "sweep.ensemble=true")
+    assert {each["status"] for each in records(folder).values()} == {"finished"}, done.stderr
+
+
 def test_an_ensemble_of_jobs_with_a_checkpoint_callback_of_ones_own_is_begun(tmp_path):
     own = "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint"
     done, folder = sweep(tmp_path, "seed=0,1", "callbacks=none", own, "sweep.ensemble=true")

@@ -203,6 +203,31 @@ def test_a_damaged_file_is_one_sentence(swept):
             gathered(swept, 0.01)
 
 
+def test_folds_that_cannot_be_combined_leave_the_table_and_the_test_over_seeds(tmp_path, labels, capsys):
+    for lr, seeds in ((0.01, (0, 1)), (0.02, (0, 1, 2))):
+        for seed in seeds:
+            lacking = [1] if lr == 0.02 and seed < 2 else []
+            make(tmp_path, labels, predictions(labels, FIRST), lr=lr, seed=seed, leave_out=lacking)
+    asked = ASKED | {"runs": str(tmp_path)}
+    said = results.results(asked | {"compare": "optimizer.lr=0.01 vs optimizer.lr=0.02"})
+    assert said.startswith("val_accuracy, (optimizer.lr=0.01) minus (optimizer.lr=0.02): ")
+    assert "have no seed in common whose folds are all there.\n" in capsys.readouterr().err
+    (tmp_path / "0.01-0-1" / "validation.npz").write_bytes(b"text")
+    head, *rows = results.results(asked).splitlines()
+    assert "out-of-fold errors" in head  # of the other recipe
+    assert len(rows) == 2
+    assert f"{tmp_path / '0.01-0-1' / 'validation.npz'} cannot be read" in capsys.readouterr().err
+
+
+def test_a_sweep_says_that_a_recipe_lacks_a_fold(tmp_path, labels, capsys):
+    make(tmp_path, labels, predictions(labels, FIRST), lr=0.01, leave_out=[2])
+    make(tmp_path, labels, predictions(labels, SECOND), lr=0.02)
+    report.report(tmp_path, tmp_path)
+    said = capsys.readouterr().out
+    assert "\nNo seed of optimizer.lr=0.01 has all its folds: its predictions are not combined.\n" in said
+    assert "No seed of optimizer.lr=0.02" not in said
+
+
 def test_of_a_data_set_of_ones_own_the_labels_are_doubted_and_no_code_runs(swept, labels, capsys):
     pytest.importorskip("cleanlab")
     for path in swept.glob("*/training_metrics.json"):

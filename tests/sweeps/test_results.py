@@ -92,6 +92,18 @@ def test_a_row_a_recipe_gives_the_command_that_runs_it_again(outputs):
     )
 
 
+@pytest.mark.parametrize(
+    "program", ["mnist-lightning train", "python -m mnist_lightning train --config-name mine --config-dir '/my conf'"]
+)
+def test_the_command_of_a_recipe_calls_the_program_as_its_runs_did(outputs, program):
+    for path in outputs.rglob("training_metrics.json"):
+        metrics = json.loads(path.read_text())
+        if "model=cnn" in metrics["overrides"]:
+            path.write_text(json.dumps(metrics | {"command": f"{program} {' '.join(metrics['overrides'])}"}))
+    lines = ask(outputs, by=["command"], format="markdown").splitlines()
+    assert lines[2].startswith(f"| {program} -m model=cnn optimizer.lr=0.01 seed=0,1,2 | 3 |")
+
+
 def test_the_command_of_a_trial_runs_it_again_without_its_search(outputs):
     path = outputs / "sweep" / "0" / "training_metrics.json"
     metrics = json.loads(path.read_text())

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from mnist_lightning.cli import commands
+from mnist_lightning.run import folder as runs
 from mnist_lightning.sweeps import objectives, storage
 
 STUDY = Path("outputs/search/s")
@@ -87,6 +88,16 @@ def test_a_search_makes_its_trials_and_leaves_what_it_found(search, tmp_path):
     with Image.open(STUDY / "slices.png") as image:
         assert image.width >= 800
     assert list((STUDY / "workers").iterdir()) == []
+
+
+def test_the_command_of_the_best_trial_says_where_its_config_is(search, tmp_path):
+    (tmp_path / "my conf").mkdir()
+    code, _, error = search("search.n_trials=1", "--config-dir", str(tmp_path / "my conf"))
+    assert code == 0, error
+    written = shlex.split((STUDY / "best.txt").read_text().splitlines()[-1])
+    assert written[:7] == [
+        *("python", "-m", "mnist_lightning", "train", "--config-dir", str(tmp_path / "my conf"), "augment=none"),
+    ]
 
 
 def test_the_same_command_goes_on_to_a_higher_total(search):
@@ -332,18 +343,20 @@ KILLED = """
 import os, runpy, signal, sys
 from mnist_lightning.callbacks.metrics_json import MetricsJSON
 
-def begin_epoch(self, trainer, module):
-    begin(self, trainer, module)
-    if trainer.current_epoch == 2:  # two are on disk
+def save(self, trainer):
+    saved(self, trainer)
+    if len(self._record.content["history"]["epoch"]) == epochs:  # so many are on disk
         os.killpg(0, signal.SIGKILL)
 
-begin, MetricsJSON.on_train_epoch_start = MetricsJSON.on_train_epoch_start, begin_epoch
+saved, MetricsJSON._save = MetricsJSON._save, save
+epochs = int(sys.argv.pop(1))
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
+@pytest.mark.parametrize("done_before", [2, 12])
+def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path, done_before):
     train = Path(__file__).parent.parent.parent / "scripts" / "train.py"
     epochs = 12
     command = [
@@ -353,12 +366,11 @@ def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
     ]  # fmt: skip
     study = tmp_path / "o p/search/s"
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *command[1:]], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True,
-        timeout=120, check=False,
+        [sys.executable, "-c", KILLED, str(done_before), *command[1:]], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        start_new_session=True, timeout=120, check=False,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL
-    done_before = objectives.epochs_of(study / "0")
-    assert done_before == 2
+    assert objectives.epochs_of(study / "0") == done_before
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert f"trial 1: goes on where trial 0 was killed, after epoch {done_before}\n" in done.stdout
@@ -366,6 +378,9 @@ def test_a_killed_trial_goes_on_from_its_last_epoch(tmp_path):
     assert after["status"] == "finished"
     assert after["history"]["epoch"] == list(range(1, epochs + 1))
     assert after["history"]["val_loss"][:done_before] == before["history"]["val_loss"]
+    # Without the writing of the checkpoint that says so.
+    assert after["timing"]["fit_seconds"] > 0.8 * before["timing"]["fit_seconds"]
+    assert (study / "1" / runs.BEST).is_file()
     (row,) = [row for row in csv.DictReader((study / "trials.csv").open()) if row["state"] == "finished"]
     assert (row["trial"], row["epochs"]) == ("1", str(epochs))
     assert "ckpt_path" not in (study / "best.txt").read_text()

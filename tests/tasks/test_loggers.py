@@ -340,6 +340,14 @@ def test_a_run_that_cannot_be_set_up_is_not_left_running_in_mlflow(tmp_path, mon
     assert status_in_mlflow(tmp_path) == "FAILED"
 
 
+def test_a_logger_that_does_not_start_leaves_none_before_it_running_in_mlflow(tmp_path):
+    for package in ("mlflow", "sqlalchemy", "alembic"):
+        pytest.importorskip(package)
+    with pytest.raises(UserError, match=r"^logger\.mine cannot be built"):
+        train(tmp_path, "logger=mlflow", "+logger.mine._target_=no_package.Logger")
+    assert status_in_mlflow(tmp_path) == "FAILED"
+
+
 @pytest.mark.parametrize(("status", "code"), [("finished", 0), ("pruned", 0), ("failed", 1), ("interrupted", 255)])
 def test_wandb_shows_how_a_run_ended(monkeypatch, status, code):
     wandb, codes = pytest.importorskip("wandb"), []
