@@ -98,7 +98,8 @@ def _with_lightning(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
         from mnist_lightning.tasks.trainer import quiet, tester
 
     quiet()
-    predictor, precision = Predictor.load(asked.path, asked.device, allow=asked.allow), asked.precision
+    precision = asked.precision
+    predictor = Predictor.load(asked.path, asked.device, precision=precision, allow=asked.allow)
     data = parts.build("data", _named(asked.data, predictor.card))
     if type(data).prepare_data is not DigitsDataModule.prepare_data:  # which fetches the training images as well
         data.prepare_data()

@@ -115,6 +115,17 @@ def test_an_onnx_file_is_scored_as_the_checkpoint_that_it_came_from(files, tmp_p
     assert second["environment"]["precision"] == "32-true"
 
 
+@pytest.mark.parametrize("tta", ["none", "views"])
+def test_a_precision_that_an_onnx_file_does_not_have_is_refused(files, tmp_path, compose, tta):
+    from mnist_lightning.tasks.evaluate import evaluate
+
+    path = command.export(ckpt=str(files("mlp")), output=str(tmp_path / "made.onnx"), data=DATA)
+    asked = compose("eval", f"ckpt='{path}'", "data=digits", "precision=bf16-mixed", f"tta={tta}")
+    names = ("ckpt", "outputs", "device", "precision", "data", "tta", "allow")
+    with pytest.raises(UserError, match=r"precision=bf16-mixed cannot be combined with .*made\.onnx"):
+        evaluate(tmp_path, **{name: asked[name] for name in names})
+
+
 def test_scoring_an_onnx_file_draws_the_same_and_does_not_import_torch(files, tmp_path):
     path = command.export(ckpt=str(files("cnn")), output=str(tmp_path / "made.onnx"), data=DATA)
     code = (
