@@ -1,5 +1,5 @@
 # The service in a container: the network of 8 bits inside, no PyTorch, no root.
-#   docker build -t mnist-lightning . && docker run --rm -p 8000:8000 mnist-lightning
+#   docker build -t mnist-lightning . && docker run --rm --init -p 8000:8000 mnist-lightning
 # Another network: -v "$PWD/mnist.onnx:/srv/mnist.onnx:ro" and `ckpt=/srv/mnist.onnx` behind the image's name.
 
 FROM python:3.11-slim AS build

@@ -4,7 +4,10 @@
     python benchmarks/page.py strokes.jsonl.gz http://127.0.0.1:8000/ --touch     a service's page, by finger
 
 Each digit is drawn as `scripts/replay.py` draws it, in the middle of the sheet at whole pixels, and the likeliest
-number counts, sure or not. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the
+number counts, sure or not. `--pace 8` sends an event every 8 ms, as a pen does; without
+it all events of a digit are sent at once. `reading_ms` is from the page's question to the engine's answer, of every
+reading while a digit grows; `answer_ms` is from the last event of a digit to the answer about the whole of it, which is
+what a person waits for. Python reads the same strokes with the checkpoint that `--ckpt` names. For a file the
 browser is offline. The last line is JSON. Needs `pip install playwright` and a Chromium (Debian's, or $CHROMIUM).
 
 `--pictures docs/images` compares nothing and writes what the page shows once 2026 is drawn: `page.png`,
@@ -99,8 +102,22 @@ WATCH = """() => {
 }"""
 
 
-async def draw(address: str, drawings: list[list[Points]], touch: bool) -> tuple[list[str], list[float], float]:
-    """What the page shows for each drawing; how long readings took; how long it took to get ready, all in ms."""
+async def send(devtools: Any, sent: list[tuple[str, dict[str, Any]]], pace: float) -> None:
+    """Send input events, one every `pace` ms by the clock, or all at once with 0."""
+    began = time.perf_counter()
+    waiting = []
+    for at, each in enumerate(sent):
+        if pace:
+            await asyncio.sleep(max(0.0, began + at * pace / 1000 - time.perf_counter()))
+        waiting.append(asyncio.ensure_future(devtools.send(*each)))
+    await asyncio.gather(*waiting)
+
+
+async def draw(
+    address: str, drawings: list[list[Points]], touch: bool, pace: float
+) -> tuple[list[str], list[float], list[float], float]:
+    """What the page shows for each drawing; how long readings took, how long after the last event the whole drawing
+    was read, and how long the page took to get ready, all in ms."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -120,17 +137,19 @@ async def draw(address: str, drawings: list[list[Points]], touch: bool) -> tuple
         assert box is not None
         assert (box["width"], box["height"]) == (WIDTH, HEIGHT), box
         devtools = await context.new_cdp_session(page)
-        shown = []
+        shown, answers = [], []
         for paths in drawings:
-            await asyncio.gather(*(devtools.send(*each) for each in events(paths, (box["x"], box["y"]), touch)))
+            await send(devtools, events(paths, (box["x"], box["y"]), touch), pace)
+            drawn = time.perf_counter()
             await page.evaluate(IS_READ)
+            answers.append(1000 * (time.perf_counter() - drawn))
             shown.append(await page.evaluate(SHOWN))
             await page.keyboard.press("c")
         times = await page.evaluate("() => globalThis.times")
         await browser.close()
         if problems:
             raise RuntimeError(f"The page raised {problems[0]}")
-        return shown, times, ready
+        return shown, times, answers, ready
 
 
 async def pictures(address: str, digits: list[WrittenDigit], folder: Path) -> None:
@@ -170,6 +189,7 @@ def main() -> None:
     parser.add_argument("strokes", type=Path)
     parser.add_argument("page", help="an HTML file, or the address of a service")
     parser.add_argument("--touch", action="store_true", help="draw by finger, not by mouse")
+    parser.add_argument("--pace", type=float, default=0, help="ms between two events, as a pen's 8; 0: all at once")
     parser.add_argument("--limit", type=int, default=1000, help="digits drawn, by seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ckpt", default="pretrained")
@@ -187,7 +207,7 @@ def main() -> None:
     reader = Reader(Predictor.load(path, "cpu"), sure=0.5)
     python = [read_in_python(reader, paths) for paths in drawings]
     began = time.perf_counter()
-    shown, times, ready = asyncio.run(draw(address, drawings, asked.touch))
+    shown, times, answers, ready = asyncio.run(draw(address, drawings, asked.touch, asked.pace))
     labels = [str(digit.label) for digit in digits]
     differing = [
         (digit.id, ours, theirs) for digit, ours, theirs in zip(digits, python, shown, strict=True) if ours != theirs
@@ -201,6 +221,9 @@ def main() -> None:
         "reading_ms_median": round(statistics.median(times), 2),
         "reading_ms_p95": round(sorted(times)[int(0.95 * len(times))], 2),
         "readings": len(times),
+        "pace_ms": asked.pace,
+        "answer_ms_median": round(statistics.median(answers), 2),
+        "answer_ms_p95": round(sorted(answers)[int(0.95 * len(answers))], 2),
         "ready_ms": round(ready, 1),
         "seconds": round(time.perf_counter() - began, 1),
     }

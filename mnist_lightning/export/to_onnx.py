@@ -64,7 +64,6 @@ def _clean(model: onnx.ModelProto) -> None:
 
 def add_metadata(model: onnx.ModelProto, card: dict[str, Any]) -> None:
     """Put the card into a model's metadata, and what other programs need of it under separate names."""
-    network = card["network"]
     entries = {
         CARD: dump_card(card),
         "class_names": json.dumps(list(card["class_names"]), ensure_ascii=False),
@@ -74,8 +73,6 @@ def add_metadata(model: onnx.ModelProto, card: dict[str, Any]) -> None:
             {
                 "input": f"{INPUT}: float32 [{BATCH}, 1, {card['image_size']}, {card['image_size']}], 0 to 1, "
                 "bright ink on 0",
-                "mean": network.get("mean"),
-                "std": network.get("std"),
                 "normalised_by": "the network itself",
                 "probabilities": "softmax(logits / temperature)",
             }

@@ -67,8 +67,7 @@ def add(app: FastAPI, strokes: int, keyed: bool) -> None:
         if app.openapi_schema is None:
             description = generate()
             _limit_strokes(description, strokes)
-            if keyed:
-                _require_key(description)
+            _say_whether_keyed(description, keyed)
             for path, example in EXAMPLES.items():
                 content = description["paths"][path]["post"]["requestBody"]["content"]
                 content["application/json"]["example"] = example
@@ -94,14 +93,17 @@ def _limit_strokes(part: Any, most: int) -> None:
             _limit_strokes(each, most)
 
 
-def _require_key(description: dict[str, Any]) -> None:
-    description.setdefault("components", {})["securitySchemes"] = {
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        "bearer": {"type": "http", "scheme": "bearer"},
-    }
+def _say_whether_keyed(description: dict[str, Any], keyed: bool) -> None:
+    if keyed:
+        description.setdefault("components", {})["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
     for path, operations in description["paths"].items():
-        if path.startswith(KEYED):
-            for operation in operations.values():
+        for operation in operations.values():
+            if not keyed:
+                operation["responses"].pop("401", None)
+            elif path.startswith(KEYED):
                 operation["security"] = [{"key": []}, {"bearer": []}]
 
 

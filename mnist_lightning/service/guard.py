@@ -93,6 +93,8 @@ class Guard:
         status, plain, refused = 500, list[bool](), False
         route = path if path in _ROUTES else UNMATCHED
         beyond = BEYOND in scope.get("state", ())
+        # HEAD is GET without the body, which the server leaves out by the scope that it made.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def reply(message: Message) -> None:
             nonlocal status
@@ -117,10 +119,10 @@ class Guard:
                 refused = True
                 await _refuse(reply, 503, str(problems.Full()), ends=False)
             else:
-                await self._app(scope, receive, reply)
-                route = getattr(scope.get("route"), "path", UNMATCHED)
+                await self._app(asked, receive, reply)
+                route = getattr(asked.get("route"), "path", UNMATCHED)
         except BaseException:
-            route = getattr(scope.get("route"), "path", UNMATCHED)
+            route = getattr(asked.get("route"), "path", UNMATCHED)
             raise
         finally:
             self.active -= 1

@@ -177,7 +177,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
             reading = await service.read(await content_of(request, service))
         finally:
             batcher.release(1)
-        return Response(words.prediction(reading, images, service.milliseconds(began)), media_type=JSON)
+        return words.answer(words.fields(reading, images), service.milliseconds(began))
 
     app.router.add_api_route(
         "/v1/predict", predict, methods=["POST"], tags=["read"], responses=READ, response_model=None,
@@ -218,13 +218,12 @@ def _add_batches(app: FastAPI, service: Service) -> None:
                     rows = await service.read_many(inputs.raw_images(body, limits))
                     if request.headers.get("accept", "").partition(";")[0].strip() == RAW:
                         return Response(rows.astype("<f4").tobytes(), media_type=RAW)
-                    probabilities = [[round(each, 6) for each in row] for row in rows.tolist()]
-                    answer: dict[str, Any] = {"digits": words.labels(rows), "probabilities": probabilities}
+                    fields = await service.prepare(words.rows, rows)
                 else:
                     contents = _contents_of(body, service)
-                    answer = {"results": [words.reading(await service.read(content)) async for content in contents]}
-        answer["model"], answer["milliseconds"] = words.model, service.milliseconds(began)
-        return as_json(answer)
+                    found = [f"{{{words.fields(await service.read(content))}}}" async for content in contents]
+                    fields = f'"results":[{",".join(found)}]'
+        return words.answer(fields, service.milliseconds(began))
 
 
 async def _contents_of(body: Any, service: Service) -> AsyncIterator[Content | Callable[[], Content]]:

@@ -152,6 +152,9 @@ def server_class() -> Any:
 
         async def _end(self) -> None:
             await asyncio.sleep(self._service.limits.drain)
+            if not self.started:  # nothing listens yet: to accept from a socket would wait for ever
+                self.should_exit = True
+                return
             waiting = [each for listening in self._sockets for each in _take_what_waits(listening)]
             for server in self.servers:
                 server.close()

@@ -189,7 +189,11 @@ def test_the_metadata_says_what_a_user_needs(files, tmp_path):
     card = json.loads(found["mnist_lightning"])
     assert json.loads(found["class_names"]) == list("0123456789")
     assert (found["temperature"], found["sure"], found["training_run"]) == ("0.7", "0.6", "mlp.ckpt")
-    assert json.loads(found["preprocessing"])["probabilities"] == "softmax(logits / temperature)"
+    assert json.loads(found["preprocessing"]) == {  # no mean: whoever subtracted it would do so twice
+        "input": "images: float32 [batch, 1, 28, 28], 0 to 1, bright ink on 0",
+        "normalised_by": "the network itself",
+        "probabilities": "softmax(logits / temperature)",
+    }
     assert (card["settings"], card["temperature"], card["sure"]) == ({"seed": 3}, 0.7, 0.6)
     assert card["export"]["sha256"] == command.digest(files("mlp"))
     assert str(tmp_path).encode() not in path.read_bytes()  # no traces of where it was made

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import page_vectors
 import pytest
 from page_service import Service
@@ -28,6 +29,10 @@ def draw(page, strokes, left=220, top=90, scale=3.0, waits=True):
         page.mouse.up()
     if waits:
         wait_until_read(page)
+
+
+def png(image):
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def record(page, element):
@@ -192,6 +197,49 @@ def test_a_picture_is_read(page, reader, name):
     until(page, "document.getElementById('message').textContent.startsWith('Reading mine.png')")
     wait_until_read(page)
     assert number(page) == reader.read_picture(image).text != ""
+
+
+def test_boxes_lie_round_the_digits_of_a_picture_that_the_page_shrinks(page, reader, pen_digits):
+    image = np.full((2400, 3200), 255, np.uint8)
+    for label, left in ((3, 2000), (7, 2500)):
+        for path in pen_digits[label]:
+            line = np.array(path) * 3 + [left, 1700]
+            cv2.polylines(image, [line.astype(np.int32)[:, None]], False, 0, 9, cv2.LINE_AA)
+    page.set_input_files("#picture", {"name": "large.png", "mimeType": "image/png", "buffer": png(image)})
+    until(page, "document.getElementById('message').textContent.startsWith('Reading large.png')")
+    wait_until_read(page)
+    reading = reader.read_picture(image)
+    assert number(page) == reading.text == "37"
+    left, top, right, bottom = page.evaluate("""() => {
+      const canvas = document.getElementById("marks");
+      const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const [x, y] = [[], []];
+      for (let at = 0; at < width * height; at++) {
+        if (data[4 * at + 3]) {
+          x.push(at % width);
+          y.push(Math.floor(at / width));
+        }
+      }
+      const least = (values) => values.reduce((a, b) => Math.min(a, b));
+      const most = (values) => values.reduce((a, b) => Math.max(a, b));
+      return [least(x), least(y), most(x), most(y)].map((value) => (value / width) * 740);
+    }""")
+    scale = min(740 / 3200, 616 / 2400)
+    boxes = np.array([digit.box for digit in reading.digits]) * scale + [0, (616 - 2400 * scale) / 2] * 2
+    wanted = [*boxes[:, :2].min(0) - 4, *boxes[:, 2:].max(0) + 4]
+    assert [left, right, bottom] == pytest.approx([wanted[0], wanted[2], wanted[3]], abs=4)
+    assert wanted[1] - 24 < top < wanted[1]  # the digits stand above their boxes
+
+
+def test_ink_on_nothing_is_read_in_a_large_picture_too(page, reader, pen_digits):
+    image = np.zeros((800, 1000, 4), np.uint8)  # black ink; what is transparent is black as well
+    for path in pen_digits[3]:
+        line = np.array(path) * 3 + [300, 200]
+        cv2.polylines(image, [line.astype(np.int32)[:, None]], False, (0, 0, 0, 255), 12, cv2.LINE_AA)
+    page.set_input_files("#picture", {"name": "clear.png", "mimeType": "image/png", "buffer": png(image)})
+    until(page, "document.getElementById('message').textContent.startsWith('Reading clear.png')")
+    wait_until_read(page)
+    assert number(page) == reader.read_picture(image).text == "3"
 
 
 def test_a_dropped_picture_is_read_and_drawing_puts_it_away(page, reader, pen_digits):

@@ -123,7 +123,7 @@ def test_the_answer_put_together_as_text_is_the_one_of_the_tables(client, pens):
     strokes = Drawing.from_data({"strokes": number(pens, [4, 9])}).strokes
     reading, words = Reader(client.service.predictor, 0.5).read(strokes), client.service.words
     wanted = words.reading(reading, images=True) | {"model": words.model, "milliseconds": 1.5}
-    assert json.loads(words.prediction(reading, True, 1.5)) == wanted
+    assert json.loads(words.answer(words.fields(reading, images=True), 1.5).body) == wanted
 
 
 def test_raw_bytes_give_json_or_raw_probabilities(client):
@@ -138,10 +138,37 @@ def test_raw_bytes_give_json_or_raw_probabilities(client):
     np.testing.assert_allclose(np.frombuffer(raw.content, "<f4").reshape(150, 10), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("path", [BATCH, "/v2/models/mnist/infer"])
+def test_the_answer_to_many_images_is_not_written_in_the_event_loop(client, monkeypatch, path):
+    """Thousands of rows take a tenth of a second, in which nobody else would be answered."""
+    threads = []
+
+    class Rows(np.ndarray):
+        def tolist(self):
+            threads.append(threading.current_thread().name)
+            return super().tolist()
+
+    async def read_many(images):
+        return np.full((len(images), 10), 0.1, np.float32).view(Rows)
+
+    monkeypatch.setattr(client.service, "read_many", read_many)
+    if path == BATCH:
+        answer = client.post(BATCH, content=bytes(2 * 784), headers={"Content-Type": "application/octet-stream"}).json()
+        assert answer["probabilities"] == [[0.1] * 10] * 2
+    else:
+        tensor = {"name": "images", "shape": [2, 784], "datatype": "UINT8", "data": [0] * 2 * 784}
+        (output,) = client.post(path, json={"id": "a", "inputs": [tensor]}).json()["outputs"]
+        assert (output["shape"], output["data"]) == ([2, 10], [float(np.float32(0.1))] * 20)
+    assert threads
+    assert all(name.startswith("prepare") for name in threads)
+
+
 def test_many_drawings_or_files_are_read_in_their_order(client, pens):
     items = [{"strokes": number(pens, digits)} for digits in ([1, 2], [], [7]) if digits] + [{"strokes": []}]
     answer = client.post(BATCH, json={"items": items}).json()
     assert [result["number"] for result in answer["results"]] == ["12", "7", ""]
+    alone = [client.post(PREDICT, json=item).json() for item in items]
+    assert answer["results"] == [{key: each[key] for key in ("number", "sure", "digits")} for each in alone]
     files = [("file", (str(digit), page(pens[digit]), "image/png")) for digit in (8, 0, 6)]
     answer = client.post(BATCH, files=files).json()
     assert [result["number"] for result in answer["results"]] == ["8", "0", "6"]
@@ -268,6 +295,20 @@ def test_requests_of_many_images_have_one_limit_whatever_their_form(client, pens
     assert [ask().status_code for ask in ways.values()] == [200] * 4
 
 
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/v1/model", "/v2/health/ready", "/docs", "/", "/page.css"]
+)
+def test_head_is_answered_as_get_without_a_body(client, path):
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.headers.keys() == got.headers.keys()
+    assert client.head(PREDICT).status_code == 405
+    assert client.head("/nowhere").status_code == 404
+    route = "/" if path == "/page.css" else path
+    assert f'http_requests_total{{method="HEAD",route="{route}",status="200"}} 1.0' in client.get("/metrics").text
+
+
 def test_from_sigterm_on_it_is_not_ready_and_closes_connections(client, pens):
     assert client.get("/readyz").json() == {"status": "ready"}
     assert "connection" not in client.get("/healthz").headers
@@ -310,10 +351,12 @@ def test_the_description_and_its_page_ask_for_a_key_where_one_is_needed(make_cli
         for method, operation in operations.items():
             free = keyed.request(method, path).status_code != 401
             assert operation.get("security") == (None if free else [{"key": []}, {"bearer": []}]), path
+            assert ("401" in operation["responses"]) is not free, path
     for each, count in ((keyed, 1), (client, 0)):
         assert each.get("/docs").text.count('<input id="key"') == count
         assert ("X-API-Key: $KEY" in each.get("/docs").text) == bool(count)
     assert "securitySchemes" not in client.get("/openapi.json").text
+    assert '"401"' not in client.get("/openapi.json").text
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")

@@ -63,6 +63,7 @@ def test_it_runs_as_nobody_special_and_says_whether_it_lives():
 def test_the_compose_file_has_two_replicas_a_proxy_and_prometheus():
     compose = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
     assert compose["service"]["deploy"]["replicas"] == 2
+    assert compose["service"]["init"] is True, "process 1 ignores SIGTERM until Python handles it"
     for service in ("proxy", "prometheus"):
         for volume in compose[service]["volumes"]:
             assert (ROOT / "docker" / volume.split(":")[0]).is_file()

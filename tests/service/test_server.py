@@ -1,5 +1,6 @@
 """The service as a process: what it imports, what it answers through a socket, how it ends."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -13,6 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -230,6 +232,34 @@ def test_at_the_second_sigterm_nobody_is_waited_for(within):
         server.send_signal(signal.SIGTERM)
         server.wait(60)
         assert within(time.monotonic() - began, 5)
+
+
+def test_a_sigterm_before_the_first_request_can_be_served_ends_it_too():
+    import uvicorn
+
+    from mnist_lightning.service.server import server_class
+
+    service = SimpleNamespace(
+        limits=SimpleNamespace(drain=0), guard=SimpleNamespace(draining=False, active=0, answered=0)
+    )
+
+    async def application(_scope, receive, send):
+        assert (await receive())["type"] == "lifespan.startup"
+        server.handle_exit(signal.SIGTERM, None)
+        await asyncio.sleep(0.1)  # by now it has found nothing to close
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            asyncio.get_running_loop().call_later(10, setattr, server, "should_exit", True)  # or it would run for ever
+            await server.serve([listening])
+
+    server = server_class()(uvicorn.Config(application, log_config=None, ws="none"), service)
+    asyncio.run(run())
+    assert server.started
+    assert server._ending.exception() is None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs a process that can be stopped")

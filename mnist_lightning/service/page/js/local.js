@@ -1,6 +1,6 @@
 // The engine of the page that is one file: a worker in it, made of what the file holds. No network is asked.
 
-const LONGEST = 1600; // side of a picture that is read, pixels
+import { shrunk } from "./shrink.js";
 
 export class LocalEngine {
   /** `file`: the exported network; `code`: the source of the worker. */
@@ -63,12 +63,7 @@ export class LocalEngine {
 /** A source as it goes to the worker: a picture as its pixels. */
 async function message({ strokes, picture }) {
   if (!picture) return { strokes };
-  const scale = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
-  const width = Math.max(1, Math.round(picture.width * scale));
-  const height = Math.max(1, Math.round(picture.height * scale));
-  const context = new OffscreenCanvas(width, height).getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, width, height);
+  const { context, width, height, scale } = shrunk(picture);
   const { data } = context.getImageData(0, 0, width, height);
   return { pixels: { data, width, height, scale } };
 }

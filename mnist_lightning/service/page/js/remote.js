@@ -4,8 +4,8 @@
 // A source is {strokes: [{id, points, width}]} or {picture: ImageBitmap}.
 
 import { decodeBase64 } from "../engine/base64.js";
+import { shrunk } from "./shrink.js";
 
-const LONGEST = 1600; // side of a picture that is sent, pixels
 const LONGEST_WAIT = 30000; // ms for an answer
 const RETRIES = 5; // of a request that finds the service busy
 const KEY = "mnist-lightning.key";
@@ -48,12 +48,16 @@ export class RemoteEngine {
   }
 
   async read(source) {
-    const answer = await this.ask("v1/predict?images=true", await this.body(source));
+    const { type, data, scale = 1 } = await this.body(source);
+    const answer = await this.ask("v1/predict?images=true", { type, data });
     return {
       milliseconds: answer.milliseconds,
       rows: answer.number.split(" ").map((row) => row.length), // a row is a number
       digits: answer.digits.map((digit) => ({
-        ...digit, digit: String(digit.digit), image: digit.image && Uint8Array.from(digit.image.flat()),
+        ...digit,
+        digit: String(digit.digit),
+        box: digit.box?.map((side) => side / scale),
+        image: digit.image && Uint8Array.from(digit.image.flat()),
       })),
     };
   }
@@ -73,13 +77,14 @@ export class RemoteEngine {
     await this.ask("v1/drawings", { type: "application/json", data: JSON.stringify(body) });
   }
 
+  /** {type, data}; of a picture also `scale`: its pixels as they are sent for each of the picture's. */
   async body({ strokes, picture }) {
     if (picture) {
       if (this.picture !== picture) {
         this.encoded = await encodePicture(picture);
         this.picture = picture;
       }
-      return { type: this.encoded.type, data: this.encoded };
+      return this.encoded;
     }
     return { type: "application/json", data: JSON.stringify(plain(strokes)) };
   }
@@ -134,12 +139,18 @@ function strength(text, low, high) {
   });
 }
 
-/** A picture as PNG where it is small, else as JPEG, at most 1600 pixels long. */
+/** A picture as PNG where it is small or transparent, else as JPEG: {type, data, scale}. */
 async function encodePicture(picture) {
-  const scale = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
-  const width = Math.max(1, Math.round(picture.width * scale));
-  const height = Math.max(1, Math.round(picture.height * scale));
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
-  return canvas.convertToBlob(width * height > 500000 ? { type: "image/jpeg", quality: 0.95 } : { type: "image/png" });
+  const { context, width, height, scale } = shrunk(picture);
+  const isPng = width * height <= 500000 || isTransparent(context.getImageData(0, 0, width, height).data);
+  const data = await context.canvas.convertToBlob(isPng ? { type: "image/png" } : { type: "image/jpeg", quality: 0.95 });
+  return { type: data.type, data, scale };
+}
+
+/** Whether some of these pixels (RGBA) are; a JPEG would have them black. */
+function isTransparent(pixels) {
+  for (let at = 3; at < pixels.length; at += 4) {
+    if (pixels[at] < 255) return true;
+  }
+  return false;
 }
