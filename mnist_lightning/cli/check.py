@@ -65,6 +65,9 @@ def check_available(settings: Mapping[str, Any]) -> None:
     """
     from mnist_lightning.cli.config import choices
 
+    for group in ("experiment", "debug"):
+        if settings.get(group):
+            raise UserError(f"The file of {group}= would have no effect: begin it with the line # @package _global_.")
     for device in (settings.get("device"), (settings.get("trainer") or {}).get("accelerator")):
         machine.require({"gpu": "cuda"}.get(str(device), str(device)))
     data = settings.get("data") or {}
