@@ -20,7 +20,8 @@ from mnist_lightning.types import LARGEST
 ELSEWHERE = {
     "epochs": "trainer.max_epochs", "steps": "trainer.max_steps", "gpus": "trainer.devices",
     "learning_rate": "optimizer.lr", "dataset": "data", "resume": "ckpt_path", "weights": "ckpt",
-    "patience": "early_stopping.patience", "save_dir": "outputs",
+    "patience": "early_stopping.patience", "save_dir": "outputs", "output_dir": "outputs", "data_dir": "data.folder",
+    "device": "trainer.accelerator", "workers": "data.num_workers", "resume_from_checkpoint": "ckpt_path",
 }  # fmt: skip
 """What other programs call a setting, where similarity alone would not find it."""
 
@@ -64,6 +65,9 @@ def check_available(settings: Mapping[str, Any]) -> None:
     """
     from mnist_lightning.cli.config import choices
 
+    for group in ("experiment", "debug"):
+        if settings.get(group):
+            raise UserError(f"The file of {group}= would have no effect: begin it with the line # @package _global_.")
     for device in (settings.get("device"), (settings.get("trainer") or {}).get("accelerator")):
         machine.require({"gpu": "cuda"}.get(str(device), str(device)))
     data = settings.get("data") or {}
@@ -117,6 +121,8 @@ def _refuse(name: str, value: Any, annotation: Any) -> None:
             hint = f" Did you mean {near}?"
         elif isinstance(value, str) and name in groups():
             hint = f" To choose {value} in a file, write `- override /{name}: {value}` into its list of defaults."
+        elif isinstance(value, str) and wanted.startswith("a list"):
+            hint = f" A list is in brackets: '{name}=[{value}]'."
         elif isinstance(value, int) and value > LARGEST and "below" not in wanted:
             hint = f" The largest is {LARGEST}."
         raise UserError(f"{name}={shown(value)} is not allowed: {name}{place} should be {wanted}.{hint}")
@@ -148,11 +154,16 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known dotted name most similar to `name`: by other programs' names, the whole name, then the last part."""
+    """The known dotted name most similar to `name`.
+
+    Other programs' names for it come first, then those with the same last part, the whole name, a similar last part.
+    """
     wanted, spelt = name.lower(), {key.lower(): key for key in reversed(known)}
     last = wanted.rsplit(".", 1)[-1]
     if ELSEWHERE.get(last, name) in known:
         return ELSEWHERE.get(last, name)
+    if same := [key for key in spelt if key.rsplit(".", 1)[-1] == last]:
+        return spelt[difflib.get_close_matches(wanted, same, n=1, cutoff=0)[0]]
     if found := difflib.get_close_matches(wanted, list(spelt), n=1, cutoff=0.7):
         return spelt[found[0]]
     tails = {key.rsplit(".", 1)[-1]: key for key in spelt}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,6 +74,11 @@ def program(name: str, home: bool = False) -> list[str]:
     if called.parent.name == "scripts" and called.suffix == ".py" and called.stem in COMMANDS:
         return ["python", f"scripts/{name}.py" if home else str(called.with_name(f"{name}.py"))]
     return ["python", "-m", "mnist_lightning", name]
+
+
+def as_called(text: str) -> str:
+    """A text with each `python scripts/<name>.py` in it written as this process was called."""
+    return re.sub(r"python scripts/(\w+)\.py", lambda script: shlex.join(program(script[1])), text)
 
 
 def _get(path: str) -> Callable[..., Any]:

@@ -16,8 +16,10 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_lightning.cli.commands import as_called
 from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
+from mnist_lightning.run.folder import shown
 from mnist_lightning.run.untrusted import read_yaml
 
 Settings = dict[str, Any]
@@ -148,7 +150,7 @@ def composed(config_name: str, overrides: list[str], whole: bool = False) -> Dic
 
 
 def help_text(config_name: str, overrides: list[str]) -> str:
-    """What `--help` prints: the template in the command's config, filled in.
+    """What `--help` prints: the template in the command's config, filled in, with commands as they are called here.
 
     Hydra would do it too, but takes a second to list the groups, and lists those of other commands, too.
     """
@@ -157,10 +159,14 @@ def help_text(config_name: str, overrides: list[str]) -> str:
     chosen = [group for group in cfg.hydra.runtime.choices if "/" not in group and not group.startswith("local")]
     OmegaConf.set_struct(cfg, False)
     del cfg.hydra
-    return template.substitute(
+    text = template.substitute(
         APP_CONFIG_GROUPS="".join(f"{group}: {', '.join(choices(group))}\n" for group in sorted(chosen)),
         CONFIG=OmegaConf.to_yaml(cfg),
     )
+    files = [f"{config_name}.yaml", *["<group>/<choice>.yaml"] * bool(chosen)]
+    home = next(each for each in folders() if (each / files[0]).is_file())
+    where = " and ".join(shown(home / each) for each in files)
+    return f"{as_called(text).rstrip()}\n\nWhat each setting does: {where}"
 
 
 def plain(cfg: DictConfig) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -34,9 +35,8 @@ def explain(error: BaseException, command: str) -> str:
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        known = choices(group) if group else []
-        if known:
-            return f"There is no {group}={choice}{did_you_mean(choice, known)} Known: {', '.join(known)}."
+        if group and choices(group):
+            return _no_choice(group, choice)
         return f"There is no config {error.missing_cfg_file}: is conf/ complete?"
     if found := re.match(
         r"(?:Could not append to config. An item is already at '|Multiple values for )([\w.]+\w)", str(error)
@@ -48,7 +48,14 @@ def explain(error: BaseException, command: str) -> str:
         return _unknown_key(str(chain[-1].full_key), command)
     if isinstance(error, InterpolationResolutionError):
         return f"{error.full_key} cannot be filled in: {str(error.msg).splitlines()[0].rstrip('.')}."
+    if found := re.match(r"\s*(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
+        return f"{found[1]} has several values: write -m for one run with each, or a list in brackets."
     return " ".join(str(error).split())
+
+
+def _no_choice(group: str, choice: str) -> str:
+    known = choices(group)
+    return f"There is no {group}={choice}{did_you_mean(choice, known)} Known: {', '.join(known)}."
 
 
 def _unknown_key(key: str, command: str) -> str:
@@ -70,6 +77,12 @@ def _unreadable(error: yaml.MarkedYAMLError) -> str:
     return f"{place} cannot be read as YAML: {error.problem or error.context}."
 
 
-def is_bad_choice(error: BaseException) -> bool:
-    """Whether this is Hydra's ValueError about a group that was given a number, as in `model=3`."""
-    return isinstance(error, ValueError) and bool(re.search(r"Config group override", str(error)))
+def bad_choice(error: ValueError, overrides: Iterable[str]) -> str | None:
+    """The sentence about Hydra's ValueError for a group that was given a number, as in `model=3`; None for another."""
+    if "Config group override" not in str(error):
+        return None
+    pairs = ((key_of(each), each.partition("=")[2]) for each in overrides)
+    return next(
+        (_no_choice(group, value) for group, value in pairs if group in groups() and value not in choices(group)),
+        "A choice such as model=cnn is a name: it cannot be a number or another value.",
+    )

@@ -25,10 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_lightning import compat
+from mnist_lightning import __version__, compat
 from mnist_lightning.cli import elsewhere, multirun, words  # noqa: F401  elsewhere watches what Hydra reads
-from mnist_lightning.cli.check import check, check_available
-from mnist_lightning.cli.commands import COMMANDS, Command, program
+from mnist_lightning.cli.check import check, check_available, did_you_mean
+from mnist_lightning.cli.commands import COMMANDS, Command, as_called, program
 from mnist_lightning.cli.config import (
     CONF,
     choices,
@@ -40,7 +40,7 @@ from mnist_lightning.cli.config import (
     plain,
     search_path,
 )
-from mnist_lightning.cli.explain import explain, is_bad_choice
+from mnist_lightning.cli.explain import bad_choice, explain
 from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import Interrupted, UserError, extras_named
@@ -62,8 +62,9 @@ def main(name: str | None = None) -> None:
         name: that of the command; None if it is the first word.
 
     Exit codes: 0 done; 2 an error that the user can put right (one sentence on stderr, no traceback unless
-    HYDRA_FULL_ERROR=1 or debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 1 a bug in the program, with its
-    traceback, or a run whose numbers `repeat` did not reproduce.
+    HYDRA_FULL_ERROR=1 or debug=...); 130 or 143 interrupted by Ctrl-C or SIGTERM; 141 nobody reads
+    the output any more, as after `| head`; 1 a bug in the program, with its traceback, or a run whose numbers `repeat`
+    did not reproduce.
     """
     arguments = sys.argv[1:]
     if name is None:
@@ -77,11 +78,15 @@ def main(name: str | None = None) -> None:
     except UserError as error:
         if as_is:
             raise
-        _fail(str(error), 2)
+        _fail(as_called(str(error)), 2)
     except Interrupted as error:
         _fail(str(error), 128 + error.signum)
     except KeyboardInterrupt:
         _fail("Interrupted.", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        code = 141
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     # Only in the program itself, not in a test that runs its script.
@@ -101,9 +106,14 @@ def _first_word(arguments: list[str]) -> tuple[str, list[str]]:
         return names.get(word, "train"), arguments
     if arguments and arguments[0].replace("_", "-") in names:
         return names[arguments[0].replace("_", "-")], arguments[1:]
+    if arguments[:1] == ["--version"]:
+        return "train", arguments
+    if arguments[:1] not in ([], ["--help"], ["-h"], ["help"]):
+        near = did_you_mean(arguments[0], list(names))
+        _fail(f"There is no command {arguments[0]}{near} Known: {', '.join(names)}.", 2)
     print(f"usage: mnist-lightning <command> [key=value ...]\n\ncommands: {', '.join(names)}\n\n"
           "`mnist-lightning <command> --help` shows the settings of one.")  # fmt: skip
-    sys.exit(0 if arguments[:1] in ([], ["--help"], ["-h"]) else 2)
+    sys.exit(0)
 
 
 def run(name: str, arguments: list[str]) -> Any:
@@ -118,11 +128,17 @@ def run(name: str, arguments: list[str]) -> Any:
     """
     command = COMMANDS[name]
     flags, overrides = words.arrange(arguments, name)
+    if "--version" in flags:
+        print(f"mnist-lightning {__version__}")
+        return None
     look_in(_value(flags, "--config-dir", "-cd"))
     sweeps, helps = bool({"--multirun", "-m"} & set(flags)), bool(words.HELP & set(flags))
     config_name = _value(flags, "--config-name", "-cn") or name
     if command.positional:
         overrides = [words.named(each, command.positional) for each in overrides]
+    if not {"--info", "-i"} & set(flags):  # which take a word
+        for each in overrides:
+            words.check_pair(each, name)
     overrides = [words.chosen(each) for each in overrides]
     asks = next((flag for flag in flags if flag in words.ASKS - words.HELP), None)
     _refuse(name, "" if helps else config_name, overrides, sweeps, asks)
@@ -148,8 +164,8 @@ def run(name: str, arguments: list[str]) -> Any:
     except UNREADABLE as error:
         raise UserError(explain(error, name)) from error
     except ValueError as error:
-        if is_bad_choice(error):
-            raise UserError("A choice such as model=cnn is a name: it cannot be a number or another value.") from error
+        if sentence := bad_choice(error, overrides):
+            raise UserError(sentence) from error
         raise
 
 
@@ -177,7 +193,7 @@ def _through_hydra(name: str, command: Command, arguments: list[str], typed: str
             return command.value(multirun.run_job(job, unresolved, run, worker))
         try:
             results.append(job())
-        except (UserError, Interrupted, OmegaConfBaseException) as error:
+        except (UserError, Interrupted, BrokenPipeError, OmegaConfBaseException) as error:
             told.append(error)  # raised again below, past Hydra, which would print a line of its own
             _discard_empty_run_folder()
             if sweeps:
@@ -266,6 +282,16 @@ def _find_code() -> None:
 def _fail(sentence: str, code: int) -> NoReturn:
     print(sentence, file=sys.stderr)
     _end(code)
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads the output any more; what Python still holds of it is then discarded."""
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _end(code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from mnist_lightning.cli.check import DATA
 from mnist_lightning.cli.config import CONF
 from mnist_lightning.errors import Interrupted, UserError
 from mnist_lightning.run.untrusted import short
+
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs what it raises
 
 _OF_TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")
 _NETWORKS = re.compile(r"mnist_lightning\.models\.(CNN|MLP|LeNet5|Ensemble)")
@@ -48,9 +51,12 @@ def build(name: str, config: Mapping[str, Any] | None, /, **offered: Any) -> Any
         cause = error.__cause__ or error
         if isinstance(cause, UserError | Interrupted):
             raise cause from None
-        missing = isinstance(cause, ModuleNotFoundError)
+        missing = cause.name if isinstance(cause, ModuleNotFoundError) else None
         hint = " Is the package installed, and is your folder on the path?" if missing else ""
-        reason = str(cause if isinstance(error, InstantiationException) else error).splitlines()[0].rstrip(".")
+        reason = (str(cause) or type(cause).__name__).splitlines()[0].rstrip(".")
+        home, _, last = (missing or "").rpartition(".")
+        if home and f"{target}.".startswith(f"{missing}."):  # a module is there, but not what it should hold
+            reason, hint = f"{home} has no {last}", ""
         raise UserError(f"{name} cannot be built from {target}: {reason}.{hint}") from error
 
 

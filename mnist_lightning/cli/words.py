@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from mnist_lightning.cli.check import annotation_of, did_you_mean
+from mnist_lightning.cli.check import annotation_of, did_you_mean, nearest
 from mnist_lightning.cli.config import at_home, choices, groups, known_settings
 from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
@@ -23,6 +24,9 @@ ASKS = HELP | {"--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--sh
 
 OPTIONAL = ("experiment", "debug", "search")
 """Groups that need no choice."""
+
+_FILES = ("image", "strokes", "runs", "ckpt")
+"""Settings that a file name alone may be meant for, in this order."""
 
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./:+-]*")
 """A text that Hydra's grammar takes as it is."""
@@ -61,6 +65,23 @@ def arrange(words: list[str], command: str) -> tuple[list[str], list[str]]:
 def named(word: str, setting: str) -> str:
     """`outputs/latest` as `run=outputs/latest`; what already gives a setting stays as it is."""
     return word if word.startswith("~") or ("=" in word and not Path(word).is_dir()) else f"{setting}={word}"
+
+
+def check_pair(word: str, command: str) -> None:
+    """Refuse a word that gives no setting a value, such as `seven.png` and the words of `trainer.max_epochs = 3`.
+
+    Raises:
+        UserError: with the setting that was probably meant.
+    """
+    if "=" in word or word.startswith("~"):
+        return
+    known = known_settings(command)
+    name, _, value = word.partition(":")
+    file = next((each for each in _FILES if each in known and command != "train"), None)
+    near = None if re.search(r"[/\\]", word) else nearest(name, known)
+    wanted = f"{near}={value or '...'}" if near else f"{file}={word}" if file else None
+    form = f"{shlex.quote(wanted)}, without spaces" if wanted else "each setting as one word, without spaces"
+    raise UserError(f"{word} is not key=value: write {form}.")
 
 
 def chosen(override: str) -> str:

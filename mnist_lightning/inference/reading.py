@@ -56,6 +56,11 @@ class Reading:
     digits: tuple[DigitReading, ...] = ()
     row_lengths: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        """What one reads at a prompt: the digits and how probable they are, without the arrays of pixels."""
+        probable = ", ".join(f"{digit.confidence:.3f}" for digit in self.digits)
+        return f"Reading(best={self.best!r}, sure={self.sure}, confidences=[{probable}])"
+
     @property
     def rows(self) -> tuple[tuple[DigitReading, ...], ...]:
         """The digits of each row; a row is a number."""

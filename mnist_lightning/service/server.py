@@ -71,7 +71,7 @@ def serve(
     try:
         sockets = [config.bind_socket()]
     except SystemExit:  # uvicorn has said why in its log
-        raise UserError(f"host={host} port={port} cannot be listened on: choose another port=.") from None
+        raise UserError(f"host={host} port={port} cannot be listened on: choose another port= or host=.") from None
     if os.name == "posix":
         sockets += [sockets[0].dup() for _ in range(_ACCEPTED - 1)]
     address, number = sockets[0].getsockname()[:2]

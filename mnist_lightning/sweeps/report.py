@@ -53,7 +53,7 @@ def summarise(runs: Sequence[Run], sweep: Path) -> str:
     keys = _swept(runs)
     ranked = _ranked(runs)
     statuses = Counter(run.metrics["status"] for run in runs)
-    title = f"{run_folders.shown(sweep.absolute())}: {len(runs)} jobs, " + ", ".join(
+    title = f"{run_folders.shown(sweep.absolute())}: {len(runs)} job{'s' * (len(runs) != 1)}, " + ", ".join(
         f"{count} {status}" for status, count in statuses.items()
     )
     blocks, plain = [_job_rows(ranked, keys, sweep)], []

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import mnist_lightning
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+RUNS = SCRIPTS.parent / "docs" / "results.json"
 HEAVY = ("torch", "lightning", "torchvision", "cv2", "matplotlib", "sklearn", "torchmetrics", "optuna", "sqlalchemy")
 
 
@@ -155,8 +158,13 @@ def test_help_and_cfg_answer_at_once(tmp_path, arguments, slower):
     [
         ([], 0, "usage: mnist-lightning <command>"),
         (["--help"], 0, "commands: train, eval, evaluate-suite, predict, draw, replay, export, serve, results"),
-        (["trian"], 2, "usage: mnist-lightning <command>"),
-        (["evaluate-suite", "--help"], 0, "python scripts/evaluate_suite.py"),
+        (["help"], 0, "usage: mnist-lightning <command>"),
+        (["--version"], 0, f"mnist-lightning {mnist_lightning.__version__}\n"),
+        (["eval", "--version"], 0, f"mnist-lightning {mnist_lightning.__version__}\n"),
+        (["trian"], 2, "There is no command trian: did you mean train? Known: train, eval, evaluate-suite, predict, "),
+        (["eval", "ckpt=latest"], 2, "yet: train one with `mnist-lightning train`, or take ckpt=pretrained."),
+        (["--verbose"], 2, "There is no command --verbose. Known: train, "),
+        (["evaluate-suite", "--help"], 0, "\n  mnist-lightning evaluate-suite ckpt=latest data=mnist\n"),
         (["evaluate_suite", "--cfg", "job"], 0, "outlier_images: 2000"),
     ],
 )
@@ -172,8 +180,24 @@ def test_the_first_word_is_the_command(capsys, monkeypatch, tmp_path, arguments,
     except SystemExit as error:
         ended = error
     assert (ended.code if ended else 0) == code
-    assert said in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert said in (err if code else out)
     assert left_in(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.parametrize("arguments", [["--help"], [f"runs={RUNS}"]])
+def test_a_command_whose_output_nobody_reads_any_more_ends_without_a_traceback(tmp_path, arguments):
+    script = [
+        sys.executable,
+        "-u",
+        str(SCRIPTS / "results.py"),
+        *arguments,
+    ]  # -u: not at the end, where Python is silent
+    process = subprocess.Popen(script, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
 
 
 def test_a_conf_folder_of_ones_own_is_on_the_search_path(compose, monkeypatch, tmp_path, capsys):

@@ -33,7 +33,8 @@ MISTAKES = {
     "train model=cn": "There is no model=cn: did you mean cnn? Known: checkpoint, cnn, lenet5, mlp.",
     "train logger=tensorbord": "There is no logger=tensorbord: did you mean tensorboard? Known: ",
     "train callbacks=defualt": "There is no callbacks=defualt: did you mean default? Known: ",
-    "train model=3": "A choice such as model=cnn is a name: it cannot be a number or another value.",
+    "train model=3": "There is no model=3. Known: checkpoint, cnn, lenet5, mlp.",
+    "train debug=true": "There is no debug=true. Known: fast, limit, overfit, profile.",
     "train ~seed": "~seed takes away what the program needs: set it to another value.",
     "train ~callbacks": "~callbacks takes away what the program needs: set it to another value.",
     "train seed=${data.nope}": "callbacks.seeding.seed cannot be filled in: Interpolation key 'data.nope' not found.",
@@ -43,13 +44,13 @@ MISTAKES = {
     "train --max_epochs 3": "There is no flag --max_epochs: write trainer.max_epochs=3.",
     "train -m seed=0,1 --cfg job": "-m cannot be combined with --cfg: leave -m out to see what one job would get.",
     "train search=lr search.trial=0": "search.trial=0 is for the search itself to set: leave it out.",
-    "train search=lr": "search= is for many runs: add -m, as in `python scripts/train.py -m search=lr`.",
+    "train search=lr": f"search= is for many runs: add -m, as in `python {SCRIPTS / 'train.py'} -m search=lr`.",
     "train --config-name eval": "--config-name eval is the config of another command: run scripts/eval.py instead.",
     "train +callbacks.mine._target_=mnist_lightning.callbacks.WorstMistakes +callbacks.mine.cuont=3": "There is no "
     "setting callbacks.mine.cuont: did you mean callbacks.mine.count?",
     "train model._target_=mnist_lightning.models.MLP": "There is no setting model.channels",
     "eval ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
-    "eval ckpt=latest": "There is no finished run under outputs yet: train one with `python scripts/train.py`, ",
+    "eval ckpt=latest": "There is no finished run under outputs yet: train one with `python ",
     "eval model=mlp": "There is no setting model. `--cfg job` prints them all.",
     "evaluate_suite ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
     "evaluate_suite outliers=letters": "outliers=letters is not allowed: outliers should be a list of 1 or more "
@@ -72,11 +73,26 @@ MISTAKES = {
     "train trainer.benchmark=true": "trainer.benchmark is an argument of mnist_lightning.tasks.trainer.Trainer that is "
     "not in conf/: write it with a + in front, +trainer.benchmark=...",
     "train +trainer.benchmrk=true": "There is no setting trainer.benchmrk: did you mean trainer.benchmark?",
-    "train tags=smoke": "tags=smoke is not allowed: tags should be a list, each a text that is not empty.",
+    "train tags=smoke": "tags=smoke is not allowed: tags should be a list, each a text that is not empty. A list is in "
+    "brackets: 'tags=[smoke]'.",
     "train debug=profiler": "There is no debug=profiler: did you mean profile? Known: fast, limit, overfit, profile.",
     "train data=cifar10": "There is no data=cifar10. Known: auto, digits, ",
     "train --config-dir nowhere": "There is no folder nowhere: --config-dir= takes a folder that is laid out as conf/",
     "train -cn nowhere": "There is no config nowhere",
+    "train model.lr=0.1": "There is no setting model.lr: did you mean optimizer.lr?",
+    # not key=value
+    "train epochs 3": "epochs is not key=value: write trainer.max_epochs=..., without spaces.",
+    "train trainer.max_epochs = 3": "trainer.max_epochs is not key=value: write trainer.max_epochs=..., without ",
+    "train trainer.max_epochs= 3": "3 is not key=value: write each setting as one word, without spaces.",
+    "train trainer.max_epochs:3": "trainer.max_epochs:3 is not key=value: write trainer.max_epochs=3, without spaces.",
+    "train outputs/latest": "outputs/latest is not key=value: write each setting as one word, without spaces.",
+    "eval outputs/latest": "outputs/latest is not key=value: write ckpt=outputs/latest, without spaces.",
+    "predict docs/seven.png": "docs/seven.png is not key=value: write image=docs/seven.png, without spaces.",
+    "predict seven.png": "seven.png is not key=value: write image=seven.png, without spaces.",
+    r"replay 'C:\pen strokes\a.jsonl'": r"C:\pen strokes\a.jsonl is not key=value: write 'strokes=C:\pen ",
+    "train optimizer.lr=0,01": "optimizer.lr=0,01 has several values: write -m for one run with each, or a list in "
+    "brackets.",
+    "train 'seed=range(3)'": "seed=range(3) has several values: write -m for one run with each, ",
     # what this machine or package has not
     "train data.name=cifar10": "There is no data set cifar10. Known: auto, digits, ",
     "train data.name=kminst": "There is no data set kminst: did you mean kmnist? Known: auto, digits, ",

@@ -9,6 +9,7 @@ import torch
 
 from mnist_lightning.inference.predictor import Predictor
 from mnist_lightning.inference.reader import Reader
+from mnist_lightning.inference.reading import DigitReading, Reading
 from mnist_lightning.inference.torch_predictor import TorchPredictor
 from mnist_lightning.ink.normalise import normalise
 from mnist_lightning.ink.raster import draw_digit
@@ -199,3 +200,11 @@ def test_a_scribble_is_no_digit_that_the_network_knows(predictor):
     reading = Reader(doubtful, 0.5).read(sheet("5"))
     assert (reading.has_no_digit, reading.sure, reading.digits[0].is_digit) == (True, False, False)
     assert not Reader(predictor, 0.5).read(sheet("5")).has_no_digit
+
+
+def test_a_reading_is_shown_without_its_pixels():
+    nothing = np.zeros((28, 28), np.uint8)
+    seven = DigitReading("7", 0.95, np.zeros(10, np.float32), True, nothing, (0, 0, 1, 1))
+    one = DigitReading("1", 0.5, np.zeros(10, np.float32), False, nothing, (0, 0, 1, 1))
+    assert repr(Reading((seven, one))) == "Reading(best='71', sure=False, confidences=[0.950, 0.500])"
+    assert repr(Reading()) == "Reading(best='', sure=False, confidences=[])"

@@ -303,4 +303,4 @@ def test_a_port_in_use_is_said(address):
         [sys.executable, SCRIPT, f"ckpt={SHIPPED}", f"port={port}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert f"host=127.0.0.1 port={port} cannot be listened on: choose another port=." in done.stderr
+    assert f"host=127.0.0.1 port={port} cannot be listened on: choose another port= or host=." in done.stderr

@@ -1,6 +1,7 @@
 """What people of the field type: each does what it does elsewhere, or is answered with the right spelling."""
 
 import functools
+from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
@@ -217,6 +218,12 @@ def test_help_takes_a_config_of_ones_own_and_that_of_another_command(mine, capsy
     assert "\nTrain a network" in f"\n{printed(capsys, '--config-dir', mine, '-cn', 'mine', '--help')}"
     assert "\nseed: 99\n" in printed(capsys, "--config-dir", mine, "-cn", "mine", "--cfg", "job")
     assert "Score a trained network" in printed(capsys, "-cn", "eval", "--help")
+
+
+def test_an_experiment_that_is_not_global_is_refused(mine):
+    (Path(mine) / "experiment" / "own.yaml").write_text("trainer:\n  max_epochs: 2\n")
+    with pytest.raises(UserError, match=r"^The file of experiment= would have no effect: begin it with the line # @p"):
+        main.run("train", ["--config-dir", mine, "experiment=own"])
 
 
 def test_settings_may_stand_on_both_sides_of_a_flag(mine, capsys):
