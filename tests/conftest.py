@@ -1,7 +1,9 @@
 """What the tests share. Torch is imported by the fixtures that need it, so that the light tests stay light."""
 
 import atexit
+import contextlib
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -93,6 +95,33 @@ def compose():
             return OmegaConf.to_container(hydra.compose(config, list(overrides)), resolve=True)
 
     return compose
+
+
+@pytest.fixture(scope="session")
+def command():
+    """`command(folder, "eval", "ckpt=latest")`: give a command in a folder, in this process: its exit code and output.
+
+    A process of its own would import torch and Lightning once more, five seconds of a processor. Programs that are
+    started as such are in test_readme.py, test_examples.py, test_wheel.py and cli/test_mistakes.py.
+    """
+
+    def command(folder, *words):
+        from mnist_lightning.cli import main
+
+        code, out, err = 0, io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["mnist-lightning", *words])
+            patch.setattr(sys, "path", [*sys.path])  # the command adds the folder to it, and to the variable
+            patch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                try:
+                    main.main()
+                except SystemExit as ended:
+                    code = ended.code
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return command
 
 
 @pytest.fixture(scope="session")
