@@ -2,7 +2,7 @@
 #   make train       set up, train, leave the artefacts     (make train ARGS="data=mnist trainer.max_epochs=3")
 #   make test        set up, pass the checks and the tests
 #   make coverage    which lines the tests run, at least 95 % (takes a third to a half longer than the tests alone)
-#   make test-long   the long forms of the reliability tests (up to 25 minutes)
+#   make test-long   the long forms of tests, mostly of reliability (up to 25 minutes)
 #   make bench       set up, measure speed, write benchmarks/results.md (ten minutes; needs MNIST in data/)
 #   make docs        build the documentation site into site/, strictly
 # Without make, on any system: see the README.

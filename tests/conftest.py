@@ -1,7 +1,11 @@
 """What the tests share. Torch is imported by the fixtures that need it, so that the light tests stay light."""
 
 import atexit
+import contextlib
+import copy
+import functools
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -51,6 +55,17 @@ def clean_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_flush():
+    """Nobody cuts the power here: a training flushes its files thirty times, and waits 0.2 s for the disk in all.
+
+    Tests of what a flush does put their own in its place; the programs that tests start flush as usual.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def slower():
     """`slower()`: how many times longer a processor takes here and now than where the time limits were set; at least 1.
@@ -84,15 +99,46 @@ def conf():
 
 @pytest.fixture(scope="session")
 def compose():
-    """`compose("train", "model=mlp")`: the settings as a script gets them, before they are checked."""
+    """`compose("train", "model=mlp")`: the settings as a script gets them, before they are checked.
+
+    Composing takes 0.2 s of a processor, so the same is composed once.
+    """
     import hydra
     from omegaconf import OmegaConf
 
-    def compose(config, *overrides):
+    @functools.cache
+    def composed(config, *overrides):
         with hydra.initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
             return OmegaConf.to_container(hydra.compose(config, list(overrides)), resolve=True)
 
-    return compose
+    return lambda config, *overrides: copy.deepcopy(composed(config, *overrides))
+
+
+@pytest.fixture(scope="session")
+def command():
+    """`command(folder, "eval", "ckpt=latest")`: give a command in a folder, in this process: its exit code and output.
+
+    A process of its own would import torch and Lightning once more, five seconds of a processor. Programs that are
+    started as such are in test_readme.py, test_examples.py, test_wheel.py and cli/test_mistakes.py.
+    """
+
+    def command(folder, *words):
+        from mnist_lightning.cli import main
+
+        code, out, err = 0, io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["mnist-lightning", *words])
+            patch.setattr(sys, "path", [*sys.path])  # the command adds the folder to it, and to the variable
+            patch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                try:
+                    main.main()
+                except SystemExit as ended:
+                    code = ended.code
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return command
 
 
 @pytest.fixture(scope="session")

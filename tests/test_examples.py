@@ -19,12 +19,12 @@ def project(tmp_path_factory):
     shutil.copytree(PROJECT / "examples/own_parts", folder, ignore=shutil.ignore_patterns("images", "outputs"))
     made = subprocess.run([sys.executable, "make_images.py"], cwd=folder, capture_output=True, text=True, check=True)
     assert "1797 files" in made.stdout
-    trained = command(folder, "train experiment=own_parts trainer.max_epochs=3 data.limit=600")
+    trained = program(folder, "train experiment=own_parts trainer.max_epochs=3 data.limit=600")
     assert trained.returncode == 0, trained.stderr
     return folder
 
 
-def command(folder, words):
+def program(folder, words):
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     return subprocess.run(
         [sys.executable, "-m", "mnist_lightning", *words.split()],
@@ -48,19 +48,19 @@ def test_all_parts_of_the_example_are_trained_together(project):
     assert record["test"]["accuracy"] > 0.15
 
 
-def test_its_checkpoint_opens_only_where_its_module_is_allowed(project):
-    refused = command(project, "eval ckpt=latest data=image_folder")
+def test_its_checkpoint_opens_only_where_its_module_is_allowed(project, command):
+    refused = command(project, "eval", "ckpt=latest", "data=image_folder")
     assert refused.returncode == 2
     assert "The network 'own_parts.nets.ResNet' is not one of this package" in refused.stderr
-    scored = command(project, "eval ckpt=latest allow=[own_parts.nets] data=image_folder")
+    scored = command(project, "eval", "ckpt=latest", "allow=[own_parts.nets]", "data=image_folder")
     assert scored.returncode == 0, scored.stderr
     assert "of 297 images of image_folder" in scored.stdout
-    read = command(project, "predict ckpt=latest allow=[own_parts.nets] image=images/test/7/0.png")
+    read = command(project, "predict", "ckpt=latest", "allow=[own_parts.nets]", "image=images/test/7/0.png")
     assert json.loads(read.stdout)["image"] == "images/test/7/0.png"
 
 
 def test_a_misspelt_argument_of_its_network_is_answered_with_the_nearest(project):
-    done = command(project, "train experiment=own_parts model.widht=8")
+    done = program(project, "train experiment=own_parts model.widht=8")
     assert done.returncode == 2
     assert done.stderr.startswith("There is no setting model.widht: did you mean model.width?")
 

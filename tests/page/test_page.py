@@ -1,8 +1,6 @@
 """The page as people use it, served by a service and as one file without any network."""
 
 import base64
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -68,12 +66,11 @@ def test_digits_drawn_with_the_mouse_are_read(page, pen_digits):
 
 
 @pytest.mark.parametrize("quantize", ["null", "int8"])
-def test_onnx_runtime_reads_the_digits_too(tmp_path, open_page, pen_digits, quantize):
+def test_onnx_runtime_reads_the_digits_too(tmp_path, command, open_page, pen_digits, quantize):
     path = tmp_path / "mnist.html"
     asked = ["ckpt=pretrained", "data=digits", "format=web", "engine=onnxruntime-web", f"quantize={quantize}",
              f"output={path}"]  # fmt: skip
-    command = [sys.executable, "-m", "mnist_lightning", "export", *asked]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = command(tmp_path, "export", *asked)
     if "npm" in done.stderr:  # it is missing, or cannot fetch the runtime
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
@@ -602,8 +599,18 @@ def test_reduced_motion_moves_nothing(one_file, open_page):
     assert page.evaluate(style) == "0s"
 
 
-@pytest.mark.parametrize("form", ["service", "one file"])
-@pytest.mark.parametrize("look", ["desktop", "phone", "dark", "dark phone"])
+# The short form has any two of form, colours and width together; the long one all others.
+LOOKS = {"desktop": "service", "phone": "one file", "dark": "one file", "dark phone": "service"}
+
+
+@pytest.mark.parametrize(
+    ("form", "look"),
+    [
+        pytest.param(form, look, marks=() if form == LOOKS[look] else pytest.mark.long)
+        for form in ("service", "one file")
+        for look in LOOKS
+    ],
+)
 def test_axe_finds_no_violation_in_any_state(request, open_page, axe, pen_digits, form, look):
     address = (
         request.getfixturevalue("service").address

@@ -2,10 +2,7 @@
 
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -245,12 +242,9 @@ def test_a_checkpoint_that_is_resumed_runs_nothing_either(copied, tmp_path, monk
     assert not (tmp_path / "evil").exists()
 
 
-def test_the_command_takes_the_folder_as_a_word_and_its_exit_code_says_it(copied, tmp_path):
+def test_the_command_takes_the_folder_as_a_word_and_its_exit_code_says_it(copied, tmp_path, command):
     change_record(copied, lambda record: record["test"].update(accuracy=0.5))
-    done = subprocess.run(
-        [sys.executable, "-m", "mnist_lightning", "repeat", "theirs"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=False, timeout=300,
-    )  # fmt: skip
+    done = command(tmp_path, "repeat", "theirs")
     assert done.returncode == 1, done.stderr
     assert "The numbers differ from theirs:\n  test.accuracy: 0.5 then, " in done.stdout
     [new] = (tmp_path / "outputs" / "train").glob("*/*/repeat.json")

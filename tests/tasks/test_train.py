@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -408,28 +407,26 @@ def test_the_command_from_python_returns_the_record(tmp_path, monkeypatch):
         ml.train("trainer.max_epoch=1")
 
 
-def test_fit_resume_eval_predict_from_the_command_line(tmp_path):
-    def script(name, *arguments):
-        command = [sys.executable, str(PROJECT / "scripts" / name), *arguments]
-        environment = {key: value for key, value in os.environ.items() if key != "MNIST_MIRROR"}
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+def test_fit_resume_eval_predict_from_the_command_line(tmp_path, command):
+    def given(*words):
+        done = command(tmp_path, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    out = script("train.py", *SMALL)
+    out = given("train", *SMALL)
     assert "epoch 2/2" in out
     assert "test accuracy" in out
     assert "\r" not in out
     [run] = tmp_path.glob("outputs/train/*/*")
-    out = script("train.py", f"ckpt_path={run}", "trainer.max_epochs=4")
+    out = given("train", f"ckpt_path={run}", "trainer.max_epochs=4")
     assert "epoch 3/4" in out
     assert "epoch 2/4" not in out
-    assert "accuracy" in script("eval.py", "data=digits", "ckpt=latest")
+    assert "accuracy" in given("eval", "data=digits", "ckpt=latest")
 
     white = Image.new("L", (90, 120), 255)
     white.paste(0, (40, 20, 52, 100))  # a plain stroke: a one
     white.save(tmp_path / "one.png")
-    line = json.loads(script("predict.py", "image=one.png", "ckpt=latest"))
+    line = json.loads(given("predict", "image=one.png", "ckpt=latest"))
     assert line["image"] == "one.png"
     assert line["digit"] in range(10)
     assert sum(line["probabilities"]) == pytest.approx(1, abs=1e-4)
