@@ -119,7 +119,7 @@ def test_help_and_cfg_answer_without_anything_heavy(tmp_path, script, arguments)
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("heavy: []\n")
-    assert (": outputs\n" if "--cfg" in arguments else f"\n  python scripts/{script}.py ") in done.stdout
+    assert (": outputs\n" if "--cfg" in arguments else f"\n  python {path} ") in done.stdout
     assert left_in(tmp_path) == []
 
 
