@@ -245,6 +245,7 @@ def main() -> None:
     began = time.perf_counter()
     logging.basicConfig(level=logging.WARNING)
     machine.keep_freed_memory()  # before torch is imported, for both sides
+    machine.wait_briefly()
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Bench(given.data, Path(folder)))
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

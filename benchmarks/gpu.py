@@ -33,6 +33,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     bench.machine.keep_freed_memory()  # before torch is imported, for both sides
+    bench.machine.wait_briefly()
     overrides = ["experiment=fast", "trainer=gpu", "logger=none", *given.overrides]
     with tempfile.TemporaryDirectory() as folder:
         gpu = bench.Bench(given.data, Path(folder), "cuda")

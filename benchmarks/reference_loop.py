@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout without installation
 
-from mnist_lightning.run.machine import keep_freed_memory, pick_precision
+from mnist_lightning.run.machine import keep_freed_memory, pick_precision, wait_briefly
 
 if TYPE_CHECKING:
     import torch
@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--augment", type=json.loads, default={}, help="as in conf/augment/, JSON; {} for none")
     given = parser.parse_args()
     keep_freed_memory()  # before torch is imported
+    wait_briefly()
     print(train(Recipe(given.model, given.augment), load(given.data, "cpu")))
 
 

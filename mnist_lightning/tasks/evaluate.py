@@ -43,6 +43,7 @@ def evaluate(
     """
     path, word = runs.find_checkpoint(ckpt, Path(outputs))
     machine.keep_freed_memory()
+    machine.wait_briefly()
     log.info("Checkpoint: %s", word)
     asked = _Asked(run, path, device, precision, data, tta, allow)
     without_torch = path.suffix == ".onnx" and parts.takes_apart(data) and not any(tta.values())

@@ -39,6 +39,7 @@ def suite(
     """
     checkpoint, _ = runs.find_checkpoint(ckpt, Path(outputs))
     machine.keep_freed_memory()
+    machine.wait_briefly()
 
     with compat.heavy_imports():
         from mnist_lightning.cli import parts

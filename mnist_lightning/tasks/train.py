@@ -210,5 +210,4 @@ def _prepare_machine(runtime: dict[str, Any]) -> None:
     """Set what has to be set before torch is imported."""
     if runtime["keep_memory"]:
         machine.keep_freed_memory()
-    if runtime["wait_asleep"]:
-        machine.wait_asleep()
+    machine.wait_briefly(asleep=runtime["wait_asleep"])

@@ -40,13 +40,24 @@ def test_freed_memory_is_kept_and_taken_again_without_page_faults():
     assert handed_back > 20 * max(kept, 1)
 
 
-def test_threads_wait_asleep_unless_the_shell_says_otherwise(monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    machine.wait_asleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    machine.wait_asleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "active"
+@pytest.mark.parametrize(
+    ("shell", "asleep", "policy", "spins"),
+    [
+        ({}, False, None, "10000"),
+        ({}, True, "passive", None),
+        ({"OMP_WAIT_POLICY": "active"}, True, "active", None),
+        ({"OMP_WAIT_POLICY": "active"}, False, "active", None),
+        ({"GOMP_SPINCOUNT": "7"}, False, None, "7"),
+    ],
+)
+def test_threads_wait_briefly_or_asleep_unless_the_shell_says_otherwise(monkeypatch, shell, asleep, policy, spins):
+    with monkeypatch.context() as patch:
+        for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+            patch.setenv(name, "")  # remembered, so that what is set below is taken back
+            del os.environ[name]
+        os.environ.update(shell)
+        machine.wait_briefly(asleep=asleep)
+        assert (os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT")) == (policy, spins)
 
 
 def test_other_systems_are_left_alone(monkeypatch):
