@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -25,11 +26,16 @@ Points = dict[str, list[tuple[float, float, int]]]
 
 
 def read(path: Path) -> Points:
-    """The points of a file that `results.py format=json` has written; the last one of a seed that was run twice."""
+    """The points of a file that `results.py format=json` has written; the last one of a seed that was run twice.
+
+    Seconds can be compared on one machine only: of several, the one with the most runs counts.
+    """
     found: dict[str, dict[int, tuple[float, float, int]]] = {name: {} for name in RECIPES}
-    for run in json.loads(path.read_text(encoding="utf-8"))["runs"]:
+    every = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    [(machine, _)] = Counter(run["environment"]["device"] for run in every).most_common(1)
+    for run in every:
         name = run.get("experiment") or "default"
-        if name in found and isinstance(run["seed"], int):
+        if name in found and isinstance(run["seed"], int) and run["environment"]["device"] == machine:
             threads = int(run["environment"]["threads"])
             found[name][run["seed"]] = (run["timing"]["fit_seconds"], 100 * run["test"]["accuracy"], threads)
     return {name: list(seeds.values()) for name, seeds in found.items() if seeds}

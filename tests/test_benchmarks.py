@@ -50,8 +50,9 @@ def test_every_point_of_the_curve_is_a_recipe_with_its_seeds(scripts, tmp_path):
         assert (FOLDER.parent / f"conf/experiment/{name}.yaml").is_file()
     runs = [
         {"experiment": "fast", "seed": seed, "timing": {"fit_seconds": 2.0 + seed}, "test": {"accuracy": 0.99},
-         "environment": {"threads": 2}} for seed in (0, 1, 1)
-    ] + [{"experiment": "distill", "seed": 0}]  # fmt: skip
+         "environment": {"threads": 2, "device": device}}
+        for seed, device in ((0, "one"), (1, "one"), (1, "one"), (2, "another"))
+    ] + [{"experiment": "distill", "seed": 0, "environment": {"device": "another"}}]  # fmt: skip
     (tmp_path / "runs.json").write_text(json.dumps({"runs": runs}))
     points = scripts.speed.read(tmp_path / "runs.json")
     assert points == {"fast": [(2.0, 99.0, 2), (3.0, 99.0, 2)]}

@@ -90,7 +90,7 @@ def group_rows(groups: Sequence[Group], keys: Sequence[str]) -> Rows:
     folds = any(len(group.distinct("data.fold")) > 1 for group in groups)
     corrected = ["with corrected labels"] if any(group.spread("corrected_accuracy") for group in groups) else []
     head = [*keys, "folds" if folds else "seeds", "validation accuracy, mean ± std", "test accuracy, mean (range)",
-            *corrected, "training takes", "commit"]  # fmt: skip
+            *corrected, "training takes", *["commit"] * ("commit" not in keys)]  # fmt: skip
     rows: Rows = [head]
     for group in groups:
         named = [group.command if key == "command" else value(group.values[key]) for key in keys]
@@ -102,6 +102,6 @@ def group_rows(groups: Sequence[Group], keys: Sequence[str]) -> Rows:
             mean_and_range(group.spread("test_accuracy")),
             *[mean_and_range(group.spread("corrected_accuracy"))] * len(corrected),
             seconds_range(group.spread("fit_seconds")),
-            ", ".join(commits) if len(commits) < 4 else f"{len(commits)} commits",
+            *[", ".join(commits) if len(commits) < 4 else f"{len(commits)} commits"] * ("commit" not in keys),
         ])  # fmt: skip
     return rows
