@@ -231,6 +231,30 @@ def test_it_trains_and_predicts_in_each_precision(tmp_path, arguments):
     torch.testing.assert_close(probabilities.sum(1), torch.ones(len(probabilities)))
 
 
+class Plain(lightning.LightningDataModule):
+    """A DataModule that knows nothing of this package."""
+
+    def setup(self, stage):
+        self.pairs = torch.utils.data.TensorDataset(torch.rand(20, 1, 28, 28), torch.arange(20) % 10)
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(self.pairs, batch_size=10)
+
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
+
+
+def test_a_plain_data_module_trains_and_its_checkpoint_loads(tmp_path):
+    model, data, trainer = ml.Classifier(ml.MLP(hidden_sizes=[8])), Plain(), quiet_trainer(tmp_path)
+    trainer.fit(model, data)
+    assert set(trainer.callback_metrics) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    trainer.save_checkpoint(tmp_path / "plain.ckpt")
+    assert torch.equal(
+        ml.Classifier.load_from_checkpoint(tmp_path / "plain.ckpt").network.head.bias, model.network.head.bias
+    )
+    assert ml.load(tmp_path / "plain.ckpt").card["dataset"] == "unknown"
+    assert len(trainer.predict(model, data)) == 2
+
+
 def test_lightnings_finder_sets_the_learning_rate(tmp_path):
     model, trainer = ml.Classifier(ml.MLP(hidden_sizes=[8])), quiet_trainer(tmp_path)
     assert model.lr == 0.02
