@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.tuner import Tuner
 from PIL import Image
 from torch import nn
 
@@ -187,6 +188,83 @@ def test_a_network_that_does_not_know_its_arguments_trains_all_the_same(tmp_path
     trainer.fit(ml.Classifier(network), ml.DigitsDataModule("digits", **SMALL))
     with pytest.raises(UserError, match="is not a checkpoint of this project: it does not say which network it holds"):
         ml.Classifier.load_from_checkpoint(trainer.checkpoint_callback.best_model_path)
+
+
+def quiet_trainer(folder, **more):
+    return lightning.Trainer(
+        max_epochs=1, default_root_dir=folder, enable_progress_bar=False, accelerator="cpu", logger=False,
+        enable_model_summary=False, enable_checkpointing=False, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("outputs", [8, 12])
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_a_network_with_another_number_of_outputs_than_classes_is_refused_at_its_first_batch(tmp_path, stage, outputs):
+    model, trainer = ml.Classifier(ml.MLP(hidden_sizes=[8], num_classes=outputs)), quiet_trainer(tmp_path)
+    with pytest.raises(UserError, match=rf"^The network has {outputs} outputs, but the data 10 classes: give the"):
+        getattr(trainer, stage)(model, ml.DigitsDataModule("digits", **SMALL))
+    assert trainer.global_step == 0
+
+
+def test_without_a_data_module_the_labels_say_how_many_outputs_are_needed(tmp_path):
+    pairs = torch.utils.data.TensorDataset(torch.rand(20, 1, 28, 28), torch.arange(20) % 10)
+    loader = torch.utils.data.DataLoader(pairs, 10)
+    with pytest.raises(UserError, match=r"^The network has 8 outputs, but the data 10 classes: give the"):
+        quiet_trainer(tmp_path).fit(ml.Classifier(ml.MLP(hidden_sizes=[8], num_classes=8)), loader)
+    wider = quiet_trainer(tmp_path)
+    wider.fit(ml.Classifier(ml.MLP(hidden_sizes=[8], num_classes=12)), loader)  # the other two may come later
+    assert wider.global_step == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"precision": "bf16-true"}, {"precision": "bf16-mixed", "gradient_clip_val": 1.0}, {"precision": "64-true"}],
+    ids=str,
+)
+def test_it_trains_and_predicts_in_each_precision(tmp_path, arguments):
+    model, data = ml.Classifier(ml.MLP(hidden_sizes=[8])), ml.DigitsDataModule("digits", **SMALL)
+    trainer = quiet_trainer(tmp_path, **arguments)
+    trainer.fit(model, data)
+    assert trainer.global_step == 10
+    [probabilities, *_] = trainer.predict(model, data)
+    assert probabilities.dtype == torch.float32
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(len(probabilities)))
+
+
+class Plain(lightning.LightningDataModule):
+    """A DataModule that knows nothing of this package."""
+
+    def setup(self, stage):
+        self.pairs = torch.utils.data.TensorDataset(torch.rand(20, 1, 28, 28), torch.arange(20) % 10)
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(self.pairs, batch_size=10)
+
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
+
+
+def test_a_plain_data_module_trains_and_its_checkpoint_loads(tmp_path):
+    model, data, trainer = ml.Classifier(ml.MLP(hidden_sizes=[8])), Plain(), quiet_trainer(tmp_path)
+    trainer.fit(model, data)
+    assert set(trainer.callback_metrics) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    trainer.save_checkpoint(tmp_path / "plain.ckpt")
+    assert torch.equal(
+        ml.Classifier.load_from_checkpoint(tmp_path / "plain.ckpt").network.head.bias, model.network.head.bias
+    )
+    assert ml.load(tmp_path / "plain.ckpt").card["dataset"] == "unknown"
+    assert len(trainer.predict(model, data)) == 2
+
+
+def test_lightnings_finder_sets_the_learning_rate(tmp_path):
+    model, trainer = ml.Classifier(ml.MLP(hidden_sizes=[8])), quiet_trainer(tmp_path)
+    assert model.lr == 0.02
+    data = ml.DigitsDataModule("digits", limit=640, batch_size=16)  # the finder does not go beyond an epoch
+    found = Tuner(trainer).lr_find(model, datamodule=data, min_lr=1e-4, max_lr=1e-2, num_training=40).suggestion()
+    assert 1e-4 <= found <= 1e-2
+    assert model.lr == found
+    trainer.fit(model, data)
+    assert trainer.optimizers[0].param_groups[0]["initial_lr"] == found
+    assert ml.Classifier(ml.MLP(hidden_sizes=[8])).lr == 0.02  # the default is nobody's to change
 
 
 def test_the_pretrained_network_reads_a_path_a_picture_an_array_and_a_batch(tmp_path):

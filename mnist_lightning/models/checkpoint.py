@@ -62,7 +62,7 @@ def card_of(network: nn.Module, datamodule: Any) -> dict[str, Any] | None:
     return make_card(
         {"_target_": describe_class(type(network)), **arguments},
         image_size=arguments.get("image_size", 28),
-        dataset=getattr(datamodule, "name", "unknown"),
+        dataset=getattr(datamodule, "name", None) or "unknown",  # Lightning's own default is None
         class_names=getattr(datamodule, "class_names", None) or digits,
         settings={},
         data=getattr(datamodule, "split_facts", {}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,36 @@ class Classifier(pl.LightningModule):
         network, card = checkpoints.restore(Path(checkpoint_path), allow)
         return cls(network.to(map_location), **{"card": card, **arguments}).eval()
 
+    @property
+    def lr(self) -> float:
+        """The learning rate that `optimizer` was given by name; Lightning's learning-rate finder sets it."""
+        return getattr(self.make_optimizer, "keywords", {})["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.make_optimizer = partial(self.make_optimizer, lr=value)
+
     def forward(self, images: Tensor) -> Tensor:
         """Float images [N, 1, H, W] in [0, 1] -> logits [N, C]."""
-        return self.network(images)
+        return self.network(images.to(self.dtype))  # all but float32 only with a precision such as bf16-true
+
+    def _logits(self, images: Tensor, labels: Tensor, batch_idx: int) -> Tensor:
+        """The network's output for a labelled batch, float32 [N, C].
+
+        Raises:
+            UserError: it is the first batch, and C is not the number of classes. Where no DataModule names the classes,
+                the highest label of the batch counts.
+        """
+        logits = self.forward(images).float()
+        if batch_idx == 0 and len(labels):
+            named = len(getattr(getattr(self.trainer, "datamodule", None), "class_names", ()))
+            classes_seen = named or int(classes(labels).max()) + 1
+            if logits.shape[1] < classes_seen or (named and logits.shape[1] != named):
+                raise UserError(
+                    f"The network has {logits.shape[1]} outputs, but the data {classes_seen} classes: give the network "
+                    "as many outputs as there are classes."
+                )
+        return logits
 
     # The sums of an epoch stay on the device: reading one in a step would make the step wait for it, and self.log or a
     # torchmetrics update in a step costs as much as a small network. They are not buffers, since weight averaging
@@ -126,7 +154,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The mean loss of one batch: images float [N, 1, H, W] in [0, 1], labels int64 [N] or soft, float [N, C]."""
         images, labels = batch
-        logits = self.network(images).float()
+        logits = self._logits(images, labels, batch_idx)
         log_probs = logits.log_softmax(1)
         loss, plain, count = self.loss(log_probs, labels)
         self._train.add(plain, (log_probs.detach().argmax(1) == classes(labels)).sum(), count)
@@ -156,7 +184,7 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Add one batch to the sums of the validation."""
         images, labels = batch
-        logits = self.network(images).float()
+        logits = self._logits(images, labels, batch_idx)
         self._val.loss += F.cross_entropy(logits, labels, reduction="sum")
         self._val.hits += (logits.argmax(1) == classes(labels)).sum()
         self._val.images += len(labels)
@@ -191,7 +219,7 @@ class Classifier(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect the network's output for one batch."""
         images, labels = batch
-        self._read.append((images, labels, self.network(images).float()))
+        self._read.append((images, labels, self._logits(images, labels, batch_idx)))
 
     def on_test_epoch_end(self) -> None:
         """Log `test_loss` and `test_accuracy`, and keep what was read in `scored`."""
@@ -208,7 +236,7 @@ class Classifier(pl.LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Probabilities [N, C] of one batch, labelled or not."""
         images = batch[0] if isinstance(batch, tuple | list) else batch
-        return self.network(images).float().softmax(1)
+        return self.forward(images).float().softmax(1)
 
     def _log_means(self, **sums: _Sums | None) -> None:
         """Log `<stage>_loss` and `<stage>_accuracy` of each stage, over all ranks."""
@@ -236,7 +264,10 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless there is none, its schedule in the form that Lightning expects."""
-        optimizer = build_optimizer(self.make_optimizer, self.network)
+        make = self.make_optimizer
+        if getattr(self.trainer, "gradient_clip_val", None) and getattr(make, "keywords", {}).get("fused"):
+            make = partial(make, fused=False)  # in mixed precision Lightning cannot clip with it
+        optimizer = build_optimizer(make, self.network)
         if self.schedule is None:
             return optimizer
         length = self._length(self.schedule.interval) if self.schedule.needs_length else 0
