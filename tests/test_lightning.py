@@ -335,3 +335,8 @@ def test_the_public_names_come_without_importing_anything(within):
     assert within(min(float(seconds) for seconds, *_ in found), 0.05)
     assert {heavy for *_, heavy in found} == {"False"}
     assert Path(ml.__file__).name == "__init__.py"
+
+
+def test_an_optimizer_without_a_learning_rate_by_name_has_none_to_find():
+    model = ml.Classifier(ml.MLP(hidden_sizes=[8]), optimizer=torch.optim.SGD)
+    assert not hasattr(model, "lr")

@@ -96,8 +96,15 @@ class Classifier(pl.LightningModule):
 
     @property
     def lr(self) -> float:
-        """The learning rate that `optimizer` was given by name; Lightning's learning-rate finder sets it."""
-        return getattr(self.make_optimizer, "keywords", {})["lr"]
+        """The learning rate that `optimizer` was given by name; Lightning's learning-rate finder sets it.
+
+        Raises:
+            AttributeError: it was given none.
+        """
+        given = getattr(self.make_optimizer, "keywords", {})
+        if "lr" not in given:
+            raise AttributeError("optimizer= was given no lr= by name")
+        return given["lr"]
 
     @lr.setter
     def lr(self, value: float) -> None:
