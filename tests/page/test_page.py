@@ -599,6 +599,34 @@ def test_reduced_motion_moves_nothing(one_file, open_page):
     assert page.evaluate(style) == "0s"
 
 
+def test_the_sheet_leaves_a_finger_a_place_to_scroll_the_page_by(one_file, open_page):
+    page = open_page(one_file.as_uri(), viewport={"width": 740, "height": 360})
+    sheet = page.locator("#sheet").bounding_box()
+    assert sheet["y"] + sheet["height"] <= 360
+    assert sheet["width"] / sheet["height"] == pytest.approx(740 / 616, abs=0.01)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.locator("#sheet").bounding_box()["width"] == 740
+
+
+def test_the_help_is_shown_from_its_start(one_file, open_page):
+    page = open_page(one_file.as_uri(), viewport={"width": 320, "height": 640})
+    page.keyboard.press("?")
+    assert page.evaluate("document.activeElement.id") == "help-title"
+    assert page.evaluate("document.getElementById('help').scrollTop") == 0
+
+
+def test_forced_colours_leave_bars_pressed_buttons_and_the_sheet_visible(one_file, open_page):
+    page = open_page(one_file.as_uri(), forced_colors="active")
+    page.click("#deciding")
+    colour = "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    shown = [page.evaluate(colour, f".swatch.{name}") for name in ("for", "against", "neither")]
+    assert len(set(shown)) == 3
+    assert page.evaluate(colour, "#deciding") != page.evaluate(colour, "#eraser")
+    assert page.evaluate(colour, ".bars .fill") != page.evaluate(colour, ".bars .track")
+    for selector in ("#sheet", ".card"):
+        assert page.evaluate("(at) => getComputedStyle(document.querySelector(at)).outlineStyle", selector) == "solid"
+
+
 # The short form has any two of form, colours and width together; the long one all others.
 LOOKS = {"desktop": "service", "phone": "one file", "dark": "one file", "dark phone": "service"}
 
