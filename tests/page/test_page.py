@@ -491,6 +491,7 @@ def test_who_has_no_key_is_asked_for_it_once(service, browser, pen_digits):
     page.wait_for_selector("html[data-ready]")
     draw(page, pen_digits[3])
     assert asked == ["This service asks for a key."]
+    assert page.locator("#model").text_content() == "The network is not loaded."
     assert page.locator("#message").text_content() == "The API key is missing or wrong."
     context.close()
 
@@ -572,6 +573,7 @@ def test_after_a_failure_the_page_shows_no_older_number_and_goes_on_when_it_is_a
     draw(page, pen_digits[3], left=420)
     assert page.locator("#message").text_content().startswith("The service does not answer.")
     assert number(page) == ""
+    assert page.locator("#verdict").text_content() == "not read"
     page.context.set_offline(False)
     page.click("#undo")
     wait_until_read(page)
@@ -597,6 +599,99 @@ def test_reduced_motion_moves_nothing(one_file, open_page):
     page = open_page(one_file.as_uri(), reduced_motion="reduce")
     style = "getComputedStyle(document.querySelector('.bars .fill')).transitionDuration"
     assert page.evaluate(style) == "0s"
+
+
+def test_the_sheet_leaves_a_finger_a_place_to_scroll_the_page_by(one_file, open_page):
+    page = open_page(one_file.as_uri(), viewport={"width": 740, "height": 360})
+    sheet = page.locator("#sheet").bounding_box()
+    assert sheet["y"] + sheet["height"] <= 360
+    assert sheet["width"] / sheet["height"] == pytest.approx(740 / 616, abs=0.01)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.locator("#sheet").bounding_box()["width"] == 740
+
+
+def test_the_help_is_shown_from_its_start(one_file, open_page):
+    page = open_page(one_file.as_uri(), viewport={"width": 320, "height": 640})
+    page.keyboard.press("?")
+    assert page.evaluate("document.activeElement.id") == "help-title"
+    assert page.evaluate("document.getElementById('help').scrollTop") == 0
+
+
+def test_forced_colours_leave_bars_pressed_buttons_and_the_sheet_visible(one_file, open_page):
+    page = open_page(one_file.as_uri(), forced_colors="active")
+    page.click("#deciding")
+    colour = "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    shown = [page.evaluate(colour, f".swatch.{name}") for name in ("for", "against", "neither")]
+    assert len(set(shown)) == 3
+    assert page.evaluate(colour, "#deciding") != page.evaluate(colour, "#eraser")
+    assert page.evaluate(colour, ".bars .fill") != page.evaluate(colour, ".bars .track")
+    for selector in ("#sheet", ".card"):
+        assert page.evaluate("(at) => getComputedStyle(document.querySelector(at)).outlineStyle", selector) == "solid"
+
+
+def test_a_message_goes_when_the_sheet_it_was_about_changes(page, pen_digits):
+    data = png(page_vectors.pictures()["dark on light"])
+    page.set_input_files("#picture", {"name": "mine.png", "mimeType": "image/png", "buffer": data})
+    until(page, "document.getElementById('message').textContent.startsWith('Reading mine.png')")
+    draw(page, pen_digits[1])
+    assert page.locator("#message").text_content() == ""
+    page.click("#link")
+    until(page, "document.getElementById('message').textContent")
+    page.keyboard.press("u")
+    assert page.locator("#message").text_content() == ""
+
+
+def test_a_picture_without_digits_and_an_empty_sheet_are_told_apart(page):
+    assert page.locator("#number").text_content() == "Draw a digit"
+    blank = {"name": "blank.png", "mimeType": "image/png", "buffer": png(np.full((300, 300), 255, np.uint8))}
+    page.set_input_files("#picture", blank)
+    until(page, "document.getElementById('spoken').textContent === 'No digit found.'")
+    assert page.locator("#number").text_content() == ""
+    assert page.locator("#verdict").text_content() == "no digit found"
+    page.keyboard.press("s")
+    assert page.locator("#message").text_content() == "Only a drawing is saved, not a picture."
+    page.keyboard.press("c")
+    assert page.locator("#number").text_content() == "Draw a digit"
+
+
+def test_rows_are_spoken_apart(page, pen_digits):
+    draw(page, pen_digits[7], left=60, top=30, scale=1.2)
+    draw(page, pen_digits[1], left=60, top=360, scale=1.2)
+    until(page, "document.getElementById('spoken').textContent.startsWith('Reads 7, 1.')")
+
+
+def test_the_focus_goes_to_the_sheet_when_its_button_can_be_pressed_no_more(page, pen_digits):
+    focus = "document.activeElement.id"
+    draw(page, pen_digits[1])
+    for selector in ("#clear", "#forget"):
+        page.focus(selector)
+        page.keyboard.press("Enter")
+        assert page.evaluate(focus) == "sheet"
+    page.evaluate("scrollTo(0, 0)")
+    draw(page, pen_digits[1])
+    page.locator("#labels button").nth(1).focus()
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('message').textContent.startsWith('Kept as 1')")
+    assert page.evaluate(focus) == "sheet"
+
+
+def test_a_sample_and_a_last_drawing_are_seen_when_they_are_opened(one_file, open_page):
+    page = open_page(one_file.as_uri(), viewport={"width": 390, "height": 700})
+    for selector in ("#samples button", "#drawings .open"):
+        page.locator(selector).first.click()
+        wait_until_read(page)
+        box = page.locator("#sheet").bounding_box()
+        assert 0 <= box["y"] <= 700 - box["height"]
+        page.click("#clear")
+
+
+def test_what_was_refused_for_want_of_a_key_is_read_once_there_is_one(service, open_page, pen_digits):
+    page = open_page(service.address)
+    page.on("dialog", lambda dialog: dialog.accept("secret"))
+    service.key = "secret"
+    draw(page, pen_digits[1])
+    until(page, "document.getElementById('number').textContent === '1'")
+    assert page.locator("#message").text_content() == ""
 
 
 # The short form has any two of form, colours and width together; the long one all others.

@@ -5,7 +5,7 @@ import { PEN_WIDTH } from "./drawing.js";
 import { forgetDrawing, lastDrawings, rememberDrawing } from "./history.js";
 import { Inside } from "./inside.js";
 import { colourText, paintStrokes } from "./paint.js";
-import { Panel, bestNumber, shownNumber } from "./panel.js";
+import { EMPTY, Panel, UNREAD, bestNumber, shownNumber } from "./panel.js";
 import { SAMPLES, sample } from "./samples.js";
 import { savePng, shareLink } from "./share.js";
 import { Sheet } from "./sheet.js";
@@ -20,7 +20,7 @@ class Page {
   constructor(engine) {
     this.engine = engine;
     this.classNames = [..."0123456789"];
-    this.reading = { digits: [] };
+    this.reading = EMPTY;
     this.focus = 0;
     this.version = 0; // of what is on the sheet
     this.readVersion = -1;
@@ -77,7 +77,9 @@ class Page {
     $("redo").disabled = !drawing.future.length;
     $("clear").disabled = isEmpty;
     for (const id of ["link", "save"]) $(id).disabled = !drawing.strokes.length;
-    if (isEmpty) this.show({ digits: [] }); // whatever is still being read
+    if (isEmpty) this.show(EMPTY); // whatever is still being read
+    if (!this.isLasting && !this.sheet.cursor?.isDown) this.say(""); // it was about what was there before
+    this.holdFocus();
     this.read();
   }
 
@@ -97,10 +99,10 @@ class Page {
         this.readVersion = version;
         // Of strokes that have grown meanwhile it is shown; of what has gone from the sheet it is not.
         if (reading && !this.sheet.isEmpty && this.sheet.picture === picture) this.show(reading);
-        if ($("message").textContent === this.failure) this.say("");
+        this.unsay(this.failure);
       } catch (error) {
         this.readVersion = version;
-        this.show({ digits: [] }); // not what was read before
+        this.show(UNREAD); // not what was read before
         this.failed(error);
       }
       document.documentElement.dataset.read = String(version);
@@ -139,6 +141,7 @@ class Page {
   explain() {
     clearTimeout(this.pauseTimer);
     if (!this.reading.digits.length) {
+      this.unsay(this.tooMany);
       this.inside.show(null, null);
       this.explained = "";
       return;
@@ -146,14 +149,19 @@ class Page {
     if (!this.model) return;
     if (this.reading.digits.length > this.model.mostExplained) {
       this.inside.show(null, null);
-      if (this.showsDeciding) this.say(`At most ${this.model.mostExplained} digits are explained.`);
+      if (this.showsDeciding) this.say(this.tooMany, true);
       return;
     }
+    this.unsay(this.tooMany);
     if (this.colours) this.pauseTimer = setTimeout(() => this.explainNow(true), SALIENCY_PAUSE);
     else if (this.inside.isSeen && this.model.pause) {
       this.pauseTimer = setTimeout(() => this.explainNow(false), this.model.pause);
     }
     if (this.inside.isSeen && !this.model.pause) this.explainNow(false);
+  }
+
+  get tooMany() {
+    return `At most ${this.model?.mostExplained} digits are explained.`;
   }
 
   /** Whether the ink is to be coloured by what decided; a picture is not. */
@@ -182,24 +190,44 @@ class Page {
       this.failed(error);
     }
     this.explaining = false;
-    if ($("message").textContent === WORKING) this.say("");
+    this.unsay(WORKING);
     if (readVersion !== this.readVersion || (this.colours && !wantsSaliency)) this.explain();
   }
 
   failed(error) {
     this.failure = error.message;
-    this.say(this.failure);
+    this.say(this.failure, true);
+    if (!this.model) $("model").textContent = "The network is not loaded.";
     if (error.status !== 401 || !this.engine.useKey || this.hasNoKey) return;
     const key = prompt("This service asks for a key.");
     this.hasNoKey = !key; // or each stroke would ask again
     if (key) {
       this.engine.useKey(key);
+      this.readVersion = -1; // what was refused is read now
       this.start();
     }
   }
 
-  say(text) {
+  /** Tell the user; until the sheet changes, or `isLasting`, until it is unsaid. */
+  say(text, isLasting = false) {
+    this.isLasting = isLasting;
+    if (isLasting && $("message").textContent === text) return; // a screen reader would read it again
     $("message").textContent = text;
+  }
+
+  unsay(text) {
+    if ($("message").textContent === text) this.say("");
+  }
+
+  /** A button that is disabled or hidden would take the focus with it. */
+  holdFocus() {
+    if (document.activeElement?.matches(":disabled, [hidden] *")) $("sheet").focus({ preventScroll: true });
+  }
+
+  /** Put other strokes on the sheet where they are seen. */
+  open(strokes) {
+    this.sheet.load(strokes);
+    $("sheet").scrollIntoView({ block: "nearest" });
   }
 
   clear() {
@@ -293,6 +321,7 @@ class Page {
     const list = lastDrawings();
     $("history").hidden = !list.length;
     $("drawings").replaceChildren(...list.map((entry) => this.historyItem(entry)).filter(Boolean));
+    this.holdFocus();
   }
 
   historyItem({ strokes: text, number, label = null }) {
@@ -311,7 +340,7 @@ class Page {
     told.textContent = label === null ? `read as ${number || "nothing"}` : `${label}, read as ${number || "nothing"}`;
     open.append(canvas, told);
     open.className = "open";
-    open.addEventListener("click", () => this.sheet.load(strokes));
+    open.addEventListener("click", () => this.open(strokes));
     remove.textContent = "Delete";
     remove.setAttribute("aria-label", `Delete the drawing ${told.textContent}`);
     remove.className = "delete";
@@ -330,7 +359,8 @@ class Page {
   }
 
   save() {
-    if (!this.sheet.drawing.strokes.length) return this.say("Nothing to save: the sheet is empty.");
+    if (this.sheet.picture) return this.say("Only a drawing is saved, not a picture.");
+    if (this.sheet.isEmpty) return this.say("Nothing to save: the sheet is empty.");
     savePng(this.sheet.drawing.strokes, shownNumber(this.reading));
     return this.say("Saved as PNG.");
   }
@@ -361,7 +391,7 @@ class Page {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = name;
-      button.addEventListener("click", () => this.sheet.load(sample(name)));
+      button.addEventListener("click", () => this.open(sample(name)));
       $("samples").append(button);
     }
     this.wireKeys(actions);

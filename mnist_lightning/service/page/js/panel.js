@@ -4,6 +4,10 @@ import { paintGrey } from "./paint.js";
 
 const MOST_BARS = 10;
 
+/** Readings without digits of a sheet without ink, and of one that could not be read. */
+export const EMPTY = { digits: [], number: "Draw a digit", verdict: "or several: they are read as a number" };
+export const UNREAD = { digits: [], verdict: "not read" };
+
 export class Panel {
   /** `onFocus` is called with the index of a digit that somebody chose. */
   constructor({ onFocus }) {
@@ -26,7 +30,8 @@ export class Panel {
     // Screen readers hear what it settles on, not each step of a stroke.
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.spoken.textContent = digits.length ? `Reads ${spokenNumber(reading)}. ${verdict(reading)}.` : "";
+      this.spoken.textContent = digits.length ? `Reads ${spokenNumber(reading)}. ${verdict(reading)}.`
+        : reading.verdict ? "" : "No digit found.";
     }, 500);
   }
 
@@ -39,7 +44,7 @@ export class Panel {
     else if (length > 10) number.classList.add("many");
     else if (length > 5) number.classList.add("some");
     const figures = rowsOf(reading).map((row) => row.map(figure));
-    number.replaceChildren(...(digits.length ? figures.flatMap((row, at) => (at ? [" ", ...row] : row)) : ["Draw a digit"]));
+    number.replaceChildren(...(digits.length ? figures.flatMap((row, at) => (at ? [" ", ...row] : row)) : [reading.number ?? ""]));
     this.verdict.textContent = verdict(reading);
     this.verdict.className = "verdict";
     if (!digits.length) this.verdict.classList.add("plain");
@@ -147,12 +152,13 @@ export const shownNumber = (reading) => written(reading, (each) => (each.sure ? 
 /** The number, with the likeliest class of each digit, sure or not. */
 export const bestNumber = (reading) => written(reading, (each) => each.digit);
 
-const spokenNumber = ({ digits }) => digits.map((each) => (each.sure ? each.digit : "unsure")).join(" ");
+const spokenNumber = (reading) =>
+  rowsOf(reading).map((row) => row.map((each) => (each.sure ? each.digit : "unsure")).join(" ")).join(", ");
 
 /** How sure the reading is, in words. */
 function verdict(reading) {
   const { digits } = reading;
-  if (!digits.length) return "or several: they are read as a number";
+  if (!digits.length) return reading.verdict ?? "no digit found";
   const known = digits.filter(({ sure, confidence }) => sure || confidence >= LEAST);
   if (2 * known.length < digits.length) return "no digit that I know";
   const unsure = digits.filter((digit) => !digit.sure);

@@ -119,8 +119,8 @@ export class Sheet {
     this.removePicture();
     if (this.erases) this.drawing.beginErasing(this.cursor.x, this.cursor.y);
     else this.drawing.begin(this.cursor.x, this.cursor.y, this.penWidth);
-    this.onSay(this.erases ? "Eraser down." : "Pen down.");
     this.changed();
+    this.onSay(this.erases ? "Eraser down." : "Pen down.");
   }
 
   /** Lift the keyboard's pen; whether it was down. */
@@ -128,8 +128,8 @@ export class Sheet {
     if (!this.cursor?.isDown) return false;
     this.cursor.isDown = false;
     this.drawing.end();
-    this.onSay("Pen up.");
     this.changed();
+    this.onSay("Pen up.");
     return true;
   }
 
