@@ -77,8 +77,8 @@ def test_the_table_of_results_is_what_results_makes_of_the_runs_kept_beside_it(c
 
     monkeypatch.chdir(PROJECT)
     page = (PROJECT / "docs/results.md").read_text(encoding="utf-8")
-    assert "python scripts/results.py runs=docs/results.json 'by=[command]' format=markdown" in page
-    table = results(compose("results", "runs=docs/results.json", "by=[command]", "format=markdown"))
+    assert "python scripts/results.py runs=docs/results.json 'by=[command,commit]' format=markdown" in page
+    table = results(compose("results", "runs=docs/results.json", "by=[command,commit]", "format=markdown"))
     assert len(table.splitlines()) > 6
     assert table in page
 
