@@ -53,6 +53,8 @@ def clean_environment(monkeypatch):
     for name in ("MNIST_MIRROR", "MNIST_LIGHTNING_RUN_FOLDER", "MNIST_LIGHTNING_LATEST", "HYDRA_FULL_ERROR", "RANK",
                  "WORLD_SIZE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", *FOREIGN):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
+    if config := sys.modules.get("mnist_lightning.cli.config"):
+        config.look_in(None)  # the --config-dir of a command that a test gave in this process
 
 
 @pytest.fixture(autouse=True, scope="session")
