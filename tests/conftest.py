@@ -19,10 +19,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each command that is start
 
 PROJECT = Path(__file__).parent.parent
 FOREIGN = [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith(("MLFLOW_", "WANDB_"))]
+FIRST = ("test_ranks.py",)  # it trains in forks, which PyTorch refuses in a process that has exported a network
 LONGEST = (  # files by what they took when they were last measured: from three minutes down to twenty seconds
     *("test_page.py", "test_search.py", "test_train.py", "test_readme.py", "test_multirun.py", "test_mistakes.py"),
     *("test_pairs.py", "test_several_machines.py", "test_conf.py", "test_grid.py", "test_faults.py"),
-    *("test_examples.py", "test_main.py", "test_export.py", "test_elsewhere.py", "test_ranks.py", "test_file_names.py"),
+    *("test_examples.py", "test_main.py", "test_export.py", "test_elsewhere.py", "test_file_names.py"),
     *("test_resume.py", "test_habits.py", "test_wheel.py", "test_repeat.py", "test_check.py", "test_server.py"),
     *("test_pasted_line.py", "test_window.py", "test_docs.py", "test_ensemble.py", "test_study.py", "test_database.py"),
 )
@@ -36,7 +37,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """With several workers, begin with the longest files, so that all workers end at about the same time."""
     if hasattr(config, "workerinput"):
-        places = {name: place for place, name in enumerate(LONGEST)}
+        places = {name: place for place, name in enumerate((*FIRST, *LONGEST))}
         items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
