@@ -39,6 +39,8 @@ class Picture(pl.Callback):
 
     def draw(self, scored: Scored, class_names: Sequence[str]) -> Figure:
         """The picture."""
+        if self.file not in figures.FIGURES:
+            raise TypeError("a Picture draws: override draw()")
         return figures.FIGURES[self.file](scored.images, scored.labels, scored.logits, class_names)
 
 

@@ -1,13 +1,15 @@
 """The numbers of a trained network: from logits and labels to plain Python numbers, ready for JSON.
 
-Independent of networks, data sets and files, and of PyTorch, without which an ONNX file is scored. Whatever NumPy takes
-for an array is taken here, so also tensors on the CPU.
+Independent of networks and files, and of PyTorch, without which an ONNX file is scored. Whatever NumPy takes for an
+array is taken here, so also tensors on the CPU.
 """
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from mnist_lightning.data import corrections
 
 
 def score(logits: ArrayLike, labels: ArrayLike, num_classes: int) -> dict[str, Any]:
@@ -48,6 +50,14 @@ def score(logits: ArrayLike, labels: ArrayLike, num_classes: int) -> dict[str, A
         },
         "confusion_matrix": confusion.tolist(),
     }
+
+
+def score_test(dataset: str, logits: ArrayLike, labels: ArrayLike, num_classes: int) -> dict[str, Any]:
+    """What `score` finds on the test images of a set; for MNIST plus `corrected_labels` (see `data.corrections`)."""
+    found = score(logits, labels, num_classes)
+    if (corrected := corrections.score(dataset, logits, labels)) is not None:
+        found["corrected_labels"] = corrected
+    return found
 
 
 def worst(logits: ArrayLike, labels: ArrayLike, k: int) -> np.ndarray:

@@ -129,11 +129,10 @@ def _scored(digits: DigitsDataModule, split: str, logits: Tensor, val_logits: Te
     """Accuracy, calibration and accuracy when it may decline, on the test images; also logged."""
     labels = digits.test.labels
     temperature = calibration.fit_temperature(val_logits, digits.val.labels)
-    found = scores.score(logits, labels, len(digits.class_names))
+    found = scores.score_test(digits.name, logits, labels, len(digits.class_names))
     mistakes = int((logits.argmax(1) != labels).sum())
     log.info("accuracy         %.2f %% of %s images of %s", 100 * found["accuracy"], f"{len(labels):,}", digits.name)
-    if (corrected := corrections.score(digits.name, logits, labels)) is not None:
-        found["corrected_labels"] = corrected
+    if corrected := found.get("corrected_labels"):
         log.info("                 %s", corrections.in_words(corrected))
     calibrated = {
         "as_trained": calibration.calibration(logits, labels),

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from mnist_lightning.cli.check import did_you_mean
 from mnist_lightning.errors import UserError
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Number = Literal[
+    "val_accuracy", "val_loss", "test_accuracy", "corrected_accuracy", "test_loss", "fit_seconds", "parameters"
+]
+"""What runs are compared by, and what each row of a CSV holds."""
+
 
 class ResultsSettings(TypedDict):
     """The settings of `conf/results.yaml`, whose comments say what they mean."""
@@ -28,9 +33,7 @@ class ResultsSettings(TypedDict):
     runs: Text
     where: Text | None
     by: list[Text] | None
-    metric: Literal[
-        "val_accuracy", "val_loss", "test_accuracy", "corrected_accuracy", "test_loss", "fit_seconds", "parameters"
-    ]
+    metric: Number
     sort: Text | None
     compare: Text | None
     format: Literal["table", "csv", "markdown", "json"]
@@ -148,9 +151,7 @@ def _exported(
     if form == "json":
         return json.dumps(collect.export(runs), indent=1) + "\n"
     if form == "csv":
-        numbers = (
-            "val_accuracy", "val_loss", "test_accuracy", "corrected_accuracy", "test_loss", "fit_seconds", "parameters",
-        )  # fmt: skip
+        numbers = get_args(Number)
         records = [
             [run.folder, *(tables.value(run.settings.get(key)) for key in keys), run.settings.get("seed"),
              run.settings.get("data.fold"), run.metrics["status"], *map(run.number, numbers), run.commit]

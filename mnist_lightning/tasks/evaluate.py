@@ -124,7 +124,7 @@ def _with_lightning(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
 
 def _with_onnxruntime(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
     """Score an ONNX file on a data set by its name, or on a source of the user's own. Does not import PyTorch."""
-    from mnist_lightning.data import corrections, published
+    from mnist_lightning.data import published
     from mnist_lightning.evaluation import figures, scores
     from mnist_lightning.inference.predictor import Predictor
     from mnist_lightning.plots import style
@@ -145,9 +145,7 @@ def _with_onnxruntime(asked: _Asked) -> tuple[dict[str, Any], _Facts]:
     predictor.check_classes(asked.path, loaded.name, len(loaded.class_names))
     began = time.perf_counter()
     logits = predictor.logits(images, data.get("eval_batch_size", 250))
-    found = scores.score(logits, labels, len(loaded.class_names))
-    if (corrected := corrections.score(loaded.name, logits, labels)) is not None:
-        found["corrected_labels"] = corrected
+    found = scores.score_test(loaded.name, logits, labels, len(loaded.class_names))
     for name, draw in figures.FIGURES.items():
         style.save(draw(images, labels, logits, predictor.class_names), asked.run / f"{name}.png")
     seconds, environment = time.perf_counter() - began, provenance.describe_without_torch()

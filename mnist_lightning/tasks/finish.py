@@ -69,7 +69,7 @@ def score(
         trainer: runs on one device; its callbacks draw the pictures.
 
     Returns:
-        What `scores.score` finds, for MNIST plus `corrected_labels` (see `data.corrections`); and what was read.
+        What `scores.score_test` finds; and what was read.
     """
     # In bfloat16 a CPU reads twice as fast with channels last, which a Predictor uses, too.
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,10 +79,7 @@ def score(
     if model.scored is None:
         raise UserError("There are no test images to score.")
     logits, labels = model.scored.logits, model.scored.labels
-    found = scores.score(logits, labels, logits.shape[1])
-    if (corrected := corrections.score(data.name, logits, labels)) is not None:
-        found["corrected_labels"] = corrected
-    return found, model.scored
+    return scores.score_test(data.name, logits, labels, logits.shape[1]), model.scored
 
 
 def _test(job: Job, path: Path | None) -> dict[str, Any] | None:
