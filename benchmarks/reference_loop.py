@@ -86,7 +86,7 @@ def autocast(device: str) -> torch.autocast:
     """The framework's precision: bfloat16 where the hardware multiplies it."""
     import torch
 
-    return torch.autocast(device, torch.bfloat16, enabled=precision(device) == "bf16-mixed")
+    return torch.autocast(device, torch.bfloat16, enabled=precision(device) == "bf16-mixed", cache_enabled=False)
 
 
 def onecycle(progress: float, warmup: float, start: float) -> float:
@@ -108,6 +108,7 @@ def train(recipe: Recipe, data: Data) -> dict[str, Any]:
 
     from mnist_lightning.data.augment import Augment
     from mnist_lightning.models.build import build
+    from mnist_lightning.models.cuda_graph import Graphed
     from mnist_lightning.models.network import to_input
     from mnist_lightning.models.optimizer import build_optimizer
 
@@ -123,6 +124,13 @@ def train(recipe: Recipe, data: Data) -> dict[str, Any]:
     optimizer = build_optimizer(
         functools.partial(torch.optim.Adam, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True), network
     )
+
+    def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
+        with autocast(device):
+            logits = network(inputs)
+        return F.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+
+    step_loss = Graphed(loss_of, [network])
     live = [tensor.detach() for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
     average = [tensor.clone() for tensor in live]
 
@@ -139,9 +147,7 @@ def train(recipe: Recipe, data: Data) -> dict[str, Any]:
             inputs = to_input(images[batch])
             if augment is not None:
                 inputs = augment(inputs)
-            with autocast(device):
-                logits = network(inputs)
-            loss = F.cross_entropy(logits.float(), labels[batch], label_smoothing=recipe.label_smoothing)
+            loss = step_loss(inputs, labels[batch])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -213,3 +213,17 @@ def end_epoch(checkpoint: dict[str, Any], batches: float) -> None:
         for count in (epochs["total"], epochs["current"]):
             count["completed"] = count["processed"]
         done["current"] = dict.fromkeys(done["current"], 0)
+
+
+def calls_around(module: Any) -> bool:
+    """Whether a torch module's `forward` is not all that is run: it has hooks, or is compiled.
+
+    There is no public way to ask.
+    """
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or module._compiled_call_impl is not None
+    )

@@ -215,3 +215,14 @@ def test_a_mode_that_a_config_sets_is_seen_all_the_same(tmp_path, monkeypatch):
     (tmp_path / "conf" / "local").mkdir(parents=True)
     (tmp_path / "conf" / "local" / "default.yaml").write_text("hydra:\n  mode: MULTIRUN\n")
     assert config.may_set_mode(["data=digits"])
+
+
+@pytest.mark.parametrize("around", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+                                    "register_full_backward_pre_hook", "compile"])  # fmt: skip
+def test_what_is_called_around_a_module_is_found(around):
+    from torch import nn
+
+    module = nn.Linear(2, 2)
+    assert not compat.calls_around(module)
+    getattr(module, around)(*([] if around == "compile" else [lambda *_: None]))
+    assert compat.calls_around(module)

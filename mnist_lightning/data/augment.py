@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from annotated_types import Len
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from mnist_lightning.data import appearance
 from mnist_lightning.errors import UserError
+from mnist_lightning.models.cuda_graph import Graphed
 from mnist_lightning.models.prepare import pixel_centres
 from mnist_lightning.types import Degrees, Fraction, NonNegative, Positive, PositiveInt, Probability, Slant
 
@@ -97,11 +98,28 @@ class Augment:
         self.stroke, self.overlay = stroke, overlay
         self.filter, self.tone, self.wave, self.noise, self.clean = filter, tone, wave, noise, clean
         self.generator = generator
-        self._bases: dict[tuple[int, int, torch.device], Tensor] = {}
-        self.moves = bool(degrees or translate or shear or elastic or self.scale != (1, 1))
+        self._bases: dict[tuple[Any, ...], Tensor] = {}
+        self._knobs: list[Any] = []  # those that `_replayed` was made for
+        self._replayed = Graphed(self._change, lasting=True)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Float images [N, 1, H, W] in [0, 1], black ground -> a changed copy of the same."""
+        knobs = [value for value in vars(self).values() if isinstance(value, int | float | str | tuple)]
+        if knobs != self._knobs:  # somebody's callback may turn one between two epochs
+            self._knobs, self._replayed = knobs, Graphed(self._change, lasting=True)
+        shares = (self.stroke, self.overlay, self.filter, self.tone, self.wave, self.noise, self.erase)
+        if not (self.moves or any(shares)):
+            return images
+        # A recording draws from the global generator alone.
+        own = self.generator is None and type(self) is Augment
+        return self._replayed(images) if own else self._change(images)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it changes where the ink is."""
+        return bool(self.degrees or self.translate or self.shear or self.elastic or tuple(self.scale) != (1, 1))
+
+    def _change(self, images: Tensor) -> Tensor:
         if self.moves:
             images = F.grid_sample(images, self._grid(images), align_corners=False)
         moved = images
@@ -149,7 +167,7 @@ class Augment:
 
     def _basis(self, height: int, width: int, device: torch.device) -> Tensor:
         """What one unit of each drawn number moves: [numbers, H * W * 2], x and y of a pixel side by side."""
-        key = (height, width, device)
+        key = (height, width, device, self.elastic and self.elastic_cells)
         if key not in self._bases:
             x = pixel_centres(width).expand(height, width)
             y = pixel_centres(height)[:, None].expand(height, width)

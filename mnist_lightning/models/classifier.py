@@ -22,6 +22,7 @@ from mnist_lightning import compat
 from mnist_lightning.distributed import ranks
 from mnist_lightning.errors import UserError
 from mnist_lightning.models import checkpoint as checkpoints
+from mnist_lightning.models.cuda_graph import Graphed
 from mnist_lightning.models.loss import Distillation, Loss, classes
 from mnist_lightning.models.optimizer import DEFAULT, MakeOptimizer, build_optimizer
 from mnist_lightning.models.schedule import Schedule, as_schedule, onecycle
@@ -73,6 +74,7 @@ class Classifier(pl.LightningModule):
         self.make_optimizer, self.schedule = optimizer, as_schedule(scheduler)
         self.loss, self.distillation, self.card = loss, distillation, card
         self.scored: Scored | None = None
+        self._replayed: Graphed | None = None
         self.several_ranks = ranks.place().world > 1
         self.example_input_array = getattr(network, "example", torch.zeros(2, 1, 28, 28))
 
@@ -114,15 +116,15 @@ class Classifier(pl.LightningModule):
         """Float images [N, 1, H, W] in [0, 1] -> logits [N, C]."""
         return self.network(images.to(self.dtype))  # all but float32 only with a precision such as bf16-true
 
-    def _logits(self, images: Tensor, labels: Tensor, batch_idx: int) -> Tensor:
+    def _logits(self, images: Tensor, labels: Tensor, first: bool) -> Tensor:
         """The network's output for a labelled batch, float32 [N, C].
 
         Raises:
-            UserError: it is the first batch, and C is not the number of classes. Where no DataModule names the classes,
-                the highest label of the batch counts.
+            UserError: it is the `first` batch, and C is not the number of classes. Where no DataModule names them, the
+                highest label of the batch counts.
         """
         logits = self.forward(images).float()
-        if batch_idx == 0 and len(labels):
+        if first and len(labels):
             named = len(getattr(getattr(self.trainer, "datamodule", None), "class_names", ()))
             classes_seen = named or int(classes(labels).max()) + 1
             if logits.shape[1] < classes_seen or (named and logits.shape[1] != named):
@@ -137,13 +139,26 @@ class Classifier(pl.LightningModule):
     # averages buffers.
 
     def on_fit_start(self) -> None:
-        """Move the teacher to the device. It is not part of this module: nothing of it is trained or saved."""
-        if self.distillation is not None:
-            self.distillation.teacher.to(self.device)
+        """Move the teacher to the device, and have the steps replayed where that is safe.
+
+        The teacher is not part of this module: nothing of it is trained or saved.
+        """
+        taught = [] if self.distillation is None else [self.distillation.teacher.to(self.device)]
+        # A step of somebody's own may do something else each time. With accumulation, a replayed step would overwrite
+        # the gradients of the one before.
+        own = type(self) is Classifier and type(self.loss) is Loss
+        if own and not self.several_ranks and self.trainer.accumulate_grad_batches == 1:
+            self._replayed = Graphed(self._learn, [self.network, *taught])
+
+    def on_fit_end(self) -> None:
+        """Free what was recorded."""
+        self._replayed = None
 
     def on_train_epoch_start(self) -> None:
         """Reset the sums of the epoch, and forget the means of the epoch before, which Lightning keeps."""
         self._train = _Sums(self.device)
+        if self._replayed is not None:
+            self._replayed.check()
         for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
             self.trainer.callback_metrics.pop(name, None)
 
@@ -160,13 +175,9 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The mean loss of one batch: images float [N, 1, H, W] in [0, 1], labels int64 [N] or soft, float [N, C]."""
-        images, labels = batch
-        logits = self._logits(images, labels, batch_idx)
-        log_probs = logits.log_softmax(1)
-        loss, plain, count = self.loss(log_probs, labels)
-        self._train.add(plain, (log_probs.detach().argmax(1) == classes(labels)).sum(), count)
-        if self.distillation is not None:
-            loss = self.distillation(loss, logits, images)
+        learnt = self._learn(*batch, first=True) if batch_idx == 0 or self._replayed is None else self._replayed(*batch)
+        loss, plain, hits, *count = learnt
+        self._train.add(plain.detach(), hits, count[0] if count else len(batch[1]))
         if self.trainer.accumulate_grad_batches > 1:
             loss = loss * self.share_of_step(batch_idx)
         if self.several_ranks:
@@ -174,6 +185,16 @@ class Classifier(pl.LightningModule):
             if hasattr(batches, "weight"):  # not those of a DataModule of the user's own
                 loss = loss * batches.weight(batch_idx)
         return loss
+
+    def _learn(self, images: Tensor, labels: Tensor, first: bool = False) -> tuple[Tensor, ...]:
+        """Loss, mean plain cross-entropy and hits of a batch; where only the device knows, how many have a class."""
+        logits = self._logits(images, labels, first)
+        log_probs = logits.log_softmax(1)
+        loss, plain, count = self.loss(log_probs, labels)
+        hits = (log_probs.detach().argmax(1) == classes(labels)).sum()
+        if self.distillation is not None:
+            loss = self.distillation(loss, logits, images)
+        return (loss, plain, hits, count) if isinstance(count, Tensor) else (loss, plain, hits)
 
     @property
     def train_loss_so_far(self) -> float:
@@ -191,7 +212,7 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Add one batch to the sums of the validation."""
         images, labels = batch
-        logits = self._logits(images, labels, batch_idx)
+        logits = self._logits(images, labels, batch_idx == 0)
         self._val.loss += F.cross_entropy(logits, labels, reduction="sum")
         self._val.hits += (logits.argmax(1) == classes(labels)).sum()
         self._val.images += len(labels)
@@ -226,7 +247,7 @@ class Classifier(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect the network's output for one batch."""
         images, labels = batch
-        self._read.append((images, labels, self._logits(images, labels, batch_idx)))
+        self._read.append((images, labels, self._logits(images, labels, batch_idx == 0)))
 
     def on_test_epoch_end(self) -> None:
         """Log `test_loss` and `test_accuracy`, and keep what was read in `scored`."""
