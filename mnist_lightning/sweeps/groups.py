@@ -125,11 +125,13 @@ def _made(run: Run) -> str:
 class Comparison:
     """Two groups over their common seeds (and folds), the first minus the second.
 
-    `t` is the paired t-test's p-value and `wilcoxon` that of the signed-rank test, both two-sided, for "no
-    difference"; None where they are not defined, since every pair differs by the same amount.
+    `pairs` counts the pairs of one seed and fold, `folds` the different folds among them. `t` is the paired t-test's
+    p-value and `wilcoxon` that of the signed-rank test, both two-sided, for "no difference"; None where they are not
+    defined, since every pair differs by the same amount.
     """
 
     pairs: int
+    folds: int
     difference: Spread
     t: float | None
     wilcoxon: float | None
@@ -152,12 +154,13 @@ def compare(first: list[Run], second: list[Run], metric: str) -> Comparison:
     differences = [a - b for a, b in pairs]
     found = spread(differences)
     assert found is not None
+    folds = len({fold for _, fold in common})
     if len({round(each, 12) for each in differences}) == 1:
-        return Comparison(len(pairs), found, None, None)
+        return Comparison(len(pairs), folds, found, None, None)
     from scipy import stats
 
     t = float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
-    return Comparison(len(pairs), found, t, float(stats.wilcoxon(differences).pvalue))
+    return Comparison(len(pairs), folds, found, t, float(stats.wilcoxon(differences).pvalue))
 
 
 def distinct(runs: list[Run]) -> list[Run]:

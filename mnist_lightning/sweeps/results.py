@@ -192,7 +192,7 @@ def _compared(settings: ResultsSettings, runs: list[Run]) -> str:
     line = (
         f"{metric}, ({sides[0]}) minus ({sides[1]}): {scale * spread.mean:+.4g}{unit} "
         f"(std {scale * (spread.std or 0):.4g}, {scale * spread.low:+.4g} to {scale * spread.high:+.4g}), "
-        f"{found.pairs} common seeds"
+        f"{found.pairs} common {'seeds and folds' if found.folds > 1 else 'seeds'}"
     )
     line += (
         "\nNo test: every pair differs by the same.\n"

@@ -20,9 +20,7 @@ ASKED = {"runs": "", "where": None, "by": None, "metric": "val_accuracy", "sort"
          "format": "table", "out": None, "out_of_fold": None, "plot": None}  # fmt: skip
 
 
-def make_run(
-    folder, accuracy, seed=0, lr=0.01, model="cnn", fold=0, status="finished", experiment=None, commit="a" * 40
-):
+def make_run(folder, accuracy, seed=0, lr=0.01, model="cnn", fold=0, status="finished"):
     overrides = [f"model={model}", f"optimizer.lr={lr}", f"seed={seed}", "data.folder=/elsewhere"]
     layers = {"name": model, ("channels" if model == "cnn" else "hidden_sizes"): [8, 16]}
     metrics = {
@@ -30,7 +28,7 @@ def make_run(
         "command": "python scripts/train.py " + " ".join(overrides),
         "choices": {"model": model, "experiment": None, "data": "mnist"},
         "hyperparameters": {"seed": seed, "model": layers, "optimizer": {"lr": lr},
-                            "data": {"name": "mnist", "fold": 0, "folder": f"/elsewhere/{seed}"}},
+                            "data": {"name": "mnist", "fold": fold, "folder": f"/elsewhere/{seed}"}},
         "dataset": {"name": "mnist"},
         "history": {"epoch": list(range(40)), "train_loss": [0.5] * 40, "val_loss": [0.5] * 40},
         "best": accuracy and {"epoch": 3, "val_loss": 0.1, "val_accuracy": accuracy, "checkpoint": "best.ckpt"},
@@ -176,6 +174,14 @@ def test_a_comparison_is_paired_by_seed(outputs):
         "val_accuracy, (model=cnn) minus (model=mlp): +1.8 points (std 0.2, +1.6 to +2), 3 common seeds",
         f"paired t-test p = {p:.3g}, Wilcoxon signed-rank test p = 0.25",
     ]
+
+
+def test_a_comparison_over_folds_does_not_call_them_seeds(tmp_path):
+    for fold in range(3):
+        make_run(tmp_path / f"a{fold}", 0.99 + fold / 1000, lr=0.01, fold=fold)
+        make_run(tmp_path / f"b{fold}", 0.98 + fold / 500, lr=0.02, fold=fold)
+    said = ask(tmp_path, compare="optimizer.lr=0.01 vs optimizer.lr=0.02")
+    assert said.splitlines()[0].endswith(", 3 common seeds and folds")
 
 
 def test_a_comparison_may_hold_an_ensemble_which_has_the_seeds_of_all_its_members(outputs):
@@ -374,7 +380,7 @@ def test_folders_that_are_no_files_and_files_that_are_too_large_are_left_out(tmp
 def test_runs_with_other_callbacks_are_other_runs(tmp_path):
     made = [["~callbacks.averaging"], ["+callbacks.mine._target_=my.Callback"], []]
     for number, extra in enumerate(made):
-        make_run(tmp_path / str(number), 0.99, commit="a")
+        make_run(tmp_path / str(number), 0.99)
         path = tmp_path / str(number) / "training_metrics.json"
         metrics = json.loads(path.read_text())
         path.write_text(json.dumps({**metrics, "overrides": [*metrics["overrides"], *extra]}))
