@@ -56,6 +56,9 @@ class Classifier(pl.LightningModule):
         card: plain data that goes into each checkpoint and rebuilds the network. Left out, it is made of
             `network.arguments` and what the Trainer's DataModule knows about its classes.
 
+    Raises:
+        UserError: the network is wrapped by `torch.compile`.
+
     Attributes:
         scored: what the last `Trainer.test` read, else None.
     """
@@ -70,6 +73,11 @@ class Classifier(pl.LightningModule):
         card: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if type(network).__module__.startswith("torch._dynamo"):
+            raise UserError(
+                "torch.compile(network) is a network that no checkpoint can rebuild: call network.compile(), which "
+                "compiles it in its place."
+            )
         self.network = network
         self.make_optimizer, self.schedule = optimizer, as_schedule(scheduler)
         self.loss, self.distillation, self.card = loss, distillation, card
@@ -343,18 +351,19 @@ _EPOCH_SUMS = "epoch_sums"
 
 
 class _Sums:
-    """Loss, hits and images of an epoch so far, on the device."""
+    """Loss, hits and images of an epoch so far, on the device.
+
+    The images are a tensor, too: `torch.compile` would compile a step anew for each value of a number in it.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        self.loss, self.hits = torch.zeros((), device=device), torch.zeros((), device=device)
-        self.images: int | Tensor = 0  # a tensor where only the device knows how many images have a class
+        self.loss, self.hits, self.images = (torch.zeros((), device=device) for _ in range(3))
 
     @classmethod
     def unpacked(cls, values: Tensor) -> _Sums:
         """The inverse of `packed`."""
         sums = cls(values.device)
-        sums.loss, sums.hits = values[0].clone(), values[1].clone()
-        sums.images = int(values[2])
+        sums.loss, sums.hits, sums.images = (each.clone() for each in values)
         return sums
 
     def add(self, mean: Tensor, hits: Tensor, count: int | Tensor) -> None:
@@ -368,5 +377,4 @@ class _Sums:
 
     def packed(self) -> Tensor:
         """Loss, hits and images as float [3]."""
-        images = torch.as_tensor(float(self.images), device=self.loss.device)
-        return torch.stack([self.loss, self.hits.to(self.loss.dtype), images])
+        return torch.stack([self.loss, self.hits, self.images])

@@ -140,6 +140,25 @@ def test_an_epoch_without_batches_divides_by_nothing(network):
     assert logged == {"train_loss": 0, "train_accuracy": 0, "val_loss": 0, "val_accuracy": 0}
 
 
+def test_a_compiled_step_is_not_compiled_anew_as_the_images_are_counted(network):
+    def step(batch):
+        return module.training_step(batch, 1)
+
+    module = Classifier(network)
+    module._trainer = SimpleNamespace(accumulate_grad_batches=1, callback_metrics={})
+    module.on_train_epoch_start()
+    compiled, batch = torch.compile(step, backend="eager"), (torch.rand(4, 1, 28, 28), torch.arange(4))
+    compiled(batch)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        compiled(batch), compiled(batch)
+    assert module._train.packed()[2] == 12
+
+
+def test_a_network_that_no_checkpoint_could_rebuild_is_refused(network):
+    with pytest.raises(UserError, match=r"call network\.compile\(\)"):
+        Classifier(torch.compile(network))
+
+
 def test_validation_outside_a_fit_and_in_the_sanity_check_says_nothing_of_training(network):
     for trainer in (trainer_of(state=SimpleNamespace(fn="validate")), trainer_of(sanity_checking=True)):
         classifier, logged = classifier_of(network), {}
@@ -166,7 +185,7 @@ def test_several_processes_add_up_their_sums(network):
     classifier.on_train_epoch_start()
     classifier.on_validation_epoch_start()
     for sums, loss, hits in ((classifier._train, 2.0, 0), (classifier._val, 2.0, 2)):
-        sums.loss, sums.hits, sums.images = torch.tensor(loss), torch.tensor(hits), 2
+        sums.loss, sums.hits, sums.images = map(torch.tensor, (loss, hits, 2.0))
     classifier.on_validation_epoch_end()
     assert logged == {"train_loss": 2.0, "train_accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.75}
     assert [op for _, op in reduced] == ["sum"]
