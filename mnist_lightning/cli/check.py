@@ -134,6 +134,14 @@ def _check_part(name: str, part: Mapping[str, Any]) -> None:
     signature = read_signature(target)
     if signature is None:  # compiled, or not found: building it will say so
         return
+    strange = [each for each in part if not each.startswith("_") and each not in signature.arguments]
+    if len(strange) > 1 and "." not in name and not signature.open:
+        more = f" and {len(strange) - 4} more" if len(strange) > 4 else ""
+        raise UserError(
+            f"{target} has no {', '.join(strange[:4])}{more}: these belong to the class that {name}._target_= has "
+            f"replaced. Write a file conf/{name}/mine.yaml with `_target_: {target}` and what it takes, and give "
+            f"{name}=mine."
+        )
     _check_mapping(f"{name}.", part, signature)
     if not part.get("_partial_"):
         missing = [each for each, argument in signature.arguments.items()

@@ -48,7 +48,9 @@ MISTAKES = {
     "train --config-name eval": "--config-name eval is the config of another command: run scripts/eval.py instead.",
     "train +callbacks.mine._target_=mnist_lightning.callbacks.WorstMistakes +callbacks.mine.cuont=3": "There is no "
     "setting callbacks.mine.cuont: did you mean callbacks.mine.count?",
-    "train model._target_=mnist_lightning.models.MLP": "There is no setting model.channels",
+    "train model._target_=mnist_lightning.models.MLP": "mnist_lightning.models.MLP has no channels, kernels, pools, "
+    "padding: these belong to the class that model._target_= has replaced. Write a file conf/model/mine.yaml with "
+    "`_target_: mnist_lightning.models.MLP` and what it takes, and give model=mine.",
     "eval ckpt=nowhere": "There is no checkpoint nowhere: give a .ckpt file, a run folder, ",
     "eval ckpt=latest": "There is no finished run under outputs yet: train one with `python ",
     "eval model=mlp": "There is no setting model. `--cfg job` prints them all.",
