@@ -216,7 +216,7 @@ def end_epoch(checkpoint: dict[str, Any], batches: float) -> None:
 
 
 def calls_around(module: Any) -> bool:
-    """Whether a torch module's `forward` is not all that is run: it has hooks, or is compiled.
+    """Whether a torch module's `forward` is not all that is run: it or one of its weights has hooks, or it is compiled.
 
     There is no public way to ask.
     """
@@ -226,4 +226,5 @@ def calls_around(module: Any) -> bool:
         or module._backward_hooks
         or module._backward_pre_hooks
         or module._compiled_call_impl is not None
+        or any(weight._backward_hooks for weight in module._parameters.values() if weight is not None)
     )

@@ -226,3 +226,12 @@ def test_what_is_called_around_a_module_is_found(around):
     assert not compat.calls_around(module)
     getattr(module, around)(*([] if around == "compile" else [lambda *_: None]))
     assert compat.calls_around(module)
+
+
+def test_what_is_called_around_a_weight_is_found():
+    from torch import nn
+
+    module = nn.Linear(2, 2)
+    module.bias.register_hook(lambda gradient: 2 * gradient)
+    assert compat.calls_around(module)
+    assert not compat.calls_around(nn.Linear(2, 2, bias=False))

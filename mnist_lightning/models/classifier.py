@@ -155,8 +155,8 @@ class Classifier(pl.LightningModule):
         # A step of somebody's own may do something else each time. With accumulation, a replayed step would overwrite
         # the gradients of the one before.
         own = type(self) is Classifier and type(self.loss) is Loss
-        if own and not self.several_ranks and self.trainer.accumulate_grad_batches == 1:
-            self._replayed = Graphed(self._learn, [self.network, *taught])
+        safe = own and not self.several_ranks and self.trainer.accumulate_grad_batches == 1
+        self._replayed = Graphed(self._learn, [self.network, *taught]) if safe else None
 
     def on_fit_end(self) -> None:
         """Free what was recorded."""
@@ -166,7 +166,7 @@ class Classifier(pl.LightningModule):
         """Reset the sums of the epoch, and forget the means of the epoch before, which Lightning keeps."""
         self._train = _Sums(self.device)
         if self._replayed is not None:
-            self._replayed.check()
+            self._replayed.check([self.network, *self._replayed.modules[1:]])
         for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
             self.trainer.callback_metrics.pop(name, None)
 

@@ -75,9 +75,15 @@ class Graphed:
             return out.clone() if self.lasting else out
         return self.function(*given)
 
-    def check(self) -> None:
-        """Forget the recording if a module has changed since: its layers, their settings, or where its weights lie."""
-        if self._recording is not None and self._about != (self._modes(), self._settings()):
+    def check(self, modules: Sequence[nn.Module]) -> None:
+        """Forget the recording if something has changed: a module, its layers, their settings, where its weights lie.
+
+        Args:
+            modules: those that the function calls now.
+        """
+        same = tuple(map(id, modules)) == tuple(map(id, self.modules))
+        if not same or (self._recording is not None and self._about != (self._modes(), self._settings())):
+            self.modules = tuple(modules)
             self._start()
 
     def _modes(self) -> list[Any]:

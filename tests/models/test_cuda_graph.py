@@ -82,8 +82,9 @@ def test_recording_leaves_no_trace_in_the_statistics_or_in_the_draws(recorded, n
         lambda network: network.blocks[0].norm.eval(),
         lambda network: network.head.requires_grad_(False),
         lambda network: network.compile(backend="eager"),
+        lambda network: network.head.weight.register_hook(lambda gradient: 2 * gradient),
     ],
-    ids=["hook", "hook in a layer", "frozen statistics", "frozen weights", "compiled"],
+    ids=["hook", "hook in a layer", "frozen statistics", "frozen weights", "compiled", "hook on a weight"],
 )
 def test_a_step_is_not_replayed_while_a_module_differs_from_when_it_was_recorded(recorded, network, change):
     graphed = Graphed(network.forward, [network])
@@ -106,15 +107,28 @@ def test_a_step_is_not_replayed_while_a_module_differs_from_when_it_was_recorded
 def test_a_check_finds_what_has_changed_and_records_anew(recorded, network, change):
     graphed = Graphed(lambda images: network(images), [network])
     graphed(IMAGES), graphed(IMAGES)
-    graphed.check()
+    graphed.check([network])
     graphed(IMAGES)
     assert len(recorded) == 2
     change(network)
-    graphed.check()
+    graphed.check([network])
     graphed(IMAGES)
     assert len(recorded) == 2
     graphed(IMAGES)
     assert len(recorded) == 3
+
+
+def test_another_network_in_the_place_of_the_first_is_recorded_anew(recorded, network):
+    both = [network, copy.deepcopy(network)]
+    graphed = Graphed(lambda images: both[0](images), [network])
+    graphed(IMAGES), graphed(IMAGES)
+    both.reverse()
+    graphed.check(both[:1])
+    graphed(IMAGES)
+    assert len(recorded) == 1
+    graphed(IMAGES)
+    assert graphed.modules[0] is both[0]
+    assert len(recorded) == 2
 
 
 class Strange(nn.Module):
