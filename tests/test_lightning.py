@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_it_validates_tests_and_predicts(trained):
     assert validated == pytest.approx({"val_loss": validated["val_loss"], "val_accuracy": validated["val_accuracy"]})
     [tested] = trainer.test(model, data, verbose=False)
     assert set(tested) == {"test_loss", "test_accuracy"}
-    probabilities = torch.cat(trainer.predict(model, data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*drop_last.*")
+        probabilities = torch.cat(trainer.predict(model, data))
     assert probabilities.shape == (len(data.test), 10)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(len(data.test)))
     accuracy = (probabilities.argmax(1) == data.test.labels).double().mean().item()

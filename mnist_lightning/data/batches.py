@@ -60,7 +60,8 @@ class Batches(BatchSampler):
         batch_size: images in a global batch, over all processes.
         rank: which of the processes this is, from 0.
         ranks: how many there are.
-        every_image: leave out nothing.
+        drop_last: whether a last batch of fewer than two images for each process is left out, as in training.
+            Lightning sets it to False for predictions.
         order: the images once more. It takes the place of Lightning's DistributedSampler: with that, each process
             would get its share of a share.
     """
@@ -74,17 +75,17 @@ class Batches(BatchSampler):
         rank: int = 0,
         ranks: int = 1,
         *,
-        every_image: bool = False,
+        drop_last: bool = True,
         order: Order | None = None,
     ) -> None:
         if order is not None and isinstance(sampler, DistributedSampler):
             sampler = order
-        super().__init__(sampler, batch_size, drop_last=False)
-        self.rank, self.ranks, self.every_image = rank, ranks, every_image
+        super().__init__(sampler, batch_size, drop_last)
+        self.rank, self.ranks, self.drop_last = rank, ranks, drop_last
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)
-        return whole + (rest > 0 if self.every_image else rest >= 2 * self.ranks)
+        return whole + (rest >= 2 * self.ranks if self.drop_last else rest > 0)
 
     def weight(self, index: int) -> float:
         """Weight of this process's mean over its share of a batch, in the mean over processes: 1 for equal shares.

@@ -343,10 +343,10 @@ class DigitsDataModule(pl.LightningDataModule):
             torch.cat([self.train.labels, added.labels.repeat(repeats)]),
         )
 
-    def _loader(self, data: InMemory, batch_size: int, seed: int | None, *, every_image: bool) -> DataLoader[Batch]:
+    def _loader(self, data: InMemory, batch_size: int, seed: int | None, *, drop_last: bool) -> DataLoader[Batch]:
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = Order(len(data), seed)
-        batches = Batches(order, batch_size, rank, ranks, every_image=every_image, order=order)
+        batches = Batches(order, batch_size, rank, ranks, drop_last=drop_last, order=order)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if device.type == "cuda" and self.num_workers == 0:
             # The whole set fits on any GPU: indexing happens there, and a step transfers only its indices.
@@ -364,7 +364,7 @@ class DigitsDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of `batch_size` over all processes, in a new order each epoch."""
         seed = self.seed if self.shuffle and not self._overfits else None
-        loader = self._loader(self.train, self.batch_size, seed, every_image=False)
+        loader = self._loader(self.train, self.batch_size, seed, drop_last=True)
         batches: Batches = loader.batch_sampler  # type: ignore[assignment]
         if not len(batches):
             raise UserError(
@@ -401,8 +401,8 @@ class DigitsDataModule(pl.LightningDataModule):
         With `trainer.overfit_batches` they are those of training, to see whether the network has learned them.
         """
         if self._overfits:
-            return self._loader(self.train, self.batch_size, None, every_image=True)
-        return self._loader(self.val, self.eval_batch_size, None, every_image=True)
+            return self._loader(self.train, self.batch_size, None, drop_last=False)
+        return self._loader(self.val, self.eval_batch_size, None, drop_last=False)
 
     @property
     def _overfits(self) -> bool:
@@ -411,7 +411,7 @@ class DigitsDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test images, in order, each once."""
-        return self._loader(self.test, self.eval_batch_size, None, every_image=True)
+        return self._loader(self.test, self.eval_batch_size, None, drop_last=False)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The same as `test_dataloader`."""

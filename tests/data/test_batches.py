@@ -32,7 +32,7 @@ def test_a_step_of_several_ranks_takes_the_images_of_the_same_step_of_one(count,
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [1, 5, 20, 23])
 def test_scoring_takes_each_image_once_however_it_divides(count, ranks):
-    several = shares(count, 10, ranks, seed=None, every_image=True)
+    several = shares(count, 10, ranks, seed=None, drop_last=False)
     assert sorted(index for batches in several for batch in batches for index in batch) == list(range(count))
     assert {len(batches) for batches in several} == {-(-count // 10)}  # ranks meet at each batch, be it empty
 
@@ -65,7 +65,7 @@ def test_an_epoch_has_an_order_of_its_own_and_every_image():
 def test_without_a_seed_images_keep_their_order():
     assert Order(5).indices().tolist() == [0, 1, 2, 3, 4]
     assert [batch.tolist() for batch in Batches(Order(5), 2)] == [[0, 1], [2, 3]]  # batch norm needs two
-    assert [batch.tolist() for batch in Batches(Order(5), 2, every_image=True)] == [[0, 1], [2, 3], [4]]
+    assert [batch.tolist() for batch in Batches(Order(5), 2, drop_last=False)] == [[0, 1], [2, 3], [4]]
 
 
 def test_a_batch_is_an_array():
@@ -74,14 +74,14 @@ def test_a_batch_is_an_array():
     assert batch.dtype == np.int64
 
 
-@pytest.mark.parametrize("every_image", [False, True])
-def test_lightnings_own_sampler_for_several_ranks_shares_nothing_out_again(every_image):
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_lightnings_own_sampler_for_several_ranks_shares_nothing_out_again(drop_last):
     """By default a Trainer makes the batch sampler anew, with a DistributedSampler in it."""
     ranks, order = 2, Order(100, seed=3)
     plain, again = [], []
     for rank in range(ranks):
         lightnings = DistributedSampler(range(100), ranks, rank)
-        plain += list(Batches(order, 10, rank, ranks, every_image=every_image, order=order))
-        again += list(Batches(lightnings, 10, rank, ranks, every_image=every_image, order=order))
+        plain += list(Batches(order, 10, rank, ranks, drop_last=drop_last, order=order))
+        again += list(Batches(lightnings, 10, rank, ranks, drop_last=drop_last, order=order))
     assert [batch.tolist() for batch in again] == [batch.tolist() for batch in plain]
     assert sorted(np.concatenate(again).tolist()) == list(range(100))
