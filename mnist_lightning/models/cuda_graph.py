@@ -146,4 +146,5 @@ def _may_record(given: tuple[Tensor, ...]) -> bool:
         or torch.is_inference_mode_enabled()
         or torch.is_anomaly_enabled()
         or torch.cuda.is_current_stream_capturing()
+        or (torch.distributed.is_available() and torch.distributed.is_initialized())  # its threads ask the GPU, too
     )

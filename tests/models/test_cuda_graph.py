@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import pytest
@@ -178,6 +179,19 @@ def test_an_augmentation_follows_its_knobs(recorded):
     augment.elastic = 0.5
     assert not torch.equal(augment(images), images)
     assert len(recorded) == 2
+
+
+@pytest.mark.parametrize("forbidden", ["gradient of the image", "inference mode", "anomaly", "ranks", "recording"])
+def test_nothing_is_recorded_where_it_is_forbidden(monkeypatch, forbidden):
+    class Image(SimpleNamespace):
+        is_cuda = True
+
+    capturing = forbidden == "recording"
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: capturing)
+    assert cuda_graph._may_record((Image(requires_grad=False),)) is not capturing
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: forbidden == "ranks")
+    with torch.inference_mode(forbidden == "inference mode"), torch.autograd.set_detect_anomaly(forbidden == "anomaly"):
+        assert not cuda_graph._may_record((Image(requires_grad=forbidden == "gradient of the image"),))
 
 
 def test_on_the_processor_nothing_is_recorded(network):
