@@ -104,7 +104,7 @@ class Augment:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Float images [N, 1, H, W] in [0, 1], black ground -> a changed copy of the same."""
-        knobs = [value for value in vars(self).values() if isinstance(value, int | float | str | tuple)]
+        knobs = [value for name, value in vars(self).items() if not name.startswith("_")]
         if knobs != self._knobs:  # somebody's callback may turn one between two epochs
             self._knobs, self._replayed = knobs, Graphed(self._change, lasting=True)
         shares = (self.stroke, self.overlay, self.filter, self.tone, self.wave, self.noise, self.erase)

@@ -178,7 +178,11 @@ def test_an_augmentation_follows_its_knobs(recorded):
     assert augment(images) is images
     augment.elastic = 0.5
     assert not torch.equal(augment(images), images)
+    augment.scale = [2.0, 2.0]
+    augment(images)
     assert len(recorded) == 2
+    augment(images)
+    assert len(recorded) == 3
 
 
 @pytest.mark.parametrize("forbidden", ["gradient of the image", "inference mode", "anomaly", "ranks", "recording"])
