@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mnist_lightning.arguments import Signature, foreign_in, read_signature, refusal, settings_of
 from mnist_lightning.cli.describe import described
+from mnist_lightning.cli.overrides import key_of
 from mnist_lightning.errors import UserError
 from mnist_lightning.run import machine
 from mnist_lightning.types import LARGEST
@@ -41,20 +42,42 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def check(settings: Mapping[str, Any], command: str) -> None:
+def check(settings: Mapping[str, Any], command: str, overrides: Iterable[str] = ()) -> None:
     """Check the settings of a command.
 
     Args:
         settings: the composed config as plain dicts, lists, numbers and strings.
         command: dotted path of its function, whose arguments are the settings; or whose first argument is annotated
             with a TypedDict of them.
+        overrides: words of the command line, such as `model._target_=my.Net`.
 
     Raises:
         UserError: the first setting that is unknown, missing, of a wrong type or out of its range.
     """
     signature = settings_of(command)
     assert signature is not None, f"{command} has no source"
+    for override in overrides:
+        _check_replaced(settings, key_of(override))
     _check_mapping("", settings, signature)
+
+
+def _check_replaced(settings: Mapping[str, Any], key: str) -> None:
+    """Refuse what is left of the class that `key`, given on the command line, has replaced by another one."""
+    from mnist_lightning.cli.config import groups
+
+    group, _, last = key.rpartition(".")
+    if last != "_target_" or group not in groups() or not isinstance(part := settings.get(group), Mapping):
+        return
+    signature = read_signature(target := str(part[last]))
+    if signature is None or signature.open:
+        return
+    left = [each for each in part if not each.startswith("_") and each not in signature.arguments]
+    if left:
+        more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+        raise UserError(
+            f"{target} has no {', '.join(left[:4])}{more}: these belong to the class that {key}= has replaced. Write a "
+            f"file conf/{group}/mine.yaml with `_target_: {target}` and what it takes, and give {group}=mine."
+        )
 
 
 def check_available(settings: Mapping[str, Any]) -> None:
@@ -134,14 +157,6 @@ def _check_part(name: str, part: Mapping[str, Any]) -> None:
     signature = read_signature(target)
     if signature is None:  # compiled, or not found: building it will say so
         return
-    strange = [each for each in part if not each.startswith("_") and each not in signature.arguments]
-    if len(strange) > 1 and "." not in name and not signature.open:
-        more = f" and {len(strange) - 4} more" if len(strange) > 4 else ""
-        raise UserError(
-            f"{target} has no {', '.join(strange[:4])}{more}: these belong to the class that {name}._target_= has "
-            f"replaced. Write a file conf/{name}/mine.yaml with `_target_: {target}` and what it takes, and give "
-            f"{name}=mine."
-        )
     _check_mapping(f"{name}.", part, signature)
     if not part.get("_partial_"):
         missing = [each for each, argument in signature.arguments.items()

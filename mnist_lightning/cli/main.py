@@ -183,7 +183,7 @@ def _through_hydra(name: str, command: Command, arguments: list[str], typed: str
 
         def job() -> Any:
             settings = plain(cfg)
-            check(settings, command.function)
+            check(settings, command.function, HydraConfig.get().overrides.task)
             check_available(settings)
             with extras_named():
                 return command.load()(settings, run)
@@ -252,7 +252,7 @@ def _follow(name: str, command: Command, config_name: str, overrides: list[str])
     """
     try:
         settings = plain(composed(config_name, overrides))
-        check(settings, command.function)
+        check(settings, command.function, overrides)
         check_available(settings)
         given = [each for each in overrides if not key_of(each).startswith("hydra")]
         command.load()(settings, ranks.NOWHERE, asked={"overrides": given})

@@ -168,6 +168,7 @@ def mine(tmp_path, monkeypatch):
     ("model", "told"),
     [
         ({"_target_": "parts_of_mine.Net", "widht": 3}, "There is no setting model.widht: did you mean model.width?"),
+        ({"_target_": "parts_of_mine.Net", "widht": 3, "wdith": 3}, "There is no setting model.widht: did you mean mo"),
         (
             {"_target_": "parts_of_mine.Net", "width": "x"},
             "model.width=x is not allowed: model.width should be a whole ",
@@ -181,6 +182,16 @@ def test_arguments_of_ones_own_class_are_checked_against_its_signature(mine, mod
     with pytest.raises(UserError) as error:
         check({"model": model}, TRAIN)
     assert str(error.value).startswith(told)
+
+
+def test_what_is_left_of_a_class_that_the_command_line_has_replaced_is_named(mine):
+    model = {"_target_": "parts_of_mine.Net", "channels": [3]}
+    with pytest.raises(
+        UserError, match=r"^parts_of_mine\.Net has no channels: these belong to the class that"
+    ):
+        check({"model": model}, TRAIN, ["seed=1", "model._target_=parts_of_mine.Net"])
+    with pytest.raises(UserError, match=r"^There is no setting model\.channels"):
+        check({"model": model}, TRAIN, ["model=mine"])
 
 
 @pytest.mark.parametrize(
