@@ -4,8 +4,8 @@
     python benchmarks/gpu.py --seeds 3 --json gpu.json data.batch_size=256 optimizer.lr=0.04
 
 Trains `experiment=fast`, one epoch, with the settings given after the options; both sides replay their steps as CUDA
-graphs, and validate in batches of 1,000. Fit seconds count everything between the
-first step and the last checkpoint: data on the device, training, validation, files.
+graphs, and validate in batches of 1,000. Fit seconds count everything between the first step and the last checkpoint:
+data on the device, training, validation, files.
 """
 
 from __future__ import annotations
