@@ -228,3 +228,8 @@ def calls_around(module: Any) -> bool:
         or module._compiled_call_impl is not None
         or any(weight._backward_hooks for weight in module._parameters.values() if weight is not None)
     )
+
+
+def wrapped_by_compile(network: Any) -> bool:
+    """Whether a network is the wrapper that `torch.compile` returns, which has no public name."""
+    return type(network).__module__.startswith("torch._dynamo")

@@ -228,6 +228,15 @@ def test_what_is_called_around_a_module_is_found(around):
     assert compat.calls_around(module)
 
 
+def test_what_torch_compile_returns_is_known():
+    import torch
+
+    module = torch.nn.Linear(2, 2)
+    assert compat.wrapped_by_compile(torch.compile(module, backend="eager"))
+    module.compile(backend="eager")
+    assert not compat.wrapped_by_compile(module)
+
+
 def test_what_is_called_around_a_weight_is_found():
     from torch import nn
 

@@ -81,7 +81,7 @@ class Batches(BatchSampler):
         if order is not None and isinstance(sampler, DistributedSampler):
             sampler = order
         super().__init__(sampler, batch_size, drop_last)
-        self.rank, self.ranks, self.drop_last = rank, ranks, drop_last
+        self.rank, self.ranks = rank, ranks
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)

@@ -73,7 +73,7 @@ class Classifier(pl.LightningModule):
         card: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if type(network).__module__.startswith("torch._dynamo"):
+        if compat.wrapped_by_compile(network):
             raise UserError(
                 "torch.compile(network) is a network that no checkpoint can rebuild: call network.compile(), which "
                 "compiles it in its place."

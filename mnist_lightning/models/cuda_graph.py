@@ -6,7 +6,6 @@ the GPU to run them; a recording is launched as one.
 
 from __future__ import annotations
 
-import copy
 import gc
 import logging
 from collections.abc import Callable, Sequence
@@ -53,12 +52,8 @@ class Graphed:
         self._layers = [each for module in self.modules for each in module.modules()]
         self._weights = [each for module in self.modules for each in module.parameters()]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Graphed:
-        """A copy records for itself."""
-        return Graphed(copy.deepcopy(self.function, memo), copy.deepcopy(self.modules, memo), lasting=self.lasting)
-
     def __reduce__(self) -> tuple[Any, ...]:
-        """In another process, too."""
+        """A copy records for itself, in another process too."""
         return partial(Graphed, lasting=self.lasting), (self.function, self.modules)
 
     def __call__(self, *given: Tensor) -> Any:
@@ -81,8 +76,8 @@ class Graphed:
         Args:
             modules: those that the function calls now.
         """
-        same = tuple(map(id, modules)) == tuple(map(id, self.modules))
-        if not same or (self._recording is not None and self._about != (self._modes(), self._settings())):
+        outdated = self._recording is not None and self._about != (self._modes(), self._settings())
+        if outdated or tuple(modules) != self.modules:
             self.modules = tuple(modules)
             self._start()
 

@@ -186,9 +186,7 @@ def test_arguments_of_ones_own_class_are_checked_against_its_signature(mine, mod
 
 def test_what_is_left_of_a_class_that_the_command_line_has_replaced_is_named(mine):
     model = {"_target_": "parts_of_mine.Net", "channels": [3]}
-    with pytest.raises(
-        UserError, match=r"^parts_of_mine\.Net has no channels: these belong to the class that"
-    ):
+    with pytest.raises(UserError, match=r"^parts_of_mine\.Net has no channels: these belong to the class that"):
         check({"model": model}, TRAIN, ["seed=1", "model._target_=parts_of_mine.Net"])
     with pytest.raises(UserError, match=r"^There is no setting model\.channels"):
         check({"model": model}, TRAIN, ["model=mine"])
